@@ -1,0 +1,93 @@
+//! SHA-256 and HMAC-SHA256.
+
+use aws_lc_rs::{digest, hmac};
+use subtle::ConstantTimeEq;
+
+use crate::{Error, Secret};
+
+/// SHA-256 of the parts one after the other, as if they were one slice.
+pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    context.finish().as_ref().try_into().expect("SHA-256 gives 32 bytes")
+}
+
+/// A key for HMAC-SHA256, its pads hashed once.
+// Boxed, so that moving the value leaves no copies of the key's state on the stack.
+pub struct HmacKey(Box<hmac::Key>);
+
+impl HmacKey {
+    /// Takes a key of any length; 32 random bytes are right.
+    pub fn new(key: &Secret) -> Self {
+        Self::from_bytes(key.expose())
+    }
+
+    pub(crate) fn from_bytes(key: &[u8]) -> Self {
+        Self(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key)))
+    }
+
+    /// The HMAC of the parts one after the other, as if they were one slice: a caller whose parts vary in length puts
+    /// the lengths among them.
+    pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            context.update(part);
+        }
+        context.sign().as_ref().try_into().expect("HMAC-SHA256 gives 32 bytes")
+    }
+
+    /// Compares the HMAC of the parts with `tag`, in time that depends on the lengths alone.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`] if they differ, or if `tag` is not whole.
+    pub fn verify(&self, parts: &[&[u8]], tag: &[u8]) -> Result<(), Error> {
+        if self.mac(parts).ct_eq(tag).into() { Ok(()) } else { Err(Error::Authentication) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testdata::Vector;
+
+    #[test]
+    fn hmac_published_vectors_hold() {
+        let (vectors, must_fail) = Vector::load("hmac-sha256.json");
+        assert_eq!((vectors.len(), must_fail), (87, 54));
+        for vector in vectors {
+            let key = HmacKey::from_bytes(&vector.bytes("key"));
+            let verified = key.verify(&[&vector.bytes("message")], &vector.bytes("tag"));
+            assert_eq!(verified.is_ok(), vector.is_valid(), "{}", vector.id());
+        }
+    }
+
+    #[test]
+    fn sha256_published_vectors_hold() {
+        // FIPS 180-4 examples: one block, two blocks, none.
+        let one = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let two = "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1";
+        let none = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let text = b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+        for (message, digest) in [(b"abc".as_slice(), one), (text, two), (b"", none)] {
+            let hex: String = sha256(&[message]).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, digest);
+        }
+    }
+
+    #[test]
+    fn sha256_of_parts_equals_sha256_of_the_whole() {
+        assert_eq!(sha256(&[b"ab", b"", b"c"]), sha256(&[b"abc"]));
+    }
+
+    #[test]
+    fn hmac_tag_of_another_length_is_refused() {
+        let key = HmacKey::new(&Secret::copy_from(&[1; 32]).unwrap());
+        let tag = key.mac(&[b"message"]);
+        assert!(key.verify(&[b"mess", b"age"], &tag).is_ok());
+        for wrong in [&tag[..31], &tag[..16], &[], &[tag.as_slice(), &[0]].concat()] {
+            assert!(matches!(key.verify(&[b"message"], wrong), Err(Error::Authentication)));
+        }
+    }
+}

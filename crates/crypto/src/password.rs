@@ -1,0 +1,115 @@
+//! Passwords of people: Argon2id in PHC strings.
+
+use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
+use argon2::{Algorithm, Argon2, Params, Version};
+
+use crate::{Error, rng};
+
+/// Hashes a password under a random salt, with 19 MiB and two passes (OWASP's recommendation), which takes tens of
+/// milliseconds of CPU: never on a thread that serves others.
+///
+/// # Errors
+/// [`Error::Parameters`] for a password longer than 4096 bytes, [`Error::Random`].
+pub fn hash(password: &[u8]) -> Result<String, Error> {
+    const FAILED: Error = Error::Parameters("a password has at most 4096 bytes");
+    if password.len() > MAX_PASSWORD_LEN {
+        return Err(FAILED);
+    }
+    let salt = rng::bytes::<16>()?;
+    let params = Params::new(MEMORY_KIB, PASSES, 1, Some(32)).map_err(|_| FAILED)?;
+    let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_with_salt(password, &salt)
+        .map_err(|_| FAILED)?;
+    Ok(hash.to_string())
+}
+
+/// Checks a password against a stored PHC string; costs what the string asks for, up to 256 MiB and 16 passes.
+///
+/// # Errors
+/// [`Error::Authentication`] for another password, [`Error::Parameters`] for a string that is no Argon2id hash or asks
+/// for more than the bounds.
+pub fn verify(password: &[u8], phc: &str) -> Result<(), Error> {
+    const UNUSABLE: Error = Error::Parameters("the stored password hash is not Argon2id within bounds");
+    if phc.len() > MAX_PHC_LEN {
+        return Err(UNUSABLE);
+    }
+    let stored = PasswordHash::new(phc).map_err(|_| UNUSABLE)?;
+    let params = Params::try_from(&stored).map_err(|_| UNUSABLE)?;
+    let in_bounds = stored.algorithm == Algorithm::Argon2id.ident()
+        && stored.version == Some(Version::V0x13.into())
+        && stored.salt.as_ref().is_some_and(|salt| salt.len() >= MIN_SALT_LEN)
+        && stored.hash.as_ref().is_some_and(|hash| hash.len() >= MIN_HASH_LEN)
+        && params.m_cost() <= MAX_MEMORY_KIB
+        && params.t_cost() <= MAX_PASSES
+        && params.p_cost() <= MAX_LANES;
+    if !in_bounds {
+        return Err(UNUSABLE);
+    }
+    if password.len() > MAX_PASSWORD_LEN {
+        return Err(Error::Authentication);
+    }
+    Argon2::default().verify_password(password, &stored).map_err(|_| Error::Authentication)
+}
+
+const MAX_PASSWORD_LEN: usize = 4096;
+const MAX_PHC_LEN: usize = 256;
+const MEMORY_KIB: u32 = 19_456;
+const PASSES: u32 = 2;
+const MAX_MEMORY_KIB: u32 = 256 * 1024;
+const MAX_PASSES: u32 = 16;
+const MAX_LANES: u32 = 8;
+const MIN_SALT_LEN: usize = 8;
+const MIN_HASH_LEN: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn password_hashed_verifies_and_another_does_not() {
+        let phc = hash(b"correct horse").unwrap();
+        assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
+        assert!(verify(b"correct horse", &phc).is_ok());
+        for wrong in [b"correct hors".as_slice(), b"", b"correct horse ", &[b'a'; 5000]] {
+            assert!(matches!(verify(wrong, &phc), Err(Error::Authentication)));
+        }
+        assert_ne!(phc, hash(b"correct horse").unwrap());
+    }
+
+    #[test]
+    fn password_hash_published_verifies() {
+        // From the reference implementation's test suite: Argon2id, 256 KiB, two passes.
+        let phc = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+        assert!(verify(b"password", phc).is_ok());
+        assert!(matches!(verify(b"passwore", phc), Err(Error::Authentication)));
+    }
+
+    #[test]
+    fn password_too_long_is_refused() {
+        assert!(hash(&[b'a'; 4096]).is_ok());
+        assert!(matches!(hash(&[b'a'; 4097]), Err(Error::Parameters(_))));
+    }
+
+    #[test]
+    fn password_hash_out_of_bounds_is_refused_without_work() {
+        let tail = "c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+        for head in [
+            "$argon2id$v=19$m=262145,t=2,p=1$",
+            "$argon2id$v=19$m=4294967295,t=2,p=1$",
+            "$argon2id$v=19$m=19456,t=17,p=1$",
+            "$argon2id$v=19$m=19456,t=4294967295,p=1$",
+            "$argon2id$v=19$m=19456,t=2,p=9$",
+            "$argon2id$v=16$m=19456,t=2,p=1$",
+            "$argon2id$m=19456,t=2,p=1$",
+            "$argon2i$v=19$m=19456,t=2,p=1$",
+            "$argon2d$v=19$m=19456,t=2,p=1$",
+            "$pbkdf2-sha256$v=19$m=19456,t=2,p=1$",
+            "$argon2id$v=19$m=-1,t=2,p=1$",
+        ] {
+            assert!(matches!(verify(b"password", &format!("{head}{tail}")), Err(Error::Parameters(_))), "{head}");
+        }
+        for phc in ["", "$", "$argon2id", "plain", "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ", &"$a".repeat(1 << 20)] {
+            assert!(matches!(verify(b"password", phc), Err(Error::Parameters(_))));
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The crate as its users see it.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod golden;
+mod memory;
+mod sealed;
