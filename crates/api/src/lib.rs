@@ -1,0 +1,18 @@
+//! What goes over the wire: request and reply types of the native API, shared by server and client.
+//!
+//! Nothing here is ever stored, and nothing here knows HTTP, cryptography or storage. The only type that
+//! serialises a secret value is [`Sensitive`].
+
+pub mod audit;
+pub mod auth;
+pub mod error;
+pub mod id;
+pub mod operator;
+pub mod policy;
+pub mod secrets;
+pub mod sensitive;
+pub mod token;
+
+pub use error::{Code, Problem};
+pub use id::{EntityId, Name, Page, Scope};
+pub use sensitive::Sensitive;
