@@ -1,0 +1,510 @@
+//! From leading to active: keys out of the store, the log opened and brought level with it, caches filled.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use coffer_api::token::TokenKind;
+use coffer_crypto::{Secret, envelope::TermKey, rng, sign::SigningKey};
+use coffer_storage::{Batch, Entry, Epoch, Expect, Key, Limit, Prefix, Store};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{
+    Config, Context, Error, StartError,
+    active::Active,
+    audit::catch_up,
+    auth::Logins,
+    barrier::{self, Barrier},
+    cache::Coherent,
+    clock::{Clock, SystemTimeSource},
+    codec::{self, Persisted},
+    commit::{self, Edit, Urgency},
+    housekeeping,
+    identity::Identity,
+    keyring::{Keyrings, Purpose},
+    keys,
+    lease::Lease,
+    locks::PathLocks,
+    mount::{Mount, Mounts},
+    node::Core,
+    ops,
+    outbox::{LogHead, Outbox},
+    policies::{Policies, PolicyRow},
+    policy::builtin,
+    record::{Actor, Record},
+    refusals::Refusals,
+    seal::root::{self, Birth, Reservation, Root, counter_row},
+    tlog::{
+        Head, Log, OpenError, Options, RealDisk,
+        note::{KeyName, VerifierKey},
+    },
+    token::{Tokens, create::Wanted},
+};
+
+/// How long an initial token may wait to be exchanged.
+const INITIAL_TTL: u64 = 24 * 3600;
+/// How long the administrator's token lives that it is exchanged for.
+const ADMINISTRATOR_TTL: u64 = 30 * 24 * 3600;
+
+/// What a node's log is called and signed with (`log/{node}`).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct LogRow {
+    pub(crate) origin: String,
+    /// The key the log began with; verifiers follow the chain from here.
+    pub(crate) first_vkey: String,
+    /// Number of the current signing key: `sys/key/log/{node}/{number:08x}`.
+    pub(crate) key_number: u32,
+}
+
+impl Persisted for LogRow {}
+
+/// What a first activation did.
+#[derive(Default)]
+pub(crate) struct Activated {
+    pub(crate) initial_token_path: Option<PathBuf>,
+    pub(crate) dev_root_token: Option<String>,
+}
+
+/// Makes the directories; in development mode a temporary one, which is returned.
+pub(crate) fn prepare_directories(config: &mut Config) -> Result<Option<PathBuf>, StartError> {
+    let mut scratch = None;
+    if config.dev.is_some() {
+        let suffix = u64::from_be_bytes(rng::bytes::<8>()?);
+        let dir = std::env::temp_dir().join(format!("coffer-dev-{suffix:016x}"));
+        config.storage = "memory:".to_owned();
+        config.seal_key_file = dir.join("seal.key");
+        config.audit.dir = dir.join("audit");
+        config.data.clone_from(&dir);
+        scratch = Some(dir);
+    }
+    for dir in [&config.data, &config.audit.dir] {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|source| StartError::Data {
+            path: dir.clone(),
+            operation: "create it",
+            source,
+        })?;
+    }
+    Ok(scratch)
+}
+
+/// The node's id: made once, kept in the data directory.
+pub(crate) fn node_id(config: &Config) -> Result<String, StartError> {
+    let path = config.data.join("node-id");
+    let failed = |operation| {
+        let path = path.clone();
+        move |source| StartError::Data { path, operation, source }
+    };
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let text = text.trim();
+            let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            if text.is_empty() || text.len() > 64 || !plain {
+                return Err(failed("use it: it does not hold a node id")(io::ErrorKind::InvalidData.into()));
+            }
+            Ok(text.to_owned())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let id = Uuid::new_v4().simple().to_string();
+            let id = id.get(..12).unwrap_or(&id).to_owned();
+            write_private(&path, format!("{id}\n").as_bytes()).map_err(failed("write it"))?;
+            Ok(id)
+        }
+        Err(error) => Err(failed("read it")(error)),
+    }
+}
+
+pub(crate) fn initial_token_path(config: &Config) -> PathBuf {
+    config.seal_key_file.parent().unwrap_or(Path::new(".")).join("initial-token")
+}
+
+/// Makes the node active at `epoch`.
+pub(crate) async fn activate(
+    core: &Core,
+    epoch: Epoch,
+    lease: Arc<Lease>,
+) -> Result<(Arc<Active>, Activated), StartError> {
+    let store = Arc::clone(&core.store);
+    let (root, barrier, is_new) = match root::read(store.as_ref()).await? {
+        Some(row) => {
+            let root = root::unwrap(&row, &core.seal)?;
+            let barrier = open_barrier(store.as_ref(), &root.key).await?;
+            (root, barrier, false)
+        }
+        None => {
+            let (root, barrier) = give_birth(core, epoch).await?;
+            (root, barrier, true)
+        }
+    };
+    let _ = core.cluster_id.set(root.cluster_id);
+    reserve_first_block(store.as_ref(), epoch, &barrier).await?;
+    let clock = start_clock(core, &barrier).await?;
+    let keyrings = open_keyrings(store.as_ref(), &root.key).await?;
+    let (log, first_vkey, known) = open_log(core, epoch, &root, &barrier).await?;
+    let limits = core.config.limits;
+    let active = Arc::new(Active {
+        node: core.node.clone(),
+        epoch,
+        store,
+        root: Arc::new(root.key),
+        barrier,
+        keyrings,
+        clock,
+        log,
+        first_vkey,
+        outbox: Outbox::default(),
+        cache: Coherent::new(limits.cache_bytes, 1024),
+        locks: PathLocks::new(),
+        lease,
+        space: Arc::clone(&core.space),
+        limits,
+        read_durability: core.config.audit.read_durability,
+        mounts: Mounts::default(),
+        policies: Policies::default(),
+        identity: Identity::default(),
+        tokens: Tokens::new(limits.token_cache_bytes),
+        refusals: Refusals::default(),
+        logins: Logins::new(),
+        metrics: Arc::clone(&core.metrics),
+        authority: AtomicU64::new(1),
+        stop: watch::Sender::new(false),
+    });
+    catch_up(&active, known).await?;
+    active.load_mounts().await?;
+    active.load_policies().await?;
+    active.load_groups().await?;
+    let started = Record::system(if is_new { "system.init" } else { "system.start" })
+        .fact("version", env!("CARGO_PKG_VERSION"))
+        .fact("epoch", epoch.0.to_string())
+        .fact("cluster", root.cluster_id.to_string());
+    active.log_synced(&started).await?;
+    for attempt in core.take_attempts() {
+        let actor = Actor { kind: "local", ..Actor::default() };
+        let mut record = Record::of_request(attempt.class, String::new(), actor, &attempt.cx)
+            .fact("time_ms", attempt.time_ms.to_string());
+        if let Some(code) = attempt.failed {
+            record.fail(&Error::new(code, ""));
+        }
+        active.log_synced(&record).await?;
+    }
+    for accessor in active.interrupted_revocations().await? {
+        let record = Record::system("token.revoke").fact("accessor", accessor.clone()).fact("resumed", "true");
+        active.continue_revocation(&accessor, record).await?;
+    }
+    housekeeping::persist_clock(&active).await?;
+    let mut activated = Activated::default();
+    if !is_new {
+        return Ok((active, activated));
+    }
+    if let Some(dev) = &core.config.dev {
+        activated.dev_root_token = Some(dev_root(&active, dev.root_token.clone()).await?);
+    } else {
+        activated.initial_token_path = Some(write_initial_token(&active, &core.config, None).await?);
+    }
+    Ok((active, activated))
+}
+
+/// Makes an initial token and writes it to its file, replacing an older one.
+pub(crate) async fn write_initial_token(
+    active: &Arc<Active>,
+    config: &Config,
+    cx: Option<&Context>,
+) -> Result<PathBuf, Error> {
+    let wanted = Wanted {
+        kind: TokenKind::Service,
+        policies: vec!["administrator".to_owned()],
+        display_name: "initial".to_owned(),
+        path: "operator/initial-token".to_owned(),
+        ttl: Some(INITIAL_TTL),
+        initial: true,
+        ..Wanted::default()
+    };
+    let class = "token.create_initial";
+    let record = match cx {
+        Some(cx) => Record::of_request(class, String::new(), Actor { kind: "local", ..Actor::default() }, cx),
+        None => Record::system(class),
+    };
+    let grant = active.issue(wanted, record, None).await?;
+    let path = initial_token_path(config);
+    write_private(&path, format!("{}\n", grant.token.expose()).as_bytes())
+        .map_err(|error| Error::internal(format!("{}: {error}", path.display())))?;
+    Ok(path)
+}
+
+impl Active {
+    /// Exchanges an initial token: a new administrator's token comes, it goes.
+    pub(crate) async fn exchange_initial(
+        self: &Arc<Self>,
+        cx: &Context,
+        token: &str,
+    ) -> Result<coffer_api::token::TokenGrant, Error> {
+        self.may_read()?;
+        let found = self.token_state(token).await?.filter(|state| state.entry.initial);
+        let Some(state) = found else { return Err(crate::caller::refuse(self, cx).await) };
+        let wanted = Wanted {
+            kind: TokenKind::Service,
+            policies: vec!["administrator".to_owned()],
+            display_name: "administrator".to_owned(),
+            path: "login/initial".to_owned(),
+            ttl: Some(ADMINISTRATOR_TTL),
+            renewable: true,
+            ..Wanted::default()
+        };
+        let made = self.make_token(wanted, None).await?;
+        let mut edit = made.edit;
+        let row = crate::token::token_row(&state.accessor);
+        // Of two that exchange it at once, one finds it gone.
+        let found = self.token_entry(&state.accessor).await?;
+        let Some(found) = found else { return Err(crate::caller::refuse(self, cx).await) };
+        edit.delete(row, Some(Expect::Revision(found.revision)));
+        if let Some(expires) = found.value.expires_ms {
+            edit.delete(crate::token::expiry_row(expires, &state.accessor), None);
+        }
+        let actor = Actor { kind: "machine", accessor: Some(state.accessor.clone()), ..Actor::default() };
+        let record = Record::of_request("auth.login", "login/initial".to_owned(), actor, cx);
+        self.commit(edit, record, Urgency::Ordinary).await?.spend();
+        self.tokens.forget(&state.accessor);
+        Ok(made.grant)
+    }
+
+    /// Logs what a local caller did.
+    pub(crate) async fn log_local(&self, class: &'static str, cx: &Context) -> Result<(), Error> {
+        let actor = Actor { kind: "local", ..Actor::default() };
+        self.log_synced(&Record::of_request(class, String::new(), actor, cx)).await
+    }
+}
+
+async fn dev_root(active: &Arc<Active>, id: Option<String>) -> Result<String, Error> {
+    let wanted = Wanted {
+        kind: TokenKind::Service,
+        policies: vec!["root".to_owned()],
+        display_name: "root".to_owned(),
+        path: "auth/token/root".to_owned(),
+        ..Wanted::default()
+    };
+    let record = Record::system("token.create_root");
+    let grant = active.issue(wanted, record, id.map(Zeroizing::new)).await?;
+    Ok(grant.token.expose().clone())
+}
+
+/// A store's first commit: root, term, keys, policies, mounts. Two nodes that try at once end with one root.
+async fn give_birth(core: &Core, epoch: Epoch) -> Result<(Root, Barrier), StartError> {
+    let now = core.clock.load().now();
+    let Birth { root, barrier, mut edit } = root::create(&core.seal, now)?;
+    for policy in builtin::ALL {
+        let row = PolicyRow { text: policy.text.to_owned(), updated_ms: now };
+        edit.put(ops::policy::row(policy.name)?, codec::encode(&row)?, Some(Expect::Absent));
+    }
+    for mount in Mount::first(now)? {
+        edit.put(Mount::row(&mount.path), codec::encode(&mount)?, Some(Expect::Absent));
+    }
+    let record = Record::system("system.birth").fact("cluster", root.cluster_id.to_string());
+    let batch = commit::sealed_batch(&barrier, &core.node, epoch, now, edit, record)?;
+    core.store.commit(batch).await?;
+    Ok((root, barrier))
+}
+
+async fn open_barrier(store: &dyn Store, root: &Secret) -> Result<Barrier, StartError> {
+    let mut terms = Vec::new();
+    for (key, entry) in all(store, keys::TERM).await? {
+        let number = number_after(&key, keys::TERM)?;
+        terms.push(TermKey::new(number, &barrier::unwrap_under_root(root, &key, &entry.value)?)?);
+    }
+    let Some(current) = terms.iter().map(TermKey::term).max() else {
+        return Err(Error::internal("the store holds no term key").into());
+    };
+    let barrier = Barrier::new(terms, 0)?;
+    let row = counter_row(current);
+    let reserved = match store.get(&Key::new(row.clone())?).await? {
+        Some(entry) => codec::decode::<Reservation>(&row, &barrier.open(&row, &entry.value)?)?.total,
+        None => return Err(Error::internal("the counter of the current term is missing").into()),
+    };
+    barrier.resume(reserved);
+    Ok(barrier)
+}
+
+/// Pays for the first seals of this epoch: nothing of an older block is used again.
+async fn reserve_first_block(store: &dyn Store, epoch: Epoch, barrier: &Barrier) -> Result<(), StartError> {
+    if let Some(total) = barrier.wants_reservation() {
+        let row = counter_row(barrier.term());
+        let value = barrier.seal_reservation(&row, &[&codec::encode(&Reservation { total })?])?;
+        let change = coffer_storage::Change::Put { key: Key::new(row)?, value, expect: None };
+        store.commit(Batch { epoch: Some(epoch), changes: vec![change] }).await?;
+        barrier.reserved(total);
+    }
+    Ok(())
+}
+
+/// The clock, from the store's high-water mark on.
+async fn start_clock(core: &Core, barrier: &Barrier) -> Result<Arc<Clock>, StartError> {
+    let mark = match core.store.get(&Key::new(keys::CLOCK)?).await? {
+        Some(entry) => {
+            let row: housekeeping::ClockRow = codec::decode(keys::CLOCK, &barrier.open(keys::CLOCK, &entry.value)?)?;
+            Some(row.mark_ms)
+        }
+        None => None,
+    };
+    let clock = Arc::new(Clock::start(SystemTimeSource, mark));
+    core.clock.store(Arc::clone(&clock));
+    if clock.is_in_doubt() {
+        tracing::error!(
+            "the clock is in doubt: irreversible work waits; set it, or see `coffer operator clock-accept`"
+        );
+    }
+    Ok(clock)
+}
+
+async fn open_keyrings(store: &dyn Store, root: &Secret) -> Result<Keyrings, StartError> {
+    let mut stored = Vec::new();
+    for purpose in Purpose::ALL {
+        let prefix = purpose.prefix();
+        for (key, entry) in all(store, &prefix).await? {
+            let number = number_after(&key, &prefix)?;
+            stored.push((purpose, number, barrier::unwrap_under_root(root, &key, &entry.value)?));
+        }
+    }
+    Ok(Keyrings::new(stored)?)
+}
+
+/// Opens this node's log, or makes it. Tells up to where the store knows it.
+async fn open_log(
+    core: &Core,
+    epoch: Epoch,
+    root: &Root,
+    barrier: &Barrier,
+) -> Result<(Log, String, Option<Head>), StartError> {
+    let log_row = format!("{}{}", keys::LOG, core.node);
+    let head_row = format!("{}{}", keys::LOG_HEAD, core.node);
+    let stored: Option<LogRow> = match core.store.get(&Key::new(log_row.clone())?).await? {
+        Some(entry) => Some(codec::decode(&log_row, &barrier.open(&log_row, &entry.value)?)?),
+        None => None,
+    };
+    let (row, seed) = match stored {
+        Some(row) => {
+            let key = log_key_row(&core.node, row.key_number);
+            let entry = core.store.get(&Key::new(key.clone())?).await?;
+            let entry = entry.ok_or_else(|| Error::internal(format!("the log's key {key:?} is missing")))?;
+            (row, barrier::unwrap_under_root(&root.key, &key, &entry.value)?)
+        }
+        None => {
+            let seed = Secret::random(32)?;
+            let origin = format!("{}/{}", root.cluster_id, core.node);
+            let first_vkey = vkey(&origin, &SigningKey::from_seed(&seed)?.public_key())?;
+            let row = LogRow { origin, first_vkey, key_number: 1 };
+            let mut edit = Edit::default();
+            let key = log_key_row(&core.node, 1);
+            let wrapped = barrier::wrap_under_root(&root.key, &key, &seed)?;
+            edit.put_sealed(key, wrapped, Some(Expect::Absent));
+            edit.put(log_row.clone(), codec::encode(&row)?, Some(Expect::Absent));
+            let head = LogHead { size: 0, root: [0; 32] };
+            edit.put(head_row.clone(), codec::encode(&head)?, None);
+            let record = Record::system("log.create").fact("vkey", row.first_vkey.clone());
+            let batch = commit::sealed_batch(barrier, &core.node, epoch, core.clock.load().now(), edit, record)?;
+            core.store.commit(batch).await?;
+            (row, seed)
+        }
+    };
+    let known: Option<LogHead> = match core.store.get(&Key::new(head_row.clone())?).await? {
+        Some(entry) => Some(codec::decode(&head_row, &barrier.open(&head_row, &entry.value)?)?),
+        None => None,
+    };
+    // Size 0 registers that the log exists before its directory does: nothing was logged yet that could be missing.
+    let known = known.filter(|head| head.size > 0).map(|head| Head { size: head.size, root: head.root });
+    let opened = open_with(core, &row, &seed, known.clone()).await?;
+    let log = match opened {
+        Ok(log) => log,
+        // A rotation reached the log and not the row: the next key is stored, and it is the one in force.
+        Err(OpenError::OtherKey { signed_by }) => {
+            let number = row.key_number + 1;
+            let key = log_key_row(&core.node, number);
+            let entry = core.store.get(&Key::new(key.clone())?).await?;
+            let entry = entry.ok_or_else(|| {
+                StartError::Log(format!("it is signed by {signed_by}, which the store does not hold"))
+            })?;
+            let seed = barrier::unwrap_under_root(&root.key, &key, &entry.value)?;
+            let log =
+                open_with(core, &row, &seed, known.clone()).await?.map_err(|error| StartError::Log(explain(&error)))?;
+            let mut edit = Edit::default();
+            let row = LogRow { key_number: number, ..row.clone() };
+            edit.put(log_row, codec::encode(&row)?, None);
+            let record = Record::system("log.rotate").fact("resumed", "true");
+            let batch = commit::sealed_batch(barrier, &core.node, epoch, core.clock.load().now(), edit, record)?;
+            core.store.commit(batch).await?;
+            log
+        }
+        Err(error) => return Err(StartError::Log(explain(&error))),
+    };
+    Ok((log, row.first_vkey, known))
+}
+
+async fn open_with(
+    core: &Core,
+    row: &LogRow,
+    seed: &Secret,
+    known: Option<Head>,
+) -> Result<Result<Log, OpenError>, StartError> {
+    let dir = core.config.audit.dir.clone();
+    let signer = SigningKey::from_seed(seed)?;
+    let origin = KeyName::new(&row.origin).map_err(Error::internal)?;
+    let options = Options::new(origin);
+    let opening = move || Log::open(&dir, Arc::new(RealDisk), signer, options, known);
+    let opened = tokio::task::spawn_blocking(opening).await.map_err(Error::internal)?;
+    Ok(opened.map(|(log, opened)| {
+        tracing::info!(size = log.head().size, opened = ?opened, "audit log opened");
+        log
+    }))
+}
+
+/// The row of a log's signing key.
+pub(crate) fn log_key_row(node: &str, number: u32) -> String {
+    format!("{}log/{node}/{number:08x}", keys::KEY)
+}
+
+/// A verifier key as text.
+pub(crate) fn vkey(origin: &str, public: &[u8; 32]) -> Result<String, Error> {
+    let name = KeyName::new(origin).map_err(Error::internal)?;
+    Ok(VerifierKey::new(name, *public).to_string())
+}
+
+fn explain(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+async fn all(store: &dyn Store, prefix: &str) -> Result<Vec<(String, Entry)>, StartError> {
+    let prefix = Prefix::new(prefix.to_owned())?;
+    let mut found = Vec::new();
+    let mut after: Option<Key> = None;
+    loop {
+        let page = store.scan(&prefix, after.as_ref(), Limit::MAX).await?;
+        after = page.items.last().map(|(key, _)| key.clone());
+        for (key, entry) in page.items {
+            let key = std::str::from_utf8(key.as_bytes()).map_err(Error::internal)?;
+            found.push((key.to_owned(), entry));
+        }
+        if !page.more {
+            return Ok(found);
+        }
+    }
+}
+
+fn number_after(key: &str, prefix: &str) -> Result<u32, Error> {
+    let number = key.strip_prefix(prefix).and_then(|number| u32::from_str_radix(number, 16).ok());
+    number.ok_or_else(|| codec::damaged(key, "its name does not end in a number"))
+}
+
+/// Writes a file of mode 0600 whole or not at all.
+fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    let suffix = rng::bytes::<6>().map_err(io::Error::other)?;
+    let suffix: String = suffix.iter().map(|b| format!("{b:02x}")).collect();
+    let temporary = path.with_extension(format!("{suffix}.new"));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    file.write_all(text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path))?;
+    fs::File::open(path.parent().unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all())
+}

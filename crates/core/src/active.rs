@@ -1,0 +1,231 @@
+//! Everything that exists only while this node is unsealed and leads: keys, caches, the log. Dropping it is
+//! what sealing means.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use coffer_api::Code;
+use coffer_crypto::Secret;
+use coffer_storage::{Entry, Epoch, Key, Limit, Prefix, Revision, Store};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use crate::{
+    Error,
+    barrier::Barrier,
+    cache::{Coherent, Weigh},
+    clock::Clock,
+    codec::{self, Persisted},
+    commit::Urgency,
+    config::{Limits, ReadDurability},
+    identity::Identity,
+    keyring::Keyrings,
+    lease::Lease,
+    locks::PathLocks,
+    metrics::Metrics,
+    mount::Mounts,
+    outbox::Outbox,
+    policies::Policies,
+    record::{Encoded, Record},
+    refusals::Refusals,
+    space::Space,
+    tlog::Log,
+    token::Tokens,
+};
+
+/// The state of a leading node.
+pub(crate) struct Active {
+    pub(crate) node: String,
+    pub(crate) epoch: Epoch,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) root: Arc<Secret>,
+    pub(crate) barrier: Barrier,
+    pub(crate) keyrings: Keyrings,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) log: Log,
+    pub(crate) first_vkey: String,
+    pub(crate) outbox: Outbox,
+    /// Sealed entries whose MAC was checked when they were read.
+    pub(crate) cache: Coherent<String, CachedEntry>,
+    pub(crate) locks: PathLocks,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) space: Arc<Space>,
+    pub(crate) limits: Limits,
+    pub(crate) read_durability: ReadDurability,
+    pub(crate) mounts: Mounts,
+    pub(crate) policies: Policies,
+    pub(crate) identity: Identity,
+    pub(crate) tokens: Tokens,
+    pub(crate) refusals: Refusals,
+    pub(crate) logins: crate::auth::Logins,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Moves with every change of a policy, an entity or a group; a compiled policy set of another value is stale.
+    pub(crate) authority: AtomicU64,
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+/// A sealed entry whose committing MAC was checked in this process.
+pub(crate) struct CachedEntry {
+    pub(crate) sealed: Bytes,
+    pub(crate) revision: Revision,
+}
+
+/// A decoded row with the revision that a change must expect.
+pub(crate) struct Found<T> {
+    pub(crate) value: T,
+    pub(crate) revision: Revision,
+}
+
+impl Active {
+    /// Whether this node may answer at all.
+    pub(crate) fn may_read(&self) -> Result<(), Error> {
+        self.lease.check()?;
+        self.space.check_read()
+    }
+
+    pub(crate) fn may_change(&self, urgency: Urgency) -> Result<(), Error> {
+        self.lease.check()?;
+        if self.outbox.is_broken() {
+            return Err(Error::new(
+                Code::AuditUnavailable,
+                "the audit log cannot be written, so nothing may change; it recovers by itself",
+            ));
+        }
+        match urgency {
+            Urgency::Essential => Ok(()),
+            Urgency::Ordinary => self.space.check_change(),
+        }
+    }
+
+    /// The entry under `key`, checked, from the cache or the store.
+    pub(crate) async fn sealed(&self, key: &str) -> Result<Option<Arc<CachedEntry>>, Error> {
+        if let Some(found) = self.cache.get(key) {
+            self.metrics.cache_hits.add(1);
+            return Ok(Some(found));
+        }
+        self.metrics.cache_misses.add(1);
+        let visit = self.cache.visit(key);
+        let Some(Entry { value, revision }) = self.store.get(&Key::new(key.to_owned())?).await? else {
+            return Ok(None);
+        };
+        self.barrier.check(key, &value)?;
+        let entry = Arc::new(CachedEntry { sealed: value, revision });
+        self.cache.admit(visit, key.to_owned(), Arc::clone(&entry));
+        Ok(Some(entry))
+    }
+
+    /// The opened entry under `key`, through the cache.
+    pub(crate) async fn open_cached(&self, key: &str) -> Result<Option<Found<Zeroizing<Vec<u8>>>>, Error> {
+        let Some(entry) = self.sealed(key).await? else { return Ok(None) };
+        let value = self.barrier.open_checked(key, &entry.sealed)?;
+        Ok(Some(Found { value, revision: entry.revision }))
+    }
+
+    /// The opened entry under `key`, from the store.
+    pub(crate) async fn open(&self, key: &str) -> Result<Option<Found<Zeroizing<Vec<u8>>>>, Error> {
+        match self.store.get(&Key::new(key.to_owned())?).await? {
+            Some(Entry { value, revision }) => Ok(Some(Found { value: self.barrier.open(key, &value)?, revision })),
+            None => Ok(None),
+        }
+    }
+
+    /// The row under `key`, decoded.
+    pub(crate) async fn row<T: Persisted>(&self, key: &str) -> Result<Option<Found<T>>, Error> {
+        match self.open(key).await? {
+            Some(Found { value, revision }) => Ok(Some(Found { value: codec::decode(key, &value)?, revision })),
+            None => Ok(None),
+        }
+    }
+
+    /// Keys under `prefix` after `after`, without the prefix, at most `limit` (1 to 1,000).
+    pub(crate) async fn names(&self, prefix: &str, after: &str, limit: usize) -> Result<NamePage, Error> {
+        let after = (!after.is_empty()).then(|| Key::new(format!("{prefix}{after}"))).transpose()?;
+        let limit = Limit::new(limit.clamp(1, 1000))?;
+        let page = self.store.scan_keys(&Prefix::new(prefix.to_owned())?, after.as_ref(), limit).await?;
+        let names = page.items.iter().filter_map(|(key, _)| {
+            std::str::from_utf8(key.as_bytes()).ok().and_then(|key| key.strip_prefix(prefix)).map(str::to_owned)
+        });
+        Ok(NamePage { names: names.collect(), more: page.more })
+    }
+
+    /// Every row under `prefix`, decoded, a page at a time.
+    pub(crate) async fn each<T: Persisted>(
+        &self,
+        prefix: &str,
+        mut visit: impl FnMut(&str, T) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let prefix = Prefix::new(prefix.to_owned())?;
+        let mut after: Option<Key> = None;
+        loop {
+            let page = self.store.scan(&prefix, after.as_ref(), Limit::MAX).await?;
+            for (key, entry) in &page.items {
+                let name = std::str::from_utf8(key.as_bytes()).map_err(Error::internal)?;
+                let opened = self.barrier.open(name, &entry.value)?;
+                visit(name, codec::decode(name, &opened)?)?;
+            }
+            match page.items.last() {
+                Some((last, _)) if page.more => after = Some(last.clone()),
+                Some(_) | None => return Ok(()),
+            }
+        }
+    }
+
+    /// Logs a record that belongs to no change, and waits as the setting for reads says.
+    pub(crate) async fn log_read(&self, record: &Record) -> Result<(), Error> {
+        match self.read_durability {
+            ReadDurability::Synced => self.log_synced(record).await,
+            ReadDurability::Written => {
+                let appended = self.log.append_relaxed(self.entries(record)).await;
+                let ticket = appended.map_err(|error| self.log_broke(error))?;
+                self.log.written(&ticket).await.map(drop).map_err(|error| self.log_broke(error))
+            }
+        }
+    }
+
+    /// Logs a record that belongs to no change and waits until it is synced.
+    pub(crate) async fn log_synced(&self, record: &Record) -> Result<(), Error> {
+        let appended = self.log.append(self.entries(record)).await;
+        let ticket = appended.map_err(|error| self.log_broke(error))?;
+        self.log.synced(&ticket).await.map(drop).map_err(|error| self.log_broke(error))
+    }
+
+    /// Waits until this node stops being active.
+    pub(crate) async fn stopped(&self) {
+        let mut stop = self.stop.subscribe();
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Policies, entities or groups changed: compiled policy sets are stale.
+    pub(crate) fn authority_changed(&self) {
+        self.authority.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn entries(&self, record: &Record) -> Vec<Vec<u8>> {
+        record.encode(&self.node, self.clock.now()).into_iter().map(Encoded::into_entry).collect()
+    }
+
+    fn log_broke(&self, error: crate::tlog::AppendError) -> Error {
+        self.outbox.broke();
+        Error::new(
+            Code::AuditUnavailable,
+            "the audit log cannot be written, so nothing is answered; it recovers by itself",
+        )
+        .caused_by(error)
+    }
+}
+
+/// Names below a prefix.
+pub(crate) struct NamePage {
+    pub(crate) names: Vec<String>,
+    pub(crate) more: bool,
+}
+
+impl Weigh for CachedEntry {
+    fn weight(&self) -> usize {
+        // The key, the maps' overhead and the reference counts beside the bytes themselves.
+        self.sealed.len() + 256
+    }
+}

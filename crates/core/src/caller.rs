@@ -1,0 +1,257 @@
+//! An authenticated request. Every operation of the core is a method here: it authorises the logical requests it
+//! stands for, acts, records, and only then returns.
+
+use std::sync::Arc;
+
+use coffer_api::Code;
+
+use crate::{
+    Context, Error,
+    active::Active,
+    codec,
+    commit::{Edit, Logged, Urgency},
+    identity::{Entity, Group},
+    policy::{self, Decision, Denial, Grant, Operation, ParameterFault, Parameters, Request, Subject},
+    record::{Actor, Record},
+    token::{Authority, TokenState, UsesRow, uses_row},
+};
+
+/// An authenticated request.
+pub struct Caller {
+    pub(crate) active: Arc<Active>,
+    pub(crate) cx: Context,
+    pub(crate) token: Arc<TokenState>,
+    pub(crate) authority: Arc<Authority>,
+    /// Uses left after this request, where they are limited.
+    pub(crate) uses_left: Option<u64>,
+}
+
+/// What an operation came to: whether its record is in the log already (a change carries it) or not (a read, or
+/// a change that found nothing to do).
+pub(crate) enum Done<T> {
+    Logged(T, Logged),
+    Unlogged(T),
+}
+
+impl Caller {
+    /// Authenticates a token; a refusal is recorded.
+    pub(crate) async fn authenticate(active: Arc<Active>, cx: Context, token: Option<&str>) -> Result<Self, Error> {
+        active.may_read()?;
+        let found = match token {
+            Some(token) => active.token_state(token).await?,
+            None => None,
+        };
+        let Some(state) = found else { return Err(refuse(&active, &cx).await) };
+        let authority = active.authority_of(&state).await?;
+        if authority.entity_disabled || !is_bound_here(&state, &cx) {
+            return Err(refuse(&active, &cx).await);
+        }
+        let mut caller = Self { active, cx, token: state, authority, uses_left: None };
+        if caller.token.entry.num_uses > 0 {
+            caller.take_use().await?;
+        }
+        Ok(caller)
+    }
+
+    /// The request's facts.
+    pub fn context(&self) -> &Context {
+        &self.cx
+    }
+
+    /// Whether one of its policies is `root`.
+    pub fn is_root(&self) -> bool {
+        self.authority.acl.is_root()
+    }
+
+    /// Asks the policies about one logical request.
+    pub(crate) fn authorise(
+        &self,
+        path: &str,
+        operation: Operation,
+        parameters: &dyn Parameters,
+    ) -> Result<Grant, Error> {
+        let request = Request { path, operation, parameters, wrap_ttl: self.cx.wrap_ttl, now: self.active.clock.now() };
+        match self.authority.acl.check(&request) {
+            Decision::Allow(grant) => Ok(grant),
+            Decision::Deny(denial) => {
+                self.active.metrics.denied.add(1);
+                Err(denied(path, operation, &denial))
+            }
+        }
+    }
+
+    /// A record of this request.
+    pub(crate) fn record(&self, class: &'static str, path: impl Into<String>) -> Record {
+        Record::of_request(class, path.into(), self.actor(), &self.cx)
+    }
+
+    /// Runs an operation and sees to its record: what is not in the log yet is logged now, success or not.
+    pub(crate) async fn recorded<T>(
+        &self,
+        record: Record,
+        work: impl Future<Output = Result<Done<T>, Error>>,
+    ) -> Result<T, Error> {
+        match work.await {
+            Ok(Done::Logged(value, logged)) => {
+                logged.spend();
+                Ok(value)
+            }
+            Ok(Done::Unlogged(value)) => {
+                self.active.log_read(&record).await?;
+                self.active.lease.check()?;
+                Ok(value)
+            }
+            Err(error) => Err(self.failed(record, error).await),
+        }
+    }
+
+    /// Logs the failure of an operation; where even that fails, that is the error.
+    pub(crate) async fn failed(&self, mut record: Record, error: Error) -> Error {
+        if matches!(error.code(), Code::AuditUnavailable | Code::DiskFull) {
+            return error;
+        }
+        record.fail(&error);
+        record.changes.clear();
+        match self.active.log_read(&record).await {
+            Ok(()) => error,
+            Err(unlogged) => unlogged,
+        }
+    }
+
+    /// Commits a change of this request.
+    pub(crate) async fn commit(&self, edit: Edit, record: Record) -> Result<Logged, Error> {
+        self.active.commit(edit, record, Urgency::Ordinary).await
+    }
+
+    pub(crate) fn actor(&self) -> Actor {
+        let entry = &self.token.entry;
+        Actor {
+            kind: if entry.entity.is_some() { "user" } else { "machine" },
+            id: entry.entity.map(|id| id.to_string()),
+            name: (!entry.display_name.is_empty()).then(|| entry.display_name.clone()),
+            auth: Some(entry.path.clone()),
+            accessor: (!self.token.accessor.is_empty()).then(|| self.token.accessor.clone()),
+        }
+    }
+
+    /// Takes one use of a use-limited token, durably, before the operation; the last one takes the token along.
+    async fn take_use(&mut self) -> Result<(), Error> {
+        let active = Arc::clone(&self.active);
+        let row = uses_row(&self.token.accessor);
+        let _guard = active.locks.lock(&[&row]).await;
+        let Some(uses) = active.row::<UsesRow>(&row).await?.filter(|uses| uses.value.left > 0) else {
+            return Err(refuse(&active, &self.cx).await);
+        };
+        let left = uses.value.left - 1;
+        let mut edit = Edit::default();
+        edit.put(row, codec::encode(&UsesRow { left })?, Some(coffer_storage::Expect::Revision(uses.revision)));
+        active.commit_bookkeeping(edit).await?;
+        self.uses_left = Some(left);
+        Ok(())
+    }
+
+    /// After the last use of a use-limited token: revokes it. Call it when the operation is over.
+    pub async fn finish(self) {
+        if self.uses_left == Some(0) {
+            let record = self.record("token.revoke", "auth/token/revoke-self").fact("reason", "uses exhausted");
+            match self.active.revoke_tree(&self.token.accessor, record).await {
+                Ok(logged) => logged.spend(),
+                Err(error) => error.log_cause(&self.cx.request_id),
+            }
+        }
+    }
+}
+
+/// The ids of a subject as text, for templates to borrow.
+pub(crate) struct SubjectIds {
+    entity: String,
+    aliases: Vec<String>,
+    groups: Vec<String>,
+}
+
+impl SubjectIds {
+    pub(crate) fn new(entity: Option<&Entity>, groups: &[Arc<Group>]) -> Self {
+        Self {
+            entity: entity.map(|entity| entity.id.to_string()).unwrap_or_default(),
+            aliases: entity.iter().flat_map(|entity| &entity.aliases).map(|alias| alias.id.to_string()).collect(),
+            groups: groups.iter().map(|group| group.id.to_string()).collect(),
+        }
+    }
+}
+
+/// Whom templates speak of.
+pub(crate) fn subject<'a>(entity: Option<&'a Entity>, groups: &'a [Arc<Group>], ids: &'a SubjectIds) -> Subject<'a> {
+    let aliases = |entity: &'a Entity| {
+        let pairs = entity.aliases.iter().zip(&ids.aliases);
+        pairs.map(|(alias, id)| policy::Alias {
+            mount_accessor: &alias.mount_accessor,
+            id,
+            name: &alias.name,
+            metadata: alias.metadata.iter().collect(),
+            custom_metadata: alias.custom_metadata.iter().collect(),
+        })
+    };
+    let groups = groups.iter().zip(&ids.groups);
+    Subject {
+        entity: entity.map(|entity| policy::Entity {
+            id: &ids.entity,
+            name: &entity.name,
+            metadata: entity.metadata.iter().collect(),
+            aliases: aliases(entity).collect(),
+        }),
+        groups: groups
+            .map(|(group, id)| policy::Group { id, name: &group.name, metadata: group.metadata.iter().collect() })
+            .collect(),
+    }
+}
+
+/// The error of a caller without a valid token, once its record is logged (or counted).
+pub(crate) async fn refuse(active: &Arc<Active>, cx: &Context) -> Error {
+    active.metrics.unauthenticated.add(1);
+    let error = Error::new(Code::Unauthenticated, "permission denied");
+    log_refusal(active, Record::of_request("auth.refused", String::new(), anonymous(), cx), error).await
+}
+
+/// Logs the refusal of somebody unknown, or only counts it in a flood.
+pub(crate) async fn log_refusal(active: &Arc<Active>, mut record: Record, error: Error) -> Error {
+    if !active.refusals.is_single() {
+        return error;
+    }
+    record.fail(&error);
+    match active.log_read(&record).await {
+        Ok(()) => error,
+        Err(unlogged) => unlogged,
+    }
+}
+
+/// Nobody known.
+pub(crate) fn anonymous() -> Actor {
+    Actor { kind: "anonymous", ..Actor::default() }
+}
+
+/// The error of an authenticated caller whose policies do not reach: names path, operation and what was missing,
+/// all of which it sent itself.
+pub(crate) fn denied(path: &str, operation: Operation, denial: &Denial) -> Error {
+    let verb = operation.capability().name();
+    let why = match denial {
+        Denial::DenyRule => "a policy denies this path".to_owned(),
+        Denial::Expired => "the policy's rule for this path has expired".to_owned(),
+        Denial::MissingCapability(capability) => {
+            format!("the policy for this path lacks the capability {}", capability.name())
+        }
+        Denial::MissingSudo => "this path needs the capability sudo as well".to_owned(),
+        Denial::NoRule => format!("no policy grants {verb} on this path"),
+        // Which parameter is required is the policy's to know.
+        Denial::Parameter { fault: ParameterFault::Missing, .. } => {
+            "a parameter that the policy requires is missing".to_owned()
+        }
+        Denial::Parameter { name, fault } => format!("the parameter {name:?} {fault}"),
+        Denial::WrappingBounds => "the policy bounds the response wrapping TTL".to_owned(),
+    };
+    Error::new(Code::Denied, format!("permission denied: {verb} on {path}: {why}"))
+}
+
+fn is_bound_here(state: &TokenState, cx: &Context) -> bool {
+    state.entry.bound_cidrs.is_empty()
+        || cx.remote.is_some_and(|remote| crate::cidr::any_contains(&state.entry.bound_cidrs, remote.ip()))
+}

@@ -1,0 +1,298 @@
+//! The order of a commit (ARCHITECTURE.md, "A change"): rows and the sealed record in one batch; then the record
+//! in the log, synced; then the answer; later the outbox row goes.
+
+use std::sync::Arc;
+
+use coffer_api::Code;
+use coffer_crypto::hash::sha256;
+use coffer_storage::{Batch, Change, Entry, Epoch, Error as StoreError, Expect, Key, Revision, Sealed};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{
+    Error,
+    active::{Active, CachedEntry},
+    barrier::Barrier,
+    keys,
+    locks::PathGuard,
+    record::{ChangeDigest, Encoded, Record},
+};
+
+/// Format byte of an outbox row.
+pub(crate) const OUTBOX_FORMAT: u8 = 1;
+
+/// An outbox row holds at most this many bytes.
+const OUTBOX_BYTES: usize = 1 << 20;
+
+/// How often a commit of unknown outcome is looked up before giving up.
+const LOOKUPS: u32 = 20;
+
+/// Rows to be changed together, before they are sealed.
+#[derive(Default)]
+pub(crate) struct Edit {
+    rows: Vec<Row>,
+    guard: Option<PathGuard>,
+}
+
+/// Proof that a record of this request is in the log and synced.
+#[must_use]
+pub(crate) struct Logged(());
+
+impl Logged {
+    /// Spends the proof: the request may be answered.
+    pub(crate) fn spend(self) {
+        let Self(()) = self;
+    }
+}
+
+/// What a change may do when the disk is nearly full.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Urgency {
+    /// Seal, revoke, suspend: uses the space kept for it.
+    Essential,
+    /// Everything else.
+    Ordinary,
+}
+
+struct Row {
+    key: String,
+    expect: Option<Expect>,
+    expires: Option<i64>,
+    value: Value,
+}
+
+enum Value {
+    Checked,
+    Deleted,
+    Plain(Zeroizing<Vec<u8>>),
+    Sealed(Sealed),
+}
+
+/// A batch on its way, with all that must happen once it is in.
+struct Prepared {
+    batch: Batch,
+    cached: Vec<(String, Option<Sealed>)>,
+    entries: Vec<Encoded>,
+    outbox: String,
+    guard: Option<PathGuard>,
+}
+
+impl Edit {
+    /// Rows to be changed while the guard's paths are locked; it is let go once the change is visible.
+    pub(crate) fn under(guard: PathGuard) -> Self {
+        Self { rows: Vec::new(), guard: Some(guard) }
+    }
+
+    /// Writes a row.
+    pub(crate) fn put(&mut self, key: impl Into<String>, value: Zeroizing<Vec<u8>>, expect: Option<Expect>) {
+        self.rows.push(Row { key: key.into(), expect, expires: None, value: Value::Plain(value) });
+    }
+
+    /// Writes a row that the sweep may remove once `expires` (UTC milliseconds) has passed.
+    pub(crate) fn put_expiring(
+        &mut self,
+        key: impl Into<String>,
+        value: Zeroizing<Vec<u8>>,
+        expect: Option<Expect>,
+        expires: Option<i64>,
+    ) {
+        self.rows.push(Row { key: key.into(), expect, expires, value: Value::Plain(value) });
+    }
+
+    /// Writes a row that is ciphertext already (wrapped keys).
+    pub(crate) fn put_sealed(&mut self, key: impl Into<String>, value: Sealed, expect: Option<Expect>) {
+        self.rows.push(Row { key: key.into(), expect, expires: None, value: Value::Sealed(value) });
+    }
+
+    /// Deletes a row.
+    pub(crate) fn delete(&mut self, key: impl Into<String>, expect: Option<Expect>) {
+        self.rows.push(Row { key: key.into(), expect, expires: None, value: Value::Deleted });
+    }
+
+    /// Holds only if the row is as expected.
+    pub(crate) fn check(&mut self, key: impl Into<String>, expect: Expect) {
+        self.rows.push(Row { key: key.into(), expect: Some(expect), expires: None, value: Value::Checked });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+impl Active {
+    /// Commits the edit with its record, logs the record, and returns once it is synced.
+    ///
+    /// The work goes on to its end even if the caller goes away.
+    ///
+    /// # Errors
+    /// [`Code::Conflict`] where a precondition did not hold; then nothing was changed. [`Code::AuditUnavailable`]
+    /// where the change is committed and its record could not yet be logged: it will be, without a restart.
+    pub(crate) async fn commit(
+        self: &Arc<Self>,
+        edit: Edit,
+        record: Record,
+        urgency: Urgency,
+    ) -> Result<Logged, Error> {
+        self.may_change(urgency)?;
+        let prepared = self.prepare(edit, record)?;
+        let this = Arc::clone(self);
+        tokio::spawn(async move { this.commit_and_log(prepared, urgency).await }).await.map_err(Error::internal)?
+    }
+
+    /// Commits rows that have no record. Only for keys of [`keys::BOOKKEEPING`].
+    pub(crate) async fn commit_bookkeeping(&self, edit: Edit) -> Result<Revision, Error> {
+        let mut changes = Vec::with_capacity(edit.rows.len());
+        for row in edit.rows {
+            debug_assert!(keys::is_bookkeeping(&row.key) || matches!(row.value, Value::Deleted | Value::Checked));
+            let key = Key::new(row.key.clone())?;
+            changes.push(match row.value {
+                Value::Checked => Change::Check { key, expect: row.expect.unwrap_or(Expect::Absent) },
+                Value::Deleted => Change::Delete { key, expect: row.expect },
+                Value::Plain(value) => {
+                    Change::Put { key, value: self.barrier.seal(&row.key, &[&value])?, expect: row.expect }
+                }
+                Value::Sealed(value) => Change::Put { key, value, expect: row.expect },
+            });
+        }
+        Ok(self.store.commit(Batch { epoch: Some(self.epoch), changes }).await?)
+    }
+
+    fn prepare(&self, edit: Edit, record: Record) -> Result<Prepared, Error> {
+        prepare(&self.barrier, &self.node, self.epoch, self.clock.now(), edit, record)
+    }
+
+    async fn commit_and_log(self: Arc<Self>, prepared: Prepared, urgency: Urgency) -> Result<Logged, Error> {
+        let Prepared { batch, cached, entries, outbox, guard } = prepared;
+        crate::failpoint::hit("before-commit");
+        let revision = match self.store.commit(batch).await {
+            Ok(revision) => revision,
+            Err(lost @ StoreError::Unknown { .. }) => self.resolve(&outbox, lost).await?,
+            Err(StoreError::Fenced) => {
+                self.lease.lose();
+                return Err(StoreError::Fenced.into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        crate::failpoint::hit("after-commit");
+        let entries: Vec<Vec<u8>> = entries.iter().map(|entry| entry.with_revision(revision.0)).collect();
+        // Appended before the change becomes visible: who reads it is later in the log than who wrote it.
+        let appended = match urgency {
+            Urgency::Essential => self.log.append_reserved(entries.clone()).await,
+            Urgency::Ordinary => self.log.append(entries.clone()).await,
+        };
+        crate::failpoint::hit("after-append");
+        for (key, sealed) in cached {
+            self.remember(key, sealed, revision);
+        }
+        drop(guard);
+        let synced = match appended {
+            Ok(ticket) => self.log.synced(&ticket).await,
+            Err(error) => Err(error),
+        };
+        crate::failpoint::hit("after-sync");
+        match synced {
+            Ok(_) => {
+                self.outbox.logged(outbox);
+                Ok(Logged(()))
+            }
+            Err(error) => {
+                self.outbox.unlogged(outbox, entries);
+                Err(Error::new(
+                    Code::AuditUnavailable,
+                    "the change is stored, but the audit log cannot be written, so it is not confirmed; \
+                     it will be logged once the log can be written again",
+                )
+                .caused_by(error))
+            }
+        }
+    }
+
+    /// Whether a commit whose answer was lost went in: its outbox row says so. Asked by a commit that expects the
+    /// row to be absent, so that the answer comes after whatever the lost connection left running.
+    async fn resolve(&self, outbox: &str, lost: StoreError) -> Result<Revision, Error> {
+        let key = Key::new(outbox.to_owned())?;
+        for _ in 0..LOOKUPS {
+            let absent = Change::Check { key: key.clone(), expect: Expect::Absent };
+            match self.store.commit(Batch { epoch: Some(self.epoch), changes: vec![absent] }).await {
+                Ok(_) => {
+                    let message = "the connection to the store was lost and nothing was changed; try again";
+                    return Err(Error::new(Code::Unavailable, message).caused_by(lost));
+                }
+                Err(StoreError::Conflict) => {
+                    if let Ok(Some(Entry { revision, .. })) = self.store.get(&key).await {
+                        return Ok(revision);
+                    }
+                }
+                Err(StoreError::Fenced) => break,
+                Err(_) => {}
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+        }
+        // Still unknown: the start of the next leader logs the row if it is there.
+        self.lease.lose();
+        Err(lost.into())
+    }
+
+    fn remember(&self, key: String, sealed: Option<Sealed>, revision: Revision) {
+        let value = sealed.map(|sealed| Arc::new(CachedEntry { sealed: sealed.bytes(), revision }));
+        self.cache.put(key, value);
+    }
+}
+
+/// A batch with its outbox row, for commits before there is a log: the start logs it.
+pub(crate) fn sealed_batch(
+    barrier: &Barrier,
+    node: &str,
+    epoch: Epoch,
+    now: i64,
+    edit: Edit,
+    record: Record,
+) -> Result<Batch, Error> {
+    prepare(barrier, node, epoch, now, edit, record).map(|prepared| prepared.batch)
+}
+
+/// Seals the rows and adds the record's outbox row.
+fn prepare(
+    barrier: &Barrier,
+    node: &str,
+    epoch: Epoch,
+    now: i64,
+    edit: Edit,
+    mut record: Record,
+) -> Result<Prepared, Error> {
+    let mut changes = Vec::with_capacity(edit.rows.len() + 1);
+    let mut cached = Vec::new();
+    for row in edit.rows {
+        let key = Key::new(row.key.clone())?;
+        let sealed = match row.value {
+            Value::Checked => {
+                changes.push(Change::Check { key, expect: row.expect.unwrap_or(Expect::Absent) });
+                continue;
+            }
+            Value::Deleted => None,
+            Value::Plain(value) => Some(barrier.seal(&row.key, &[&value])?),
+            Value::Sealed(sealed) => Some(sealed),
+        };
+        let digest = sealed.as_ref().map(|sealed| sha256(&[sealed.as_ref()]));
+        if row.key.starts_with(keys::KV) {
+            cached.push((row.key.clone(), sealed.clone()));
+        }
+        if !keys::is_bookkeeping(&row.key) {
+            record.changes.push(ChangeDigest { key: row.key, digest, expires: row.expires });
+        }
+        changes.push(match sealed {
+            Some(value) => Change::Put { key, value, expect: row.expect },
+            None => Change::Delete { key, expect: row.expect },
+        });
+    }
+    let entries = record.encode(node, now);
+    let outbox = format!("{}{}/{}", keys::OUTBOX, node, Uuid::now_v7());
+    let mut text = vec![OUTBOX_FORMAT];
+    entries.iter().for_each(|entry| entry.write_to(&mut text));
+    if text.len() > OUTBOX_BYTES {
+        return Err(Error::new(Code::TooLarge, "too many changes for one request"));
+    }
+    let value = barrier.seal(&outbox, &[&text])?;
+    changes.push(Change::Put { key: Key::new(outbox.clone())?, value, expect: None });
+    Ok(Prepared { batch: Batch { epoch: Some(epoch), changes }, cached, entries, outbox, guard: edit.guard })
+}

@@ -1,0 +1,83 @@
+//! What a core is started with.
+
+use std::path::PathBuf;
+
+pub use crate::space::FreeSpace;
+
+/// Everything a core needs to know at start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `memory:`, `sqlite:/path/store.db` or `postgres://…`.
+    pub storage: String,
+    /// The data directory: node id, initial token, unix socket, usually the log and the SQLite store.
+    pub data: PathBuf,
+    /// The URL at which clients reach this node when it is active.
+    pub advertise: String,
+    /// The file seal's key.
+    pub seal_key_file: PathBuf,
+    /// Development: everything in memory, a root token.
+    pub dev: Option<Dev>,
+    /// The audit log.
+    pub audit: AuditConfig,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Development mode.
+#[derive(Clone, Debug, Default)]
+pub struct Dev {
+    /// The root token, else a random one.
+    pub root_token: Option<String>,
+}
+
+/// Where and how the log is kept.
+#[derive(Clone, Debug)]
+pub struct AuditConfig {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// What a read's answer waits for.
+    pub read_durability: ReadDurability,
+}
+
+/// What the answer to a read waits for; changes always wait for the sync.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ReadDurability {
+    /// Its record is synced.
+    #[default]
+    Synced,
+    /// Its record was handed to the operating system, which a power loss may forget.
+    Written,
+}
+
+/// Bounds on memory, time and disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Cached ciphertext, in bytes.
+    pub cache_bytes: usize,
+    /// Cached tokens, in bytes.
+    pub token_cache_bytes: usize,
+    /// Lifetime of a token or lease that asks for none, in seconds.
+    pub default_lease_ttl: u64,
+    /// Longest lifetime of a token or lease, in seconds.
+    pub max_lease_ttl: u64,
+    /// A term of the barrier ends at this age, in seconds.
+    pub term_max_age: u64,
+    /// Below this, changes are refused.
+    pub free_for_changes: FreeSpace,
+    /// Below this, reads too.
+    pub free_for_reads: FreeSpace,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 32 << 20,
+            token_cache_bytes: 8 << 20,
+            default_lease_ttl: 768 * 3600,
+            max_lease_ttl: 768 * 3600,
+            term_max_age: 365 * 86_400,
+            free_for_changes: FreeSpace { percent: 5, bytes: 1 << 30 },
+            free_for_reads: FreeSpace { percent: 2, bytes: 256 << 20 },
+        }
+    }
+}

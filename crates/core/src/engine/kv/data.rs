@@ -1,0 +1,493 @@
+//! Reading, writing, deleting, undeleting and destroying versions.
+
+use std::{ops::Range, sync::Arc};
+
+use coffer_api::Code;
+use coffer_crypto::{Secret, object};
+use coffer_storage::{Expect, Revision};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{
+    DEFAULT_MAX_VERSIONS, KvPath, MAX_VERSIONS,
+    entry::{self, Data, Head, Opened, VersionMeta},
+};
+use crate::{
+    Caller, Error,
+    active::{Active, Found},
+    caller::Done,
+    commit::{Edit, Logged},
+    keys,
+    mount::{Mount, MountKind},
+    policy::{Operation, Parameters},
+    record::{Record, ValueHash},
+};
+
+/// Largest value, in bytes of JSON.
+pub(crate) const MAX_VALUE: usize = 1 << 20;
+/// Format byte of an object key's row, before its 32 bytes.
+const OBJECT_FORMAT: u8 = 1;
+
+/// A version that was read: bytes to be spliced into an answer. Wiped on drop.
+pub struct KvRead {
+    buffer: Zeroizing<Vec<u8>>,
+    metadata: Range<usize>,
+    data: Option<Range<usize>>,
+}
+
+/// A version to be written.
+pub struct KvWrite<'a> {
+    /// A JSON object or null, as it came.
+    pub data: &'a RawValue,
+    /// The current version must be this one; 0 = none may exist.
+    pub cas: Option<u64>,
+    /// Seal this and later versions under object keys of their own.
+    pub shred: Option<bool>,
+}
+
+/// A loaded entry.
+pub(crate) struct Loaded {
+    pub(crate) opened: Opened,
+    pub(crate) head: Head,
+    pub(crate) revision: Revision,
+}
+
+/// A write whose permission is settled.
+pub(crate) struct Write<'a> {
+    pub(crate) data: &'a [u8],
+    pub(crate) cas: Option<u64>,
+    pub(crate) shred: Option<bool>,
+}
+
+impl KvRead {
+    /// The five metadata keys of the version, as JSON.
+    pub fn metadata(&self) -> &[u8] {
+        self.buffer.get(self.metadata.clone()).unwrap_or_default()
+    }
+
+    /// The data as JSON; `None` where the version is deleted or destroyed.
+    pub fn data(&self) -> Option<&[u8]> {
+        self.data.clone().and_then(|data| self.buffer.get(data))
+    }
+
+    fn of(metadata: &[u8], data: Option<&[u8]>) -> Self {
+        let mut buffer = Zeroizing::new(Vec::with_capacity(metadata.len() + data.map_or(0, <[u8]>::len)));
+        buffer.extend_from_slice(metadata);
+        buffer.extend_from_slice(data.unwrap_or_default());
+        let data = data.map(|_| metadata.len()..buffer.len());
+        Self { metadata: 0..metadata.len(), data, buffer }
+    }
+}
+
+impl Caller {
+    /// Reads a version; `None`, 0 and negative numbers mean the current one.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] without read on `{mount}data/{path}`; [`Code::NotFound`] where no such version was ever
+    /// written or it was pruned.
+    pub async fn kv_read(&self, mount: &Mount, path: &str, version: Option<i64>) -> Result<KvRead, Error> {
+        let logical = format!("{}data/{path}", mount.path);
+        let mut record = self.record("secret.read", logical);
+        let result = self.read_version(mount, path, version, &mut record).await;
+        self.recorded(record, async { result.map(Done::Unlogged) }).await
+    }
+
+    async fn read_version(
+        &self,
+        mount: &Mount,
+        path: &str,
+        version: Option<i64>,
+        record: &mut Record,
+    ) -> Result<KvRead, Error> {
+        self.authorise(&record.path, Operation::Read, &())?;
+        let wanted = version.and_then(|version| u64::try_from(version).ok()).filter(|version| *version > 0);
+        let (read, number) = self.active.kv_version(mount, KvPath::parse(path)?, wanted).await?;
+        record.version = number;
+        Ok(read)
+    }
+
+    /// Writes a new version and answers its metadata as JSON.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] without create (for a new path) or update on `{mount}data/{path}`; [`Code::Conflict`] where
+    /// `cas` does not match; [`Code::Invalid`] where `cas` is required and absent; [`Code::TooLarge`] above 1 MiB.
+    pub async fn kv_write(
+        &self,
+        mount: &Mount,
+        path: &str,
+        write: KvWrite<'_>,
+        parameters: &dyn Parameters,
+    ) -> Result<Vec<u8>, Error> {
+        let logical = format!("{}data/{path}", mount.path);
+        let record = self.record("secret.write", &logical);
+        self.recorded(record.clone(), async {
+            let path = KvPath::parse(path)?;
+            let row = path.row(mount);
+            let guard = self.active.locks.lock(&[&row]).await;
+            let loaded = self.active.kv_load(mount, path).await?;
+            let operation = if loaded.is_some() { Operation::Update } else { Operation::Create };
+            self.authorise(&logical, operation, parameters)?;
+            let write = Write { data: write.data.get().as_bytes(), cas: write.cas, shred: write.shred };
+            let (head, logged) = self.kv_put(mount, path, loaded, write, Edit::under(guard), record).await?;
+            let metadata = head.version(head.current).map(|version| head.metadata_json(version));
+            Ok(Done::Logged(metadata.unwrap_or_default(), logged))
+        })
+        .await
+    }
+
+    /// Adds a version and commits. Permission was settled by the caller.
+    pub(crate) async fn kv_put(
+        &self,
+        mount: &Mount,
+        path: KvPath<'_>,
+        loaded: Option<Loaded>,
+        write: Write<'_>,
+        mut edit: Edit,
+        mut record: Record,
+    ) -> Result<(Head, Logged), Error> {
+        if write.data.len() > MAX_VALUE {
+            return Err(Error::new(Code::TooLarge, "a value holds at most 1 MiB of JSON"));
+        }
+        let now = self.active.clock.now();
+        let expect = loaded.as_ref().map_or(Expect::Absent, |loaded| Expect::Revision(loaded.revision));
+        let (opened, mut head) = match loaded {
+            Some(loaded) => (Some(loaded.opened), loaded.head),
+            None => (None, Head { created_ms: now, ..Head::default() }),
+        };
+        check_cas(mount, &head, write.cas)?;
+        if let Some(shred) = write.shred {
+            head.shred = shred;
+        }
+        let shred = head.shred || mount.options.get("shred").is_some_and(|shred| shred == "true");
+        let number = head.current + 1;
+        let old = head.current;
+        let freed = prune(mount, &mut head, number, &mut edit);
+        let mut reused = None;
+        if let Some(opened) = &opened
+            && head.version(old).is_some_and(|version| !version.destroyed)
+        {
+            // A slot that a pruned version leaves is overwritten rather than deleted and written anew.
+            let slot = head.free_slot();
+            reused = Some(slot);
+            if let Some(version) = head.version_mut(old) {
+                version.slot = Some(slot);
+            }
+            edit.put(path.version_row(mount, slot), entry::superseded(old, &opened.data()), None);
+        }
+        for slot in freed.into_iter().filter(|slot| Some(*slot) != reused) {
+            edit.delete(path.version_row(mount, slot), None);
+        }
+        let lives = version_lifetime(mount, &head);
+        let mut version = VersionMeta { number, created_ms: now, ..VersionMeta::default() };
+        if lives > 0 {
+            version.deletion_ms = now.saturating_add(lives);
+        }
+        head.current = number;
+        head.updated_ms = now;
+        record.version = Some(number);
+        record.value = Some(self.active.value_hash(write.data)?);
+        let row = path.row(mount);
+        let bytes = if shred {
+            let (id, sealed) = self.active.seal_object(&row, number, write.data, &mut edit)?;
+            version.object = Some(id);
+            head.versions.push(version);
+            entry::current(&head, &Data::Shredded(&sealed))?
+        } else {
+            head.versions.push(version);
+            entry::current(&head, &Data::Plain(write.data))?
+        };
+        edit.put(row, bytes, Some(expect));
+        let logged = self.commit(edit, record).await?;
+        Ok((head, logged))
+    }
+
+    /// Deletes the current version; it can come back. Nothing there is no error.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] without delete on `{mount}data/{path}`.
+    pub async fn kv_delete(&self, mount: &Mount, path: &str) -> Result<(), Error> {
+        let logical = format!("{}data/{path}", mount.path);
+        self.change_versions("secret.delete", mount, path, logical, Operation::Delete, &(), Change::DeleteCurrent).await
+    }
+
+    /// Deletes versions; they can come back.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] without update on `{mount}delete/{path}`.
+    pub async fn kv_delete_versions(
+        &self,
+        mount: &Mount,
+        path: &str,
+        versions: &[u64],
+        parameters: &dyn Parameters,
+    ) -> Result<(), Error> {
+        let logical = format!("{}delete/{path}", mount.path);
+        let change = Change::Delete(versions);
+        self.change_versions("secret.delete", mount, path, logical, Operation::Update, parameters, change).await
+    }
+
+    /// Brings deleted versions back; destroyed ones stay so.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] without update on `{mount}undelete/{path}`.
+    pub async fn kv_undelete(
+        &self,
+        mount: &Mount,
+        path: &str,
+        versions: &[u64],
+        parameters: &dyn Parameters,
+    ) -> Result<(), Error> {
+        let logical = format!("{}undelete/{path}", mount.path);
+        let change = Change::Undelete(versions);
+        self.change_versions("secret.undelete", mount, path, logical, Operation::Update, parameters, change).await
+    }
+
+    /// Destroys versions for good: their data is removed, an object key with it.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] without update on `{mount}destroy/{path}`.
+    pub async fn kv_destroy(
+        &self,
+        mount: &Mount,
+        path: &str,
+        versions: &[u64],
+        parameters: &dyn Parameters,
+    ) -> Result<(), Error> {
+        let logical = format!("{}destroy/{path}", mount.path);
+        let change = Change::Destroy(versions);
+        self.change_versions("secret.destroy", mount, path, logical, Operation::Update, parameters, change).await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one line for each of the four operations above")]
+    async fn change_versions(
+        &self,
+        class: &'static str,
+        mount: &Mount,
+        path: &str,
+        logical: String,
+        operation: Operation,
+        parameters: &dyn Parameters,
+        change: Change<'_>,
+    ) -> Result<(), Error> {
+        let mut record = self.record(class, &logical);
+        if let Change::Delete(versions) | Change::Undelete(versions) | Change::Destroy(versions) = change {
+            let listed: Vec<String> = versions.iter().take(100).map(u64::to_string).collect();
+            record = record.fact("versions", listed.join(","));
+        }
+        self.recorded(record.clone(), async {
+            self.authorise(&logical, operation, parameters)?;
+            let path = KvPath::parse(path)?;
+            let guard = self.active.locks.lock(&[&path.row(mount)]).await;
+            let Some(Loaded { opened, mut head, revision }) = self.active.kv_load(mount, path).await? else {
+                return Ok(Done::Unlogged(()));
+            };
+            let now = self.active.clock.now();
+            if matches!(change, Change::Destroy(_)) && self.active.clock.is_in_doubt() {
+                return Err(Error::new(
+                    Code::Unavailable,
+                    "the clock is in doubt, so nothing is destroyed; see `coffer operator clock-accept`",
+                ));
+            }
+            let mut edit = Edit::under(guard);
+            let mut data = opened.data();
+            let mut changed = false;
+            let current = head.current;
+            let numbers: &[u64] = match change {
+                Change::DeleteCurrent => &[current],
+                Change::Delete(versions) | Change::Undelete(versions) | Change::Destroy(versions) => versions,
+            };
+            for number in numbers {
+                let Some(version) = head.version_mut(*number) else { continue };
+                match change {
+                    Change::Delete(_) | Change::DeleteCurrent if version.is_live(now) => version.deletion_ms = now,
+                    Change::Undelete(_) if !version.destroyed && version.deletion_ms != 0 => version.deletion_ms = 0,
+                    Change::Destroy(_) if !version.destroyed => {
+                        version.destroyed = true;
+                        if let Some(slot) = version.slot.take() {
+                            edit.delete(path.version_row(mount, slot), None);
+                        }
+                        if let Some(object) = version.object.take() {
+                            edit.delete(object_row(object), None);
+                        }
+                        if *number == current {
+                            data = Data::Nothing;
+                        }
+                    }
+                    Change::Delete(_) | Change::DeleteCurrent | Change::Undelete(_) | Change::Destroy(_) => continue,
+                }
+                changed = true;
+            }
+            if !changed {
+                return Ok(Done::Unlogged(()));
+            }
+            head.updated_ms = now;
+            edit.put(path.row(mount), entry::current(&head, &data)?, Some(Expect::Revision(revision)));
+            Ok(Done::Logged((), self.commit(edit, record).await?))
+        })
+        .await
+    }
+}
+
+/// What happens to which versions.
+#[derive(Clone, Copy)]
+enum Change<'a> {
+    Delete(&'a [u64]),
+    DeleteCurrent,
+    Destroy(&'a [u64]),
+    Undelete(&'a [u64]),
+}
+
+impl Active {
+    /// The entry at a path.
+    pub(crate) async fn kv_load(&self, mount: &Mount, path: KvPath<'_>) -> Result<Option<Loaded>, Error> {
+        let row = path.row(mount);
+        let Some(Found { value, revision }) = self.open_cached(&row).await? else { return Ok(None) };
+        let opened = Opened::parse(&row, value)?;
+        let head = opened.head(&row)?;
+        Ok(Some(Loaded { opened, head, revision }))
+    }
+
+    /// A version with its number; `None` means the current one.
+    pub(crate) async fn kv_version(
+        &self,
+        mount: &Mount,
+        path: KvPath<'_>,
+        wanted: Option<u64>,
+    ) -> Result<(KvRead, Option<u64>), Error> {
+        let row = path.row(mount);
+        let Some(Found { value, .. }) = self.open_cached(&row).await? else { return Err(Error::not_found()) };
+        let opened = Opened::parse(&row, value)?;
+        let now = self.clock.now();
+        if wanted.is_none() && !opened.is_shredded() {
+            if !opened.has_version() {
+                return Err(Error::not_found());
+            }
+            let data = opened.is_live(now).then(|| opened.data.clone());
+            let number = opened.current;
+            return Ok((KvRead { metadata: opened.metadata.clone(), data, buffer: opened.bytes }, Some(number)));
+        }
+        let head = opened.head(&row)?;
+        let number = wanted.unwrap_or(head.current);
+        let version = head.version(number).ok_or_else(Error::not_found)?;
+        let metadata = head.metadata_json(version);
+        if !version.is_live(now) {
+            return Ok((KvRead::of(&metadata, None), Some(number)));
+        }
+        let data = self.kv_data(mount, path, &opened, &head, version).await?;
+        Ok((KvRead::of(&metadata, data.as_ref().map(|data| data.as_slice())), Some(number)))
+    }
+
+    /// The JSON of a version, wherever it lies; `None` where it was destroyed.
+    pub(crate) async fn kv_data(
+        &self,
+        mount: &Mount,
+        path: KvPath<'_>,
+        opened: &Opened,
+        head: &Head,
+        version: &VersionMeta,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+        let superseded;
+        let data = if version.number == head.current {
+            opened.data()
+        } else {
+            let Some(slot) = version.slot else { return Ok(None) };
+            let row = path.version_row(mount, slot);
+            let found = self.open(&row).await?;
+            superseded = found.ok_or_else(|| crate::codec::damaged(&row, "missing"))?.value;
+            entry::parse_superseded(&row, version.number, &superseded)?
+        };
+        match (data, version.object) {
+            (Data::Nothing, _) => Ok(None),
+            (Data::Plain(data), _) => Ok(Some(Zeroizing::new(data.to_vec()))),
+            (Data::Shredded(sealed), Some(object)) => {
+                self.open_object(&path.row(mount), version.number, object, sealed).await.map(Some)
+            }
+            (Data::Shredded(_), None) => Err(crate::codec::damaged(&path.row(mount), "its object key has no name")),
+        }
+    }
+
+    /// Seals data under a fresh object key, whose row goes into the edit.
+    fn seal_object(&self, row: &str, version: u64, data: &[u8], edit: &mut Edit) -> Result<(Uuid, Vec<u8>), Error> {
+        let id = Uuid::new_v4();
+        let key = Secret::random(32)?;
+        let sealed = object::seal(&key, object_aad(row, version).as_bytes(), data)?;
+        let bytes = Zeroizing::new([&[OBJECT_FORMAT], key.expose()].concat());
+        edit.put(object_row(id), bytes, Some(Expect::Absent));
+        Ok((id, sealed))
+    }
+
+    async fn open_object(
+        &self,
+        row: &str,
+        version: u64,
+        object: Uuid,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let object_row = object_row(object);
+        let found = self.open(&object_row).await?;
+        let found = found.ok_or_else(|| crate::codec::damaged(&object_row, "missing"))?;
+        let key = match found.value.split_first() {
+            Some((&OBJECT_FORMAT, key)) => Secret::copy_from(key)?,
+            Some((format, _)) => return Err(crate::codec::unknown_format(&object_row, *format, OBJECT_FORMAT)),
+            None => return Err(crate::codec::damaged(&object_row, "empty")),
+        };
+        object::open(&key, object_aad(row, version).as_bytes(), sealed)
+            .map_err(|error| crate::codec::damaged(row, error))
+    }
+
+    /// The keyed hash by which a value is recognised in the log.
+    pub(crate) fn value_hash(&self, value: &[u8]) -> Result<ValueHash, Error> {
+        let (kid, key) = self.keyrings.audit.current()?;
+        Ok(ValueHash { kid, hmac: key.mac(&[value]) })
+    }
+}
+
+/// The mount's engine must be KV v2.
+pub(crate) fn kv_mount(mount: Option<Arc<Mount>>) -> Result<Arc<Mount>, Error> {
+    mount.filter(|mount| mount.kind == MountKind::KvV2).ok_or_else(Error::not_found)
+}
+
+pub(crate) fn object_row(id: Uuid) -> String {
+    format!("{}{id}", keys::OBJECT)
+}
+
+fn object_aad(row: &str, version: u64) -> String {
+    format!("{row}\0{version}")
+}
+
+fn check_cas(mount: &Mount, head: &Head, cas: Option<u64>) -> Result<(), Error> {
+    match cas {
+        Some(cas) if cas == head.current => Ok(()),
+        Some(_) => Err(Error::new(Code::Conflict, "check-and-set parameter did not match the current version")),
+        None if head.cas_required || mount.kv.cas_required => {
+            Err(Error::invalid("check-and-set parameter required for this call"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Removes the versions that a new one pushes out and tells the slots they leave.
+fn prune(mount: &Mount, head: &mut Head, number: u64, edit: &mut Edit) -> Vec<u32> {
+    let most = [head.max_versions, mount.kv.max_versions, DEFAULT_MAX_VERSIONS].into_iter().find(|most| *most > 0);
+    let most = most.unwrap_or(DEFAULT_MAX_VERSIONS).min(MAX_VERSIONS);
+    let oldest = (number + 1).saturating_sub(most);
+    let gone = head.versions.partition_point(|version| version.number < oldest);
+    if gone == 0 {
+        return Vec::new();
+    }
+    head.oldest = oldest;
+    let gone: Vec<VersionMeta> = head.versions.drain(..gone).collect();
+    gone.iter().filter_map(|version| version.object).for_each(|object| edit.delete(object_row(object), None));
+    gone.iter().filter_map(|version| version.slot).collect()
+}
+
+/// Milliseconds until a new version is deleted; 0 = never.
+fn version_lifetime(mount: &Mount, head: &Head) -> i64 {
+    match (mount.kv.delete_version_after_ms, head.delete_version_after_ms) {
+        (of_mount, _) if of_mount < 0 => 0,
+        (0, of_key) => of_key.max(0),
+        (of_mount, of_key) if of_key <= 0 => of_mount,
+        (of_mount, of_key) => of_mount.min(of_key),
+    }
+}

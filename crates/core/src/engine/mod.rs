@@ -1,0 +1,3 @@
+//! Engines: what answers below a mount.
+
+pub(crate) mod kv;

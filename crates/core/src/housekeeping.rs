@@ -1,0 +1,127 @@
+//! What an active node does beside answering: reserve seals, persist the clock's mark, rotate terms, sweep tokens,
+//! watch the disk, summarise refusals.
+
+use std::{sync::Arc, time::Duration};
+
+use coffer_crypto::{Secret, envelope::TermKey};
+use coffer_storage::Expect;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error,
+    active::Active,
+    barrier::{self, BLOCK, MAX_SEALS},
+    codec::{self, Persisted},
+    commit::{Edit, Logged, Urgency},
+    keys,
+    record::Record,
+    refusals,
+    seal::root::{Reservation, counter_row},
+    token::{create::milliseconds, sweep},
+};
+
+const TICK: Duration = Duration::from_millis(200);
+/// In ticks.
+const EVERY_SECOND: u64 = 5;
+const EVERY_FIVE_SECONDS: u64 = 25;
+const EVERY_HALF_MINUTE: u64 = 150;
+
+/// The clock's high-water mark (`clock`).
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct ClockRow {
+    pub(crate) mark_ms: i64,
+}
+
+impl Persisted for ClockRow {}
+
+/// When a term began (`sys/term-began`), for rotation by age.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct TermBegan {
+    pub(crate) term: u32,
+    pub(crate) began_ms: i64,
+}
+
+impl Persisted for TermBegan {}
+
+/// Runs until the node is no longer active.
+pub(crate) async fn keep(active: Arc<Active>) {
+    for tick in 0_u64.. {
+        tokio::select! {
+            () = tokio::time::sleep(TICK) => {}
+            () = active.stopped() => return,
+        }
+        report("reserve seals", reserve(&active).await);
+        if tick % EVERY_SECOND == 0 {
+            active.space.look();
+            refusals::summarise(&active).await;
+        }
+        if tick % EVERY_FIVE_SECONDS == 0 {
+            report("persist the clock's mark", persist_clock(&active).await);
+        }
+        if tick % EVERY_HALF_MINUTE == 0 {
+            report("rotate the term", rotate_if_due(&active).await.map(drop));
+            report("sweep tokens", sweep_all(&active).await);
+            active.tokens.tidy();
+        }
+    }
+}
+
+/// Makes a new term current.
+pub(crate) async fn rotate_term(active: &Arc<Active>, record: Record) -> Result<Logged, Error> {
+    let guard = active.locks.lock(&[keys::TERM]).await;
+    let number = active.barrier.term() + 1;
+    let secret = Secret::random(32)?;
+    let row = barrier::term_key(number);
+    let mut edit = Edit::under(guard);
+    edit.put_sealed(row.clone(), barrier::wrap_under_root(&active.root, &row, &secret)?, Some(Expect::Absent));
+    let counter = counter_row(number);
+    let reservation = codec::encode(&Reservation { total: BLOCK })?;
+    edit.put(counter, reservation, None);
+    let began = TermBegan { term: number, began_ms: active.clock.now() };
+    edit.put(keys::TERM_BEGAN, codec::encode(&began)?, None);
+    let logged = active.commit(edit, record.fact("term", number.to_string()), Urgency::Ordinary).await?;
+    active.barrier.begin_term(TermKey::new(number, &secret)?, BLOCK);
+    Ok(logged)
+}
+
+/// Writes the clock's mark where it may move.
+pub(crate) async fn persist_clock(active: &Active) -> Result<(), Error> {
+    let Some(mark_ms) = active.clock.mark_to_persist() else { return Ok(()) };
+    let mut edit = Edit::default();
+    edit.put(keys::CLOCK, codec::encode(&ClockRow { mark_ms })?, None);
+    active.commit_bookkeeping(edit).await.map(drop)
+}
+
+async fn reserve(active: &Active) -> Result<(), Error> {
+    let Some(total) = active.barrier.wants_reservation() else { return Ok(()) };
+    let row = counter_row(active.barrier.term());
+    let mut edit = Edit::default();
+    let sealed = active.barrier.seal_reservation(&row, &[&codec::encode(&Reservation { total })?])?;
+    edit.put_sealed(row, sealed, None);
+    active.commit_bookkeeping(edit).await?;
+    active.barrier.reserved(total);
+    Ok(())
+}
+
+async fn rotate_if_due(active: &Arc<Active>) -> Result<(), Error> {
+    let spent = active.barrier.seals() + 2 * BLOCK >= MAX_SEALS;
+    let now = active.clock.now();
+    let began = active.row::<TermBegan>(keys::TERM_BEGAN).await?.map(|found| found.value.began_ms);
+    let old = began.is_some_and(|began| now.saturating_sub(began) >= milliseconds(active.limits.term_max_age));
+    if spent || (old && !active.clock.is_in_doubt()) {
+        let reason = if spent { "its seals are used up" } else { "its age" };
+        rotate_term(active, Record::system("barrier.rotate").fact("reason", reason)).await?.spend();
+    }
+    Ok(())
+}
+
+async fn sweep_all(active: &Arc<Active>) -> Result<(), Error> {
+    while sweep::sweep(active).await? {}
+    Ok(())
+}
+
+fn report(what: &'static str, result: Result<(), Error>) {
+    if let Err(error) = result {
+        tracing::warn!(what, cause = ?error, "housekeeping failed; it is tried again");
+    }
+}

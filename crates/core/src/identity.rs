@@ -1,0 +1,269 @@
+//! Entities, their aliases, and internal groups: who stands behind a token, across login methods.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use coffer_storage::Expect;
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    Error,
+    active::{Active, Found},
+    codec::{self, Persisted},
+    commit::{Edit, Urgency},
+    keys,
+    record::Record,
+};
+
+/// Groups kept in memory at most.
+const MAX_GROUPS: usize = 100_000;
+/// Groups within groups are followed this deep.
+const MAX_DEPTH: usize = 16;
+
+/// One person or workload.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Entity {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) policies: Vec<String>,
+    pub(crate) disabled: bool,
+    pub(crate) aliases: Vec<Alias>,
+    pub(crate) created_ms: i64,
+    pub(crate) updated_ms: i64,
+}
+
+/// An entity's name in one login method.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Alias {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) mount_accessor: String,
+    pub(crate) mount_type: String,
+    pub(crate) mount_path: String,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) custom_metadata: BTreeMap<String, String>,
+    pub(crate) created_ms: i64,
+    pub(crate) updated_ms: i64,
+}
+
+/// An internal group.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Group {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) policies: Vec<String>,
+    pub(crate) members: BTreeSet<Uuid>,
+    pub(crate) member_groups: BTreeSet<Uuid>,
+    pub(crate) created_ms: i64,
+    pub(crate) updated_ms: i64,
+}
+
+/// An index row: the id that a name stands for.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct IdRow {
+    pub(crate) id: Uuid,
+}
+
+impl Persisted for Entity {}
+impl Persisted for Group {}
+impl Persisted for IdRow {}
+
+/// The groups, in memory; entities are read as they are needed.
+#[derive(Default)]
+pub(crate) struct Identity {
+    groups: RwLock<Groups>,
+}
+
+#[derive(Default)]
+struct Groups {
+    by_id: HashMap<Uuid, Arc<Group>>,
+    by_name: HashMap<String, Uuid>,
+    of_entity: HashMap<Uuid, BTreeSet<Uuid>>,
+    of_group: HashMap<Uuid, BTreeSet<Uuid>>,
+}
+
+/// Who logs in, by the login method's own name for them.
+pub(crate) struct AliasKey<'a> {
+    pub(crate) mount_accessor: &'a str,
+    pub(crate) mount_type: &'a str,
+    pub(crate) mount_path: &'a str,
+    pub(crate) name: &'a str,
+}
+
+impl Identity {
+    pub(crate) fn put(&self, group: Group) -> Result<(), Error> {
+        let mut groups = self.groups.write();
+        if groups.by_id.len() >= MAX_GROUPS && !groups.by_id.contains_key(&group.id) {
+            return Err(Error::invalid(format!("there are {MAX_GROUPS} groups, which is the limit")));
+        }
+        groups.remove(group.id);
+        groups.by_name.insert(group.name.clone(), group.id);
+        for member in &group.members {
+            groups.of_entity.entry(*member).or_default().insert(group.id);
+        }
+        for member in &group.member_groups {
+            groups.of_group.entry(*member).or_default().insert(group.id);
+        }
+        groups.by_id.insert(group.id, Arc::new(group));
+        Ok(())
+    }
+
+    pub(crate) fn remove(&self, id: Uuid) {
+        self.groups.write().remove(id);
+    }
+
+    pub(crate) fn group(&self, id: Uuid) -> Option<Arc<Group>> {
+        self.groups.read().by_id.get(&id).cloned()
+    }
+
+    pub(crate) fn group_named(&self, name: &str) -> Option<Arc<Group>> {
+        let groups = self.groups.read();
+        groups.by_name.get(name).and_then(|id| groups.by_id.get(id)).cloned()
+    }
+
+    /// Every group, by id.
+    pub(crate) fn all(&self) -> Vec<Arc<Group>> {
+        let mut all: Vec<_> = self.groups.read().by_id.values().cloned().collect();
+        all.sort_by_key(|group| group.id);
+        all
+    }
+
+    /// Groups of an entity: the direct ones and those that contain them.
+    pub(crate) fn groups_of(&self, entity: Uuid) -> (Vec<Arc<Group>>, Vec<Arc<Group>>) {
+        let groups = self.groups.read();
+        let direct = groups.of_entity.get(&entity).cloned().unwrap_or_default();
+        let mut seen = direct.clone();
+        let mut front = direct.clone();
+        for _ in 0..MAX_DEPTH {
+            let above: BTreeSet<Uuid> =
+                front.iter().filter_map(|id| groups.of_group.get(id)).flatten().copied().collect();
+            front = above.difference(&seen).copied().collect();
+            if front.is_empty() {
+                break;
+            }
+            seen.extend(&front);
+        }
+        let find = |ids: &mut dyn Iterator<Item = &Uuid>| ids.filter_map(|id| groups.by_id.get(id).cloned()).collect();
+        (find(&mut direct.iter()), find(&mut seen.difference(&direct)))
+    }
+}
+
+impl Groups {
+    fn remove(&mut self, id: Uuid) {
+        if let Some(old) = self.by_id.remove(&id) {
+            self.by_name.remove(&old.name);
+            for member in &old.members {
+                self.of_entity.entry(*member).and_modify(|of| {
+                    of.remove(&id);
+                });
+            }
+            for member in &old.member_groups {
+                self.of_group.entry(*member).and_modify(|of| {
+                    of.remove(&id);
+                });
+            }
+        }
+    }
+}
+
+impl Active {
+    pub(crate) async fn entity(&self, id: Uuid) -> Result<Option<Found<Entity>>, Error> {
+        self.row(&entity_row(id)).await
+    }
+
+    pub(crate) async fn entity_named(&self, name: &str) -> Result<Option<Found<Entity>>, Error> {
+        match self.row::<IdRow>(&entity_name_row(name)).await? {
+            Some(index) => self.entity(index.value.id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The entity behind a login; made at the first one.
+    pub(crate) async fn entity_of_login(self: &Arc<Self>, key: &AliasKey<'_>) -> Result<Entity, Error> {
+        let alias_row = alias_row(key.mount_accessor, key.name);
+        if let Some(entity) = self.entity_of_alias(&alias_row).await? {
+            return Ok(entity);
+        }
+        let guard = self.locks.lock(&[&alias_row]).await;
+        if let Some(entity) = self.entity_of_alias(&alias_row).await? {
+            return Ok(entity);
+        }
+        let now = self.clock.now();
+        let id = Uuid::new_v4();
+        let alias = Alias {
+            id: Uuid::new_v4(),
+            name: key.name.to_owned(),
+            mount_accessor: key.mount_accessor.to_owned(),
+            mount_type: key.mount_type.to_owned(),
+            mount_path: key.mount_path.to_owned(),
+            created_ms: now,
+            updated_ms: now,
+            ..Alias::default()
+        };
+        let short = id.simple().to_string();
+        let name = format!("entity_{}", short.get(..8).unwrap_or(&short));
+        let entity = Entity { id, name, aliases: vec![alias], created_ms: now, updated_ms: now, ..Entity::default() };
+        let mut edit = Edit::under(guard);
+        edit.put(entity_row(id), codec::encode(&entity)?, Some(Expect::Absent));
+        edit.put(entity_name_row(&entity.name), codec::encode(&IdRow { id })?, Some(Expect::Absent));
+        edit.put(alias_row, codec::encode(&IdRow { id })?, Some(Expect::Absent));
+        let record = Record::system("entity.create").fact("entity", id.to_string()).fact("alias", key.name);
+        self.commit(edit, record, Urgency::Ordinary).await?.spend();
+        Ok(entity)
+    }
+
+    async fn entity_of_alias(&self, alias_row: &str) -> Result<Option<Entity>, Error> {
+        let Some(index) = self.row::<IdRow>(alias_row).await? else { return Ok(None) };
+        Ok(self.entity(index.value.id).await?.map(|found| found.value))
+    }
+}
+
+pub(crate) fn entity_row(id: Uuid) -> String {
+    format!("{}{id}", keys::ENTITY)
+}
+
+pub(crate) fn entity_name_row(name: &str) -> String {
+    format!("{}{}", keys::ENTITY_NAME, name.to_lowercase())
+}
+
+pub(crate) fn alias_row(mount_accessor: &str, name: &str) -> String {
+    format!("{}{mount_accessor}/{name}", keys::ALIAS)
+}
+
+pub(crate) fn group_row(id: Uuid) -> String {
+    format!("{}{id}", keys::GROUP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(n: u128, members: &[u128], member_groups: &[u128]) -> Group {
+        Group {
+            id: Uuid::from_u128(n),
+            name: n.to_string(),
+            members: members.iter().map(|n| Uuid::from_u128(*n)).collect(),
+            member_groups: member_groups.iter().map(|n| Uuid::from_u128(*n)).collect(),
+            ..Group::default()
+        }
+    }
+
+    #[test]
+    fn groups_are_inherited_and_cycles_end() {
+        let identity = Identity::default();
+        for group in [group(1, &[100], &[3]), group(2, &[], &[1]), group(3, &[], &[2])] {
+            identity.put(group).unwrap();
+        }
+        let names = |groups: Vec<Arc<Group>>| groups.iter().map(|group| group.name.clone()).collect::<Vec<_>>();
+        let (direct, inherited) = identity.groups_of(Uuid::from_u128(100));
+        assert_eq!((names(direct), names(inherited)), (vec!["1".to_owned()], vec!["2".to_owned(), "3".to_owned()]));
+        identity.put(group(1, &[], &[])).unwrap();
+        assert!(identity.groups_of(Uuid::from_u128(100)).0.is_empty(), "a member that left is forgotten");
+    }
+}

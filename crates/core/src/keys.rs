@@ -1,0 +1,67 @@
+//! Every prefix of the store's keys, and the closed list of those whose rows are bookkeeping.
+//!
+//! Keys are UTF-8. What a row holds is documented where its type is; docs/CRYPTO.md has the table.
+
+/// Wrapped root keys, one per seal, and the cluster's id.
+pub(crate) const ROOT: &str = "sys/root";
+/// Term keys, wrapped under the root key: `sys/term/{term:08x}`.
+pub(crate) const TERM: &str = "sys/term/";
+/// When the current term began.
+pub(crate) const TERM_BEGAN: &str = "sys/term-began";
+/// Named keys, wrapped under the root key: `sys/key/{purpose}/{number:08x}`.
+pub(crate) const KEY: &str = "sys/key/";
+/// What each node's log is called and signed with: `log/{node}`.
+pub(crate) const LOG: &str = "log/";
+/// Mounts: `mount/{path}`, auth methods below `mount/auth/`.
+pub(crate) const MOUNT: &str = "mount/";
+/// Policy texts: `policy/{name}`.
+pub(crate) const POLICY: &str = "policy/";
+/// Entities: `entity/{id}`, with their names and aliases as index rows.
+pub(crate) const ENTITY: &str = "entity/";
+/// `entity-name/{name}` -> id.
+pub(crate) const ENTITY_NAME: &str = "entity-name/";
+/// `alias/{mount accessor}/{name}` -> entity id.
+pub(crate) const ALIAS: &str = "alias/";
+/// Groups: `group/{id}`.
+pub(crate) const GROUP: &str = "group/";
+/// Service tokens: `token/{accessor}`.
+pub(crate) const TOKEN: &str = "token/";
+/// `token-child/{parent accessor}/{child accessor}`.
+pub(crate) const TOKEN_CHILD: &str = "token-child/";
+/// `token-expiry/{minute:010x}/{accessor}`: the index by which the sweep finds what expired.
+pub(crate) const TOKEN_EXPIRY: &str = "token-expiry/";
+/// Token roles: `token-role/{name}`.
+pub(crate) const TOKEN_ROLE: &str = "token-role/";
+/// Trees being revoked: `revoking/{accessor}`.
+pub(crate) const REVOKING: &str = "revoking/";
+/// Users of a userpass mount: `user/{mount accessor}/{name}`.
+pub(crate) const USER: &str = "user/";
+/// KV keys with their metadata and current version: `kv/{mount id}/{path}`.
+pub(crate) const KV: &str = "kv/";
+/// Superseded versions: `kv-version/{mount id}/{path}\0{slot:08x}`.
+pub(crate) const KV_VERSION: &str = "kv-version/";
+/// Object keys, one per shredded version: `object/{id}`.
+pub(crate) const OBJECT: &str = "object/";
+
+/// Records that are committed and perhaps not yet in the log: `outbox/{node}/{record id}`.
+pub(crate) const OUTBOX: &str = "outbox/";
+/// Reserved blocks of counters: `counter/{name}`.
+pub(crate) const COUNTER: &str = "counter/";
+/// High-water mark of the clock.
+pub(crate) const CLOCK: &str = "clock";
+/// Size and root up to which a node's log is known to be whole: `log-head/{node}`.
+pub(crate) const LOG_HEAD: &str = "log-head/";
+/// Uses left of use-limited tokens: `token-uses/{accessor}`.
+pub(crate) const TOKEN_USES: &str = "token-uses/";
+
+/// Prefixes whose rows change without a record. Everything else in the store must have one; `audit verify
+/// --store` and the scrub hold the store to that.
+///
+/// `log-head/` belongs here because registering what the log holds cannot itself be logged without end;
+/// `token-expiry/` is an index that `token/` rebuilds.
+pub(crate) const BOOKKEEPING: [&str; 6] = [CLOCK, COUNTER, LOG_HEAD, OUTBOX, TOKEN_EXPIRY, TOKEN_USES];
+
+/// Whether a key belongs to [`BOOKKEEPING`].
+pub(crate) fn is_bookkeeping(key: &str) -> bool {
+    BOOKKEEPING.iter().any(|prefix| key.starts_with(prefix))
+}

@@ -1,0 +1,64 @@
+//! The rules of Coffer: barrier, seal, identity, policy, engines, audit log.
+//!
+//! Nothing here knows HTTP. A request enters through [`Core::caller`], which authenticates it, and each operation is
+//! a method of [`Caller`], which authorises, acts and records before it returns. Persisted types live here and
+//! never leave; what leaves is `coffer_api`'s.
+
+mod activate;
+mod active;
+mod audit;
+mod auth;
+mod barrier;
+mod cache;
+mod caller;
+mod cidr;
+pub mod clock;
+mod codec;
+mod commit;
+mod config;
+mod context;
+mod engine;
+mod error;
+mod failpoint;
+mod housekeeping;
+mod identity;
+mod keyring;
+mod keys;
+mod lease;
+mod locks;
+mod metrics;
+mod mount;
+mod node;
+mod ops;
+mod outbox;
+mod policies;
+pub mod policy;
+mod record;
+mod refusals;
+mod seal;
+mod space;
+mod start;
+mod time;
+pub mod tlog;
+mod token;
+
+pub use auth::userpass::User;
+pub use caller::Caller;
+pub use config::{AuditConfig, Config, Dev, FreeSpace, Limits, ReadDurability};
+pub use context::Context;
+pub use engine::kv::{
+    KvConfig, KvMetadata, KvPatched, KvRead, KvVersionMeta, KvWrite, MetadataWrite, list::MAX_LISTED, native::Depth,
+};
+pub use error::{Error, Kind};
+pub use mount::{Mount, MountEnable, MountKind};
+pub use node::Core;
+pub use ops::{
+    identity::{AliasView, By, Deleted, EntityView, GroupView, IdentityWrite},
+    system::RotateKey,
+};
+pub use seal::file::FileSealError;
+pub use start::{StartError, Started};
+pub use token::{create::CreatePath, role::RoleRow};
+
+/// The version that Vault clients are told: plain semantic version in the range they know.
+pub const DIALECT_VERSION: &str = "1.21.4";

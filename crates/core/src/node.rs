@@ -1,0 +1,484 @@
+//! One node's life: sealed, standing by, active, and the way between them.
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use coffer_api::{
+    Code, Sensitive,
+    operator::{NodeState, Status},
+    token::TokenGrant,
+};
+use coffer_storage::Store;
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+use crate::{
+    Caller, Config, Context, Error, StartError, Started,
+    activate::{self, Activated},
+    active::Active,
+    clock::{Clock, SystemTimeSource},
+    housekeeping,
+    lease::{LEASE, Lease, RENEW_EVERY, monotonic_ms},
+    metrics::Metrics,
+    outbox,
+    seal::{FileSeal, root},
+    space::Space,
+};
+
+/// How often a standby looks at the leader row.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long requests in flight may take to end when a node stops being active.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Attempts to seal and unseal that are kept while there is no log to write them to.
+const MAX_ATTEMPTS: usize = 1000;
+
+/// One node: from here every request starts.
+pub struct Core {
+    pub(crate) config: Config,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) seal: FileSeal,
+    pub(crate) node: String,
+    /// Until the store's mark is known, the clock of this process alone.
+    pub(crate) clock: ArcSwap<Clock>,
+    pub(crate) space: Arc<Space>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) cluster_id: OnceLock<uuid::Uuid>,
+    state: ArcSwap<State>,
+    wanted: watch::Sender<Wanted>,
+    reached: watch::Sender<Wanted>,
+    attempts: Mutex<VecDeque<Attempt>>,
+    supervisor: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    /// Removed with the process: the directory of development mode.
+    _scratch: Option<ScratchDir>,
+}
+
+/// What the node does.
+enum State {
+    Active(Arc<Active>),
+    Sealed,
+    Standby { address: Option<String> },
+    Starting,
+}
+
+/// What it was told to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Wanted {
+    Sealed,
+    Stopped,
+    Unsealed,
+}
+
+/// An attempt at a seal while there was no log.
+pub(crate) struct Attempt {
+    pub(crate) class: &'static str,
+    pub(crate) cx: Context,
+    pub(crate) time_ms: i64,
+    pub(crate) failed: Option<Code>,
+}
+
+struct ScratchDir(PathBuf);
+
+impl Drop for ScratchDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Core {
+    /// Opens the store and starts the node; returns when it is active or stands by.
+    ///
+    /// # Errors
+    /// Where the store, the seal key or the log is not as it must be.
+    pub async fn start(mut config: Config) -> Result<(Arc<Self>, Started), StartError> {
+        let mut started = Started::default();
+        if coffer_crypto::harden_process().is_err() {
+            started.warnings.push("core dumps could not be switched off".to_owned());
+        }
+        let scratch = activate::prepare_directories(&mut config)?.map(ScratchDir);
+        let store = coffer_storage::open(&config.storage).await?;
+        let node = activate::node_id(&config)?;
+        let seal = FileSeal::new(config.seal_key_file.clone());
+        let cluster_id = OnceLock::new();
+        // Wrong keys are found before anything else is touched.
+        if let Some(row) = root::read(store.as_ref()).await? {
+            root::unwrap(&row, &seal)?;
+            let _ = cluster_id.set(row.cluster_id);
+        }
+        let watched = vec![config.data.clone(), config.audit.dir.clone()];
+        let space = Space::new(watched, config.limits.free_for_changes, config.limits.free_for_reads);
+        let core = Arc::new(Self {
+            store,
+            seal,
+            node,
+            clock: ArcSwap::from_pointee(Clock::start(SystemTimeSource, None)),
+            space: Arc::new(space),
+            metrics: Arc::new(Metrics::default()),
+            cluster_id,
+            state: ArcSwap::from_pointee(State::Starting),
+            wanted: watch::Sender::new(Wanted::Unsealed),
+            reached: watch::Sender::new(Wanted::Stopped),
+            attempts: Mutex::default(),
+            supervisor: Mutex::default(),
+            _scratch: scratch,
+            config,
+        });
+        let (first, outcome) = oneshot::channel();
+        let supervisor = tokio::spawn(Arc::clone(&core).supervise(first));
+        *core.supervisor.lock() = Some(supervisor);
+        let activated = match outcome.await.map_err(|_| Error::internal("the node's supervisor ended"))? {
+            Ok(activated) => activated,
+            Err(error) => {
+                core.shutdown().await;
+                return Err(error);
+            }
+        };
+        started.initial_token_path = activated.initial_token_path;
+        started.dev_root_token = activated.dev_root_token;
+        if coffer_crypto::lock_failures() > 0 {
+            started.warnings.push(
+                "memory could not be locked: keys may be written to swap; raise RLIMIT_MEMLOCK or switch swap off"
+                    .to_owned(),
+            );
+        }
+        Ok((core, started))
+    }
+
+    /// What the node does, for probes and people.
+    pub fn status(&self) -> Status {
+        let state = self.state.load();
+        let (node_state, active_address, log_size) = match state.as_ref() {
+            State::Active(active) if active.lease.check().is_ok() => {
+                (NodeState::Active, Some(self.config.advertise.clone()), Some(active.log.head().size))
+            }
+            State::Active(_) | State::Starting => (NodeState::Starting, None, None),
+            State::Sealed => (NodeState::Sealed, None, None),
+            State::Standby { address } => (NodeState::Standby, address.clone(), None),
+        };
+        Status {
+            active_address,
+            clock_in_doubt: self.clock.load().is_in_doubt(),
+            cluster_id: self.cluster_id.get().map(uuid::Uuid::to_string),
+            initialized: self.cluster_id.get().is_some(),
+            log_size,
+            node: self.node.clone(),
+            seal: "file".to_owned(),
+            state: node_state,
+            storage: self.engine().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Stops: requests in flight end, the log is closed, leadership is given up.
+    pub async fn shutdown(&self) {
+        self.wanted.send_replace(Wanted::Stopped);
+        let supervisor = self.supervisor.lock().take();
+        if let Some(supervisor) = supervisor {
+            let _ = supervisor.await;
+        }
+        self.store.close().await;
+    }
+
+    /// Authenticates a request.
+    ///
+    /// # Errors
+    /// [`Code::Unauthenticated`] (recorded) without a valid token; [`Code::Sealed`], [`Code::Standby`] or
+    /// [`Code::Unavailable`] where this node cannot answer.
+    pub async fn caller(&self, cx: Context, token: Option<&str>) -> Result<Caller, Error> {
+        Caller::authenticate(self.active()?, cx, token).await
+    }
+
+    /// Logs in with user name and password.
+    ///
+    /// # Errors
+    /// [`Code::InvalidCredentials`] where they do not match; [`Code::Unauthenticated`] for an unknown mount or while
+    /// locked out.
+    pub async fn login_userpass(
+        &self,
+        cx: Context,
+        mount: &str,
+        user: &str,
+        password: &Sensitive<String>,
+    ) -> Result<TokenGrant, Error> {
+        self.active()?.login_userpass(&cx, mount, user, password).await
+    }
+
+    /// Exchanges the initial token, which is revoked, for an administrator's token of 30 days.
+    ///
+    /// # Errors
+    /// [`Code::Unauthenticated`] where it is not the initial token or was exchanged before.
+    pub async fn login_initial(&self, cx: Context, token: &str) -> Result<TokenGrant, Error> {
+        let grant = self.active()?.exchange_initial(&cx, token).await?;
+        let _ = std::fs::remove_file(activate::initial_token_path(&self.config));
+        Ok(grant)
+    }
+
+    /// Unseals with the key file. Local callers only.
+    ///
+    /// # Errors
+    /// Where the caller is not local or the node does not become active or stand by.
+    pub async fn local_unseal(&self, cx: Context) -> Result<(), Error> {
+        self.check_local(&cx)?;
+        let opened = match root::read(self.store.as_ref()).await {
+            Ok(Some(row)) => root::unwrap(&row, &self.seal).map(drop),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let failed = opened.as_ref().err().map(|_| Code::Invalid);
+        self.remember_attempt(Attempt { class: "system.unseal", cx, time_ms: self.clock.load().now(), failed });
+        if let Err(error) = opened {
+            return Err(Error::invalid(format!("the store cannot be unsealed: {error}")));
+        }
+        self.reach(Wanted::Unsealed).await
+    }
+
+    /// Seals the node: every key leaves memory. Local callers only.
+    ///
+    /// # Errors
+    /// Where the caller is not local or the record cannot be logged.
+    pub async fn local_seal(&self, cx: Context) -> Result<(), Error> {
+        self.check_local(&cx)?;
+        if let Ok(active) = self.active() {
+            active.log_local("system.seal", &cx).await?;
+        }
+        self.seal_now().await
+    }
+
+    /// Writes a fresh initial token beside the seal key. Local callers only.
+    ///
+    /// # Errors
+    /// Where the caller is not local, or this node is not active.
+    pub async fn local_initial_token(&self, cx: Context) -> Result<PathBuf, Error> {
+        self.check_local(&cx)?;
+        let active = self.active()?;
+        activate::write_initial_token(&active, &self.config, Some(&cx)).await
+    }
+
+    /// Accepts the wall clock as it is. Local callers only.
+    ///
+    /// # Errors
+    /// Where the caller is not local or the record cannot be logged.
+    pub async fn local_clock_accept(&self, cx: Context) -> Result<(), Error> {
+        self.check_local(&cx)?;
+        let active = self.active()?;
+        active.log_local("system.clock_accept", &cx).await?;
+        active.clock.accept();
+        housekeeping::persist_clock(&active).await
+    }
+
+    /// Seals the node; the caller's request is authorised and recorded already.
+    pub(crate) async fn seal_now(&self) -> Result<(), Error> {
+        self.reach(Wanted::Sealed).await
+    }
+
+    /// The state of a leading, unsealed node.
+    pub(crate) fn active(&self) -> Result<Arc<Active>, Error> {
+        match self.state.load().as_ref() {
+            State::Active(active) => {
+                active.lease.check()?;
+                Ok(Arc::clone(active))
+            }
+            State::Sealed => Err(Error::new(Code::Sealed, "Vault is sealed")),
+            State::Standby { address } => Err(Error::standby(address.clone())),
+            State::Starting => Err(Error::new(Code::Unavailable, "this node is starting; try again")),
+        }
+    }
+
+    pub(crate) fn take_attempts(&self) -> Vec<Attempt> {
+        self.attempts.lock().drain(..).collect()
+    }
+
+    pub(crate) fn engine(&self) -> &'static str {
+        match self.config.storage.split_once(':').map(|(scheme, _)| scheme) {
+            Some("memory") => "memory",
+            Some("postgres" | "postgresql") => "postgresql",
+            Some(_) | None => "sqlite",
+        }
+    }
+
+    fn check_local(&self, cx: &Context) -> Result<(), Error> {
+        let own = rustix::process::geteuid().as_raw();
+        if cx.local_uid == Some(own) {
+            return Ok(());
+        }
+        let failed = Some(Code::Denied);
+        self.remember_attempt(Attempt {
+            class: "system.local",
+            cx: cx.clone(),
+            time_ms: self.clock.load().now(),
+            failed,
+        });
+        Err(Error::new(Code::Denied, "only over the unix socket and as the server's own user"))
+    }
+
+    fn remember_attempt(&self, attempt: Attempt) {
+        let mut attempts = self.attempts.lock();
+        if attempts.len() >= MAX_ATTEMPTS {
+            attempts.pop_front();
+        }
+        attempts.push_back(attempt);
+    }
+
+    async fn reach(&self, wanted: Wanted) -> Result<(), Error> {
+        let mut reached = self.reached.subscribe();
+        self.wanted.send_replace(wanted);
+        let waited = tokio::time::timeout(DRAIN * 2, reached.wait_for(|reached| *reached == wanted)).await;
+        match waited {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => {
+                Err(Error::new(Code::Unavailable, "the node did not get there in time; see its log"))
+            }
+        }
+    }
+
+    async fn supervise(self: Arc<Self>, first: oneshot::Sender<Result<Activated, StartError>>) {
+        let mut first = Some(first);
+        let mut wanted = self.wanted.subscribe();
+        loop {
+            let now = *wanted.borrow_and_update();
+            match now {
+                Wanted::Stopped => return,
+                Wanted::Sealed => {
+                    self.state.store(Arc::new(State::Sealed));
+                    self.reached.send_replace(Wanted::Sealed);
+                    let _ = wanted.changed().await;
+                }
+                Wanted::Unsealed => self.lead_or_stand_by(&mut first, &mut wanted).await,
+            }
+        }
+    }
+
+    async fn lead_or_stand_by(
+        self: &Arc<Self>,
+        first: &mut Option<oneshot::Sender<Result<Activated, StartError>>>,
+        wanted: &mut watch::Receiver<Wanted>,
+    ) {
+        let asked = monotonic_ms();
+        match self.store.lead(&self.node, &self.config.advertise, LEASE).await {
+            Ok(Some(epoch)) => {
+                self.state.store(Arc::new(State::Starting));
+                let exclusive = self.engine() != "postgresql";
+                let lease = Arc::new(if exclusive { Lease::exclusive() } else { Lease::granted(asked) });
+                let renewal =
+                    (!exclusive).then(|| tokio::spawn(renew(Arc::clone(&self.store), epoch, Arc::clone(&lease))));
+                match activate::activate(self, epoch, Arc::clone(&lease)).await {
+                    Ok((active, activated)) => {
+                        self.state.store(Arc::new(State::Active(Arc::clone(&active))));
+                        self.reached.send_replace(Wanted::Unsealed);
+                        tracing::info!(node = self.node, epoch = epoch.0, "active");
+                        if let Some(first) = first.take() {
+                            let _ = first.send(Ok(activated));
+                        }
+                        self.hold(active, &lease, wanted).await;
+                    }
+                    Err(error) => {
+                        tracing::error!(cause = %error, "this node leads but cannot become active");
+                        lease.lose();
+                        if let Err(error) = self.store.release(epoch).await {
+                            tracing::warn!(cause = %error, "the leadership was not given back; it ends by itself");
+                        }
+                        match first.take() {
+                            Some(first) => drop(first.send(Err(error))),
+                            None => tokio::time::sleep(RENEW_EVERY).await,
+                        }
+                    }
+                }
+                if let Some(renewal) = renewal {
+                    renewal.abort();
+                }
+            }
+            Ok(None) => {
+                let leader = self.store.leader().await.ok().flatten();
+                let address = leader.map(|leader| leader.address);
+                self.state.store(Arc::new(State::Standby { address }));
+                self.reached.send_replace(Wanted::Unsealed);
+                if let Some(first) = first.take() {
+                    tracing::info!(node = self.node, "standing by");
+                    let _ = first.send(Ok(Activated::default()));
+                }
+                wait(wanted).await;
+            }
+            Err(error) => {
+                tracing::warn!(cause = %error, "the leader row cannot be read");
+                self.state.store(Arc::new(State::Standby { address: None }));
+                if let Some(first) = first.take() {
+                    let _ = first.send(Err(error.into()));
+                }
+                wait(wanted).await;
+            }
+        }
+    }
+
+    /// Stays active until told otherwise or until the leadership is lost.
+    async fn hold(&self, active: Arc<Active>, lease: &Lease, wanted: &mut watch::Receiver<Wanted>) {
+        let tasks = [
+            tokio::spawn(outbox::tend(Arc::clone(&active))),
+            tokio::spawn(housekeeping::keep(Arc::clone(&active))),
+            tokio::spawn(crate::audit::scrub::scrub(Arc::clone(&active))),
+        ];
+        while !lease.is_lost() && *wanted.borrow() == Wanted::Unsealed {
+            let _ = tokio::time::timeout(Duration::from_millis(100), wanted.changed()).await;
+        }
+        let lost = lease.is_lost();
+        self.state.store(Arc::new(State::Starting));
+        active.stop.send_replace(true);
+        for task in tasks {
+            let _ = task.await;
+        }
+        if lost {
+            self.metrics.takeovers.add(1);
+            tracing::warn!(node = self.node, "another node leads");
+        }
+        let epoch = active.epoch;
+        deactivate(active).await;
+        if !lost {
+            let _ = self.store.release(epoch).await;
+        }
+    }
+}
+
+/// Ends everything that held keys.
+async fn deactivate(active: Arc<Active>) {
+    let deadline = tokio::time::Instant::now() + DRAIN;
+    while Arc::strong_count(&active) > 1 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    if !active.lease.is_lost()
+        && let Err(error) = outbox::delete_logged(&active).await
+    {
+        tracing::warn!(cause = ?error, "some outbox rows are left; the next start logs them again");
+    }
+    active.lease.lose();
+    match Arc::try_unwrap(active) {
+        Ok(active) => {
+            let Active { log, .. } = active;
+            if let Err(error) = tokio::task::spawn_blocking(move || log.close()).await {
+                tracing::warn!(cause = %error, "the log was not closed in order");
+            }
+        }
+        Err(_) => {
+            tracing::warn!("requests were still running after the time they are given; their keys go when they end")
+        }
+    }
+}
+
+async fn renew(store: Arc<dyn Store>, epoch: coffer_storage::Epoch, lease: Arc<Lease>) {
+    while !lease.is_lost() {
+        tokio::time::sleep(RENEW_EVERY).await;
+        let asked = monotonic_ms();
+        match tokio::time::timeout(LEASE, store.renew(epoch, LEASE)).await {
+            Ok(Ok(())) => lease.renewed(asked),
+            Ok(Err(coffer_storage::Error::Fenced)) => lease.lose(),
+            Ok(Err(error)) => tracing::warn!(cause = %error, "the leadership could not be renewed"),
+            Err(_) => tracing::warn!("renewing the leadership took too long"),
+        }
+    }
+}
+
+async fn wait(wanted: &mut watch::Receiver<Wanted>) {
+    let _ = tokio::time::timeout(LOOK, wanted.changed()).await;
+}

@@ -1,0 +1,6 @@
+//! Operations on what belongs to no engine: policies, identity, the log, the system itself.
+
+pub(crate) mod audit;
+pub(crate) mod identity;
+pub(crate) mod policy;
+pub(crate) mod system;

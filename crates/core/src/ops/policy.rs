@@ -1,0 +1,150 @@
+//! Policies: list, read, write, delete.
+
+use coffer_api::{Page, policy::PolicyText};
+
+use crate::{
+    Caller, Error,
+    active::Active,
+    caller::Done,
+    codec,
+    commit::Edit,
+    keys,
+    policies::PolicyRow,
+    policy::{Operation, Parameters, Policy},
+};
+
+/// Names that no text may be stored under.
+const FIXED: [&str; 2] = ["response-wrapping", "root"];
+/// Largest text, in bytes.
+const MAX_TEXT: usize = 1 << 20;
+
+impl Caller {
+    /// Names of all policies, `root` included, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without list (or, where `operation` says so, read) on `sys/policies/acl/`.
+    pub async fn policy_list(
+        &self,
+        operation: Operation,
+        path: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Page<String>, Error> {
+        self.recorded(self.record("policy.list", path), async {
+            self.authorise(path, operation, &())?;
+            let mut names = self.active.policies.names();
+            names.push("root".to_owned());
+            names.sort_unstable();
+            names.retain(|name| name.as_str() > after);
+            let more = names.len() > limit;
+            names.truncate(limit);
+            let next = names.last().filter(|_| more).cloned();
+            Ok(Done::Unlogged(Page { items: names, next }))
+        })
+        .await
+    }
+
+    /// A policy's text; `root` has none.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without read on `sys/policies/acl/{name}`; [`coffer_api::Code::NotFound`] where
+    /// there is no such policy.
+    pub async fn policy_read(&self, name: &str, family: &str) -> Result<PolicyText, Error> {
+        let name = name.to_lowercase();
+        let path = format!("{family}{name}");
+        self.recorded(self.record("policy.read", &path), async {
+            self.authorise(&path, Operation::Read, &())?;
+            if name == "root" {
+                return Ok(Done::Unlogged(PolicyText { name: name.clone(), policy: String::new() }));
+            }
+            let found = self.active.row::<PolicyRow>(&row(&name)?).await?.ok_or_else(Error::not_found)?;
+            Ok(Done::Unlogged(PolicyText { name: name.clone(), policy: found.value.text }))
+        })
+        .await
+    }
+
+    /// Writes a policy.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without update on `sys/policies/acl/{name}`; [`coffer_api::Code::Invalid`] where
+    /// the text does not parse or asks for what Coffer does not enforce.
+    pub async fn policy_write(
+        &self,
+        name: &str,
+        family: &str,
+        text: &str,
+        parameters: &dyn Parameters,
+    ) -> Result<(), Error> {
+        let name = name.to_lowercase();
+        let path = format!("{family}{name}");
+        let record = self.record("policy.write", &path);
+        self.recorded(record.clone(), async {
+            self.authorise(&path, Operation::Update, parameters)?;
+            if FIXED.contains(&name.as_str()) {
+                return Err(Error::invalid(format!("cannot update {name:?} policy")));
+            }
+            if text.trim().is_empty() {
+                return Err(Error::invalid("'policy' parameter not supplied or empty"));
+            }
+            if text.len() > MAX_TEXT {
+                return Err(Error::new(coffer_api::Code::TooLarge, "a policy has at most 1 MiB"));
+            }
+            let policy = Policy::parse(&name, text)
+                .map_err(|error| Error::invalid(format!("failed to parse policy: {error}")))?;
+            let row = row(&name)?;
+            let mut edit = Edit::under(self.active.locks.lock(&[&row]).await);
+            let stored = PolicyRow { text: text.to_owned(), updated_ms: self.active.clock.now() };
+            edit.put(row, codec::encode(&stored)?, None);
+            let logged = self.commit(edit, record).await?;
+            self.active.policies.put(&name, policy)?;
+            self.active.authority_changed();
+            Ok(Done::Logged((), logged))
+        })
+        .await
+    }
+
+    /// Deletes a policy; nothing there is no error.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without delete on `sys/policies/acl/{name}`; [`coffer_api::Code::Invalid`] for
+    /// `root`, `default` and `response-wrapping`.
+    pub async fn policy_delete(&self, name: &str, family: &str) -> Result<(), Error> {
+        let name = name.to_lowercase();
+        let path = format!("{family}{name}");
+        let record = self.record("policy.delete", &path);
+        self.recorded(record.clone(), async {
+            self.authorise(&path, Operation::Delete, &())?;
+            if FIXED.contains(&name.as_str()) || name == "default" {
+                return Err(Error::invalid(format!("cannot delete {name:?} policy")));
+            }
+            let row = row(&name)?;
+            let mut edit = Edit::under(self.active.locks.lock(&[&row]).await);
+            edit.delete(row, None);
+            let logged = self.commit(edit, record).await?;
+            self.active.policies.remove(&name);
+            self.active.authority_changed();
+            Ok(Done::Logged((), logged))
+        })
+        .await
+    }
+}
+
+impl Active {
+    /// Reads and parses every stored policy.
+    pub(crate) async fn load_policies(&self) -> Result<(), Error> {
+        self.each(keys::POLICY, |key, stored: PolicyRow| {
+            let name = key.strip_prefix(keys::POLICY).unwrap_or(key);
+            let policy = Policy::parse(name, &stored.text).map_err(|error| codec::damaged(key, error))?;
+            self.policies.put(name, policy)
+        })
+        .await
+    }
+}
+
+/// The row of a policy.
+pub(crate) fn row(name: &str) -> Result<String, Error> {
+    if name.is_empty() || name.len() > 256 || name.chars().any(char::is_control) {
+        return Err(Error::invalid("a policy's name has 1 to 256 printable bytes"));
+    }
+    Ok(format!("{}{name}", keys::POLICY))
+}

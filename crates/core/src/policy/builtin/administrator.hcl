@@ -1,0 +1,60 @@
+# Everything, secrets included, but what only root may do and but the use of keys.
+
+path "*" {
+  capabilities = ["create", "read", "update", "patch", "delete", "list", "scan", "sudo"]
+}
+
+# What reaches past policies stays with root.
+path "sys/raw*" {
+  capabilities = ["deny"]
+}
+path "sys/internal/inspect/*" {
+  capabilities = ["deny"]
+}
+path "sys/generate-root*" {
+  capabilities = ["deny"]
+}
+path "sys/rekey*" {
+  capabilities = ["deny"]
+}
+
+# Keys are managed, not used and not taken out. Repeat this for transit engines that are mounted elsewhere.
+path "transit/encrypt/*" {
+  capabilities = ["deny"]
+}
+path "transit/decrypt/*" {
+  capabilities = ["deny"]
+}
+path "transit/rewrap/*" {
+  capabilities = ["deny"]
+}
+path "transit/sign/*" {
+  capabilities = ["deny"]
+}
+path "transit/verify/*" {
+  capabilities = ["deny"]
+}
+path "transit/hmac/*" {
+  capabilities = ["deny"]
+}
+path "transit/cmac/*" {
+  capabilities = ["deny"]
+}
+path "transit/datakey/*" {
+  capabilities = ["deny"]
+}
+path "transit/derive-key/*" {
+  capabilities = ["deny"]
+}
+path "transit/keys/+/csr" {
+  capabilities = ["deny"]
+}
+path "transit/export/*" {
+  capabilities = ["deny"]
+}
+path "transit/byok-export/*" {
+  capabilities = ["deny"]
+}
+path "transit/backup/*" {
+  capabilities = ["deny"]
+}

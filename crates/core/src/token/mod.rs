@@ -1,0 +1,528 @@
+//! Tokens: what is stored of them, and the states kept in memory while they are in use.
+//!
+//! A service token is stored under its accessor, which is derived from the token by a keyed hash, as is the hash
+//! that proves it; the token itself is nowhere. A batch token is its own sealed claims.
+
+pub(crate) mod create;
+pub(crate) mod manage;
+pub(crate) mod role;
+pub(crate) mod sweep;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwapOption;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use coffer_api::{Code, token::TokenKind};
+use coffer_crypto::{hash::HmacKey, object, rng};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{
+    Error,
+    active::{Active, Found},
+    cache::{Coherent, Weigh},
+    caller::{SubjectIds, subject},
+    clock::Expiry,
+    codec::{self, Persisted},
+    keys,
+    policy::{Acl, Policy},
+};
+
+/// Prefixes by which tokens and leaked tokens are recognised.
+pub(crate) const SERVICE_PREFIX: &str = "hvs.";
+pub(crate) const BATCH_PREFIX: &str = "hvb.";
+
+/// Longest token accepted: a batch token with many policies.
+const MAX_TOKEN: usize = 8 * 1024;
+/// Parents above a token are followed this far; creation refuses deeper trees.
+pub(crate) const MAX_DEPTH: usize = 64;
+/// What a random token and an accessor are made of.
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// What is stored of a service token, and what a batch token carries.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct TokenEntry {
+    /// The token's keyed hash (all zero for batch tokens) and the number of the key.
+    pub(crate) hash: [u8; 32],
+    pub(crate) kid: u32,
+    pub(crate) policies: Vec<String>,
+    pub(crate) entity: Option<Uuid>,
+    pub(crate) display_name: String,
+    pub(crate) path: String,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) created_ms: i64,
+    pub(crate) creation_ttl: u64,
+    pub(crate) expires_ms: Option<i64>,
+    pub(crate) explicit_max_ttl: u64,
+    pub(crate) period: u64,
+    pub(crate) renewable: bool,
+    pub(crate) num_uses: u64,
+    pub(crate) parent: Option<String>,
+    pub(crate) role: Option<String>,
+    pub(crate) last_renewal_ms: Option<i64>,
+    pub(crate) bound_cidrs: Vec<String>,
+    /// Made at the first start, to be exchanged for an administrator's token.
+    pub(crate) initial: bool,
+}
+
+impl Persisted for TokenEntry {}
+
+/// Uses left of a use-limited token.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct UsesRow {
+    pub(crate) left: u64,
+}
+
+impl Persisted for UsesRow {}
+
+/// A child token's row below its parent's accessor, and a tree being revoked.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Marker {}
+
+impl Persisted for Marker {}
+
+/// A token in use. There is one state per token, however many requests hold it.
+pub(crate) struct TokenState {
+    pub(crate) kind: TokenKind,
+    /// Empty for batch tokens.
+    pub(crate) accessor: String,
+    pub(crate) entry: TokenEntry,
+    pub(crate) parent: Option<Arc<TokenState>>,
+    /// When it expires, UTC milliseconds; 0 = never. Moves with renewals.
+    expires_ms: AtomicI64,
+    revoked: AtomicBool,
+    authority: ArcSwapOption<Authority>,
+}
+
+/// What a token may do, compiled at one value of `Active::authority`.
+pub(crate) struct Authority {
+    pub(crate) generation: u64,
+    pub(crate) acl: Arc<Acl>,
+    pub(crate) identity_policies: Vec<String>,
+    pub(crate) entity_disabled: bool,
+}
+
+/// Tokens in memory.
+pub(crate) struct Tokens {
+    /// By keyed hash, bounded in bytes.
+    cache: Coherent<[u8; 32], Arc<TokenState>>,
+    states: Mutex<States>,
+    /// Compiled policy sets shared by tokens whose policies have no templates.
+    shared: Mutex<HashMap<Vec<String>, (u64, Weak<Acl>)>>,
+}
+
+#[derive(Default)]
+struct States {
+    /// By accessor, for as long as anybody holds the state.
+    by_accessor: HashMap<String, Weak<TokenState>>,
+    /// Counts what was forgotten, so that a row read before a revocation does not come back after it.
+    forgotten: u64,
+}
+
+/// What reading a token's row and its parents' came to.
+enum Read {
+    Absent,
+    Raced,
+    State(Arc<TokenState>),
+}
+
+/// A token as its keyed hash sees it.
+pub(crate) struct Hashed {
+    pub(crate) hash: [u8; 32],
+    pub(crate) kid: u32,
+    pub(crate) accessor: String,
+}
+
+impl Tokens {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self { cache: Coherent::new(bytes, 1024), states: Mutex::default(), shared: Mutex::new(HashMap::new()) }
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        self.cache.weight()
+    }
+
+    /// The token is gone: nobody uses it from here on.
+    pub(crate) fn forget(&self, accessor: &str) {
+        if let Some(state) = self.drop_state(accessor) {
+            state.revoked.store(true, Ordering::Release);
+        }
+    }
+
+    /// The token is read anew at its next use: its place in the tree changed.
+    pub(crate) fn forget_quietly(&self, accessor: &str) {
+        self.drop_state(accessor);
+    }
+
+    /// The token was renewed: requests that hold it see the new expiry, later ones its new entry.
+    pub(crate) fn renewed(&self, accessor: &str, expires_ms: Option<i64>) {
+        if let Some(state) = self.known(accessor) {
+            state.expires_ms.store(expires_ms.unwrap_or(0), Ordering::Release);
+        }
+    }
+
+    /// Forgets states nobody holds; call it now and then.
+    pub(crate) fn tidy(&self) {
+        self.states.lock().by_accessor.retain(|_, state| state.strong_count() > 0);
+        self.shared.lock().retain(|_, (_, acl)| acl.strong_count() > 0);
+    }
+
+    fn drop_state(&self, accessor: &str) -> Option<Arc<TokenState>> {
+        let state = {
+            let mut states = self.states.lock();
+            states.forgotten = states.forgotten.wrapping_add(1);
+            states.by_accessor.remove(accessor).and_then(|state| state.upgrade())
+        };
+        if let Some(state) = &state {
+            self.cache.put(state.entry.hash, None);
+        }
+        state
+    }
+
+    fn known(&self, accessor: &str) -> Option<Arc<TokenState>> {
+        self.states.lock().by_accessor.get(accessor).and_then(Weak::upgrade)
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.states.lock().forgotten
+    }
+
+    /// The one state of a token: the one in use, else this; `None` where something was forgotten since.
+    fn adopt(&self, state: TokenState, forgotten: u64) -> Option<Arc<TokenState>> {
+        let mut states = self.states.lock();
+        if let Some(known) = states.by_accessor.get(&state.accessor).and_then(Weak::upgrade) {
+            return Some(known);
+        }
+        if states.forgotten != forgotten {
+            return None;
+        }
+        let state = Arc::new(state);
+        states.by_accessor.insert(state.accessor.clone(), Arc::downgrade(&state));
+        Some(state)
+    }
+}
+
+impl TokenState {
+    pub(crate) fn new(kind: TokenKind, accessor: String, entry: TokenEntry, parent: Option<Arc<Self>>) -> Self {
+        let expires_ms = AtomicI64::new(entry.expires_ms.unwrap_or(0));
+        let revoked = AtomicBool::new(false);
+        Self { kind, accessor, entry, parent, expires_ms, revoked, authority: ArcSwapOption::empty() }
+    }
+
+    /// When it expires, renewals included.
+    pub(crate) fn expires_ms(&self) -> Option<i64> {
+        Some(self.expires_ms.load(Ordering::Acquire)).filter(|expires| *expires != 0)
+    }
+
+    /// Whether it and every token above it are neither revoked nor expired.
+    pub(crate) fn is_alive(&self, clock: &crate::clock::Clock) -> bool {
+        let expired = self.expires_ms().is_some_and(|at| match clock.expired(at) {
+            Expiry::Valid => false,
+            Expiry::Expired | Expiry::Refused => true,
+        });
+        !expired
+            && !self.revoked.load(Ordering::Acquire)
+            && self.parent.as_ref().is_none_or(|parent| parent.is_alive(clock))
+    }
+
+    /// Its depth in its tree: 0 for an orphan.
+    pub(crate) fn depth(&self) -> usize {
+        std::iter::successors(self.parent.as_ref(), |state| state.parent.as_ref()).count()
+    }
+}
+
+impl Active {
+    /// The state of a token that exists and is alive.
+    pub(crate) async fn token_state(&self, token: &str) -> Result<Option<Arc<TokenState>>, Error> {
+        if token.is_empty() || token.len() > MAX_TOKEN {
+            return Ok(None);
+        }
+        if token.starts_with(BATCH_PREFIX) {
+            return self.batch_state(token).await;
+        }
+        for (kid, key) in self.keyrings.token.all().iter() {
+            let hash = token_hash(token, key);
+            if let Some(state) = self.tokens.cache.get(&hash) {
+                let state = Arc::clone(state.as_ref());
+                return Ok(state.is_alive(&self.clock).then_some(state));
+            }
+            let visit = self.tokens.cache.visit(&hash);
+            if let Some(state) = self.state_of(&accessor(token, key)).await?
+                && state.entry.kid == *kid
+                && bool::from(state.entry.hash.ct_eq(&hash))
+            {
+                self.tokens.cache.admit(visit, hash, Arc::new(Arc::clone(&state)));
+                return Ok(state.is_alive(&self.clock).then_some(state));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The state of a service token by its accessor, alive or not yet swept.
+    pub(crate) async fn state_of(&self, accessor: &str) -> Result<Option<Arc<TokenState>>, Error> {
+        loop {
+            let forgotten = self.tokens.forgotten();
+            match self.read_state(accessor, forgotten).await? {
+                Read::Absent => return Ok(None),
+                Read::Raced => {}
+                Read::State(state) => return Ok(Some(state)),
+            }
+        }
+    }
+
+    async fn read_state(&self, accessor: &str, forgotten: u64) -> Result<Read, Error> {
+        // From the token up to its root, then back down, so that each state finds its parent's.
+        let mut chain: Vec<(String, TokenEntry)> = Vec::new();
+        let mut next = Some(accessor.to_owned());
+        let mut above: Option<Arc<TokenState>> = None;
+        while let Some(accessor) = next.take() {
+            if let Some(known) = self.tokens.known(&accessor) {
+                above = Some(known);
+                break;
+            }
+            let Some(Found { value: entry, .. }) = self.token_entry(&accessor).await? else {
+                return Ok(Read::Absent);
+            };
+            if chain.len() > MAX_DEPTH {
+                return Err(codec::damaged(&token_row(&accessor), "its parents form a circle"));
+            }
+            next.clone_from(&entry.parent);
+            chain.push((accessor, entry));
+        }
+        for (accessor, entry) in chain.into_iter().rev() {
+            let state = TokenState::new(TokenKind::Service, accessor, entry, above.take());
+            above = self.tokens.adopt(state, forgotten);
+            if above.is_none() {
+                return Ok(Read::Raced);
+            }
+        }
+        Ok(above.map_or(Read::Absent, Read::State))
+    }
+
+    pub(crate) async fn token_entry(&self, accessor: &str) -> Result<Option<Found<TokenEntry>>, Error> {
+        if !is_accessor(accessor) {
+            return Ok(None);
+        }
+        self.row(&token_row(accessor)).await
+    }
+
+    /// What the token may do, compiled now or earlier.
+    pub(crate) async fn authority_of(&self, state: &TokenState) -> Result<Arc<Authority>, Error> {
+        let generation = self.authority.load(Ordering::Acquire);
+        if let Some(authority) = state.authority.load_full().filter(|authority| authority.generation == generation) {
+            return Ok(authority);
+        }
+        let authority = Arc::new(self.compile(state, generation).await?);
+        state.authority.store(Some(Arc::clone(&authority)));
+        Ok(authority)
+    }
+
+    async fn compile(&self, state: &TokenState, generation: u64) -> Result<Authority, Error> {
+        let entity = match state.entry.entity {
+            Some(id) => self.entity(id).await?.map(|found| found.value),
+            None => None,
+        };
+        let groups = match &entity {
+            Some(entity) => {
+                let (direct, inherited) = self.identity.groups_of(entity.id);
+                [direct, inherited].concat()
+            }
+            None => Vec::new(),
+        };
+        let mut identity_policies: Vec<String> = entity.iter().flat_map(|entity| &entity.policies).cloned().collect();
+        identity_policies.extend(groups.iter().flat_map(|group| &group.policies).cloned());
+        identity_policies.sort_unstable();
+        identity_policies.dedup();
+        let mut names = state.entry.policies.clone();
+        names.extend(identity_policies.iter().cloned());
+        names.sort_unstable();
+        names.dedup();
+        let is_root = state.entry.policies == ["root"];
+        let policies: Vec<_> = match is_root {
+            true => vec![Arc::new(Policy::root())],
+            // `root` is no policy like others: it counts for a token that was made with it alone.
+            false => names.iter().filter_map(|name| self.policies.find(name)).collect(),
+        };
+        let acl = if policies.iter().any(|policy| policy.is_templated()) {
+            let ids = SubjectIds::new(entity.as_ref(), &groups);
+            let subject = subject(entity.as_ref(), &groups, &ids);
+            Arc::new(Acl::compile(policies.iter().map(AsRef::as_ref), &subject))
+        } else {
+            self.tokens.shared_acl(names, generation, || {
+                Acl::compile(policies.iter().map(AsRef::as_ref), &crate::policy::Subject::anonymous())
+            })
+        };
+        let entity_disabled = match (&state.entry.entity, &entity) {
+            (Some(_), Some(entity)) => entity.disabled,
+            // An entity that was deleted takes its tokens' rights with it.
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        Ok(Authority { generation, acl, identity_policies, entity_disabled })
+    }
+
+    async fn batch_state(&self, token: &str) -> Result<Option<Arc<TokenState>>, Error> {
+        let Some(entry) = self.open_batch(token)? else { return Ok(None) };
+        let parent = match &entry.parent {
+            Some(accessor) => match self.state_of(accessor).await? {
+                Some(parent) => Some(parent),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let state = TokenState::new(TokenKind::Batch, String::new(), entry, parent);
+        Ok(state.is_alive(&self.clock).then(|| Arc::new(state)))
+    }
+
+    fn open_batch(&self, token: &str) -> Result<Option<TokenEntry>, Error> {
+        let Some(bytes) = token.strip_prefix(BATCH_PREFIX).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()) else {
+            return Ok(None);
+        };
+        let Some((kid, sealed)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
+        let kid = u32::from_be_bytes(*kid);
+        let keys = self.keyrings.batch.all();
+        let Some((_, key)) = keys.iter().find(|(number, _)| *number == kid) else { return Ok(None) };
+        match object::open(key, BATCH_AAD, sealed) {
+            Ok(claims) => Ok(Some(codec::decode("a batch token", &claims)?)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// A batch token that carries these claims.
+    pub(crate) fn make_batch(&self, entry: &TokenEntry) -> Result<Zeroizing<String>, Error> {
+        let (kid, key) = self.keyrings.batch.current()?;
+        let sealed = object::seal(&key, BATCH_AAD, &codec::encode(entry)?)?;
+        let bytes = [kid.to_be_bytes().as_slice(), &sealed].concat();
+        let token = format!("{BATCH_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+        if token.len() > MAX_TOKEN {
+            return Err(Error::new(Code::TooLarge, "too many policies or too much metadata for a batch token"));
+        }
+        Ok(Zeroizing::new(token))
+    }
+
+    /// How a token is hashed today.
+    pub(crate) fn hash_token(&self, token: &str) -> Result<Hashed, Error> {
+        let (kid, key) = self.keyrings.token.current()?;
+        Ok(Hashed { hash: token_hash(token, &key), kid, accessor: accessor(token, &key) })
+    }
+}
+
+impl Tokens {
+    fn shared_acl(&self, names: Vec<String>, generation: u64, compile: impl FnOnce() -> Acl) -> Arc<Acl> {
+        let mut shared = self.shared.lock();
+        if let Some((known, acl)) = shared.get(&names)
+            && *known == generation
+            && let Some(acl) = acl.upgrade()
+        {
+            return acl;
+        }
+        let acl = Arc::new(compile());
+        shared.insert(names, (generation, Arc::downgrade(&acl)));
+        acl
+    }
+}
+
+impl Weigh for Arc<TokenState> {
+    fn weight(&self) -> usize {
+        let entry = &self.entry;
+        let texts = entry.policies.iter().map(String::len).sum::<usize>()
+            + entry.metadata.iter().map(|(key, value)| key.len() + value.len() + 64).sum::<usize>();
+        texts + 768
+    }
+}
+
+/// A random service token: prefix and 24 characters of base62.
+pub(crate) fn random_service() -> Result<Zeroizing<String>, Error> {
+    Ok(Zeroizing::new(format!("{SERVICE_PREFIX}{}", *base62(24)?)))
+}
+
+/// Whether text has an accessor's shape.
+pub(crate) fn is_accessor(text: &str) -> bool {
+    text.len() == 24 && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+pub(crate) fn token_row(accessor: &str) -> String {
+    format!("{}{accessor}", keys::TOKEN)
+}
+
+pub(crate) fn child_row(parent: &str, child: &str) -> String {
+    format!("{}{parent}/{child}", keys::TOKEN_CHILD)
+}
+
+pub(crate) fn expiry_row(expires_ms: i64, accessor: &str) -> String {
+    format!("{}{:010x}/{accessor}", keys::TOKEN_EXPIRY, expires_ms.max(0) / 60_000)
+}
+
+pub(crate) fn uses_row(accessor: &str) -> String {
+    format!("{}{accessor}", keys::TOKEN_USES)
+}
+
+const BATCH_AAD: &[u8] = b"coffer batch token";
+
+fn token_hash(token: &str, key: &HmacKey) -> [u8; 32] {
+    key.mac(&[b"token\0", token.as_bytes()])
+}
+
+/// 24 digits of base62 from 192 bits of a keyed hash, by long division; what remains is dropped.
+fn accessor(token: &str, key: &HmacKey) -> String {
+    let hash = key.mac(&[b"accessor\0", token.as_bytes()]);
+    let mut digits = [0; 24];
+    digits.copy_from_slice(hash.first_chunk::<24>().expect("the hash has 32 bytes"));
+    (0..24)
+        .map(|_| {
+            let mut remainder: u32 = 0;
+            for digit in &mut digits {
+                let value = remainder << 8 | u32::from(*digit);
+                *digit = u8::try_from(value / 62).expect("a remainder below 62 gives a quotient below 256");
+                remainder = value % 62;
+            }
+            char::from(usize::try_from(remainder).ok().and_then(|at| BASE62.get(at)).copied().unwrap_or(b'0'))
+        })
+        .collect()
+}
+
+fn base62(len: usize) -> Result<Zeroizing<String>, Error> {
+    let mut text = Zeroizing::new(String::with_capacity(len));
+    while text.len() < len {
+        let mut bytes = [0; 32];
+        rng::fill(&mut bytes)?;
+        // 248 = 4 * 62: what lies above would favour some letters.
+        for byte in bytes.iter().filter(|byte| **byte < 248).take(len - text.len()) {
+            text.push(char::from(BASE62.get(usize::from(byte % 62)).copied().unwrap_or(b'0')));
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use coffer_crypto::Secret;
+
+    use super::*;
+
+    #[test]
+    fn accessor_is_stable_and_of_accessor_shape() {
+        let key = HmacKey::new(&Secret::copy_from(&[7; 32]).unwrap());
+        let one = accessor("hvs.abc", &key);
+        assert!(is_accessor(&one));
+        assert_eq!(one, accessor("hvs.abc", &key));
+        assert_ne!(one, accessor("hvs.abd", &key));
+        assert_ne!(token_hash("hvs.abc", &key), token_hash("hvs.abd", &key));
+    }
+
+    #[test]
+    fn random_token_has_prefix_and_length() {
+        let token = random_service().unwrap();
+        assert_eq!(token.len(), 28);
+        assert!(token.starts_with("hvs.") && token[4..].bytes().all(|b| b.is_ascii_alphanumeric()));
+    }
+}

@@ -1,0 +1,70 @@
+//! Removes tokens that have expired, found by an index of minutes. Expiry itself is enforced at each use; this only
+//! frees the rows. What lives below an expired token is revoked with it.
+
+use std::sync::Arc;
+
+use coffer_storage::{Expect, Key, Limit, Prefix};
+
+use super::{child_row, token_row, uses_row};
+use crate::{Error, active::Active, commit::Edit, keys, record::Record};
+
+/// Index rows worked off in one round.
+const ROUND: usize = 500;
+
+/// One round; tells whether there may be more to do at once.
+pub(crate) async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
+    if active.clock.is_in_doubt() {
+        return Ok(false);
+    }
+    let prefix = Prefix::new(keys::TOKEN_EXPIRY)?;
+    let page = active.store.scan_keys(&prefix, None::<&Key>, Limit::new(ROUND)?).await?;
+    let minute = u64::try_from(active.clock.now() / 60_000).unwrap_or(0);
+    let mut edit = Edit::default();
+    let mut gone = Vec::new();
+    for (key, _) in &page.items {
+        let Some((bucket, accessor)) = std::str::from_utf8(key.as_bytes())
+            .ok()
+            .and_then(|key| key.strip_prefix(keys::TOKEN_EXPIRY))
+            .and_then(|key| key.split_once('/'))
+        else {
+            continue;
+        };
+        if u64::from_str_radix(bucket, 16).map_or(true, |bucket| bucket > minute) {
+            break;
+        }
+        let row = format!("{}{bucket}/{accessor}", keys::TOKEN_EXPIRY);
+        match active.token_entry(accessor).await? {
+            None => edit.delete(row, None),
+            Some(found) if active.has_expired(&found.value) => {
+                if !active.children(accessor).await?.is_empty() {
+                    let record = Record::system("token.revoke")
+                        .fact("accessor", accessor)
+                        .fact("reason", "expired, with tokens below it");
+                    active.revoke_tree(accessor, record).await?.spend();
+                    continue;
+                }
+                // A renewal that came first makes the whole round wait for the next one.
+                edit.delete(token_row(accessor), Some(Expect::Revision(found.revision)));
+                edit.delete(row, None);
+                if let Some(parent) = &found.value.parent {
+                    edit.delete(child_row(parent, accessor), None);
+                }
+                if found.value.num_uses > 0 {
+                    edit.delete(uses_row(accessor), None);
+                }
+                gone.push(accessor.to_owned());
+            }
+            // Renewed since, under another minute; or of this very minute and not yet due.
+            Some(found) if super::expiry_row(found.value.expires_ms.unwrap_or(0), accessor) != row => {
+                edit.delete(row, None)
+            }
+            Some(_) => {}
+        }
+    }
+    if edit.is_empty() {
+        return Ok(false);
+    }
+    active.commit_bookkeeping(edit).await?;
+    gone.iter().for_each(|accessor| active.tokens.forget(accessor));
+    Ok(page.more)
+}

@@ -1,0 +1,7 @@
+//! The core as a whole, over real stores, without HTTP.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod harness;
+mod life;
+mod secrets;
+mod tokens;
