@@ -118,6 +118,18 @@ impl Caller {
         }
     }
 
+    /// Records a request that failed before it became an operation (it does not parse, say), and gives the error to
+    /// answer: that of the policies, where they refuse the path anyway, else the one given.
+    pub async fn refuse(&self, operation: Operation, path: &str, error: Error) -> Error {
+        let error = self.authorise(path, operation, &()).err().unwrap_or(error);
+        self.failed(self.record("request.refused", path), error).await
+    }
+
+    /// As [`Caller::refuse`], for a request that names no logical path yet.
+    pub async fn refuse_unparsed(&self, error: Error) -> Error {
+        self.failed(self.record("request.refused", ""), error).await
+    }
+
     /// Commits a change of this request.
     pub(crate) async fn commit(&self, edit: Edit, record: Record) -> Result<Logged, Error> {
         self.active.commit(edit, record, Urgency::Ordinary).await

@@ -57,6 +57,7 @@ pub use ops::{
     system::RotateKey,
 };
 pub use seal::file::FileSealError;
+pub use policy::{Operation, Parameters};
 pub use start::{StartError, Started};
 pub use token::{create::CreatePath, role::RoleRow};
 

@@ -21,11 +21,13 @@ use crate::{
     Caller, Config, Context, Error, StartError, Started,
     activate::{self, Activated},
     active::Active,
+    caller::{anonymous, log_refusal},
     clock::{Clock, SystemTimeSource},
     housekeeping,
     lease::{LEASE, Lease, RENEW_EVERY, monotonic_ms},
     metrics::Metrics,
     outbox,
+    record::Record,
     seal::{FileSeal, root},
     space::Space,
 };
@@ -192,6 +194,16 @@ impl Core {
         Caller::authenticate(self.active()?, cx, token).await
     }
 
+    /// Whether something is mounted at this very path; false where this node cannot tell.
+    pub fn has_mount(&self, path: &str) -> bool {
+        self.active().is_ok_and(|active| active.mounts.at(path).is_some())
+    }
+
+    /// The time, UTC milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.clock.load().now()
+    }
+
     /// Logs in with user name and password.
     ///
     /// # Errors
@@ -205,6 +217,17 @@ impl Core {
         password: &Sensitive<String>,
     ) -> Result<TokenGrant, Error> {
         self.active()?.login_userpass(&cx, mount, user, password).await
+    }
+
+    /// Records a request without a token that failed before it became an operation, and gives the error to answer.
+    pub async fn refuse_anonymous(&self, cx: Context, error: Error) -> Error {
+        match self.active() {
+            Ok(active) => {
+                let record = Record::of_request("request.refused", String::new(), anonymous(), &cx);
+                log_refusal(&active, record, error).await
+            }
+            Err(error) => error,
+        }
     }
 
     /// Exchanges the initial token, which is revoked, for an administrator's token of 30 days.

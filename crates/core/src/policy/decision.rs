@@ -23,7 +23,7 @@ pub struct Request<'a> {
 }
 
 /// The data of a request, read only if the rule in charge looks at it.
-pub trait Parameters {
+pub trait Parameters: Sync {
     /// The top-level members; `None` if there is no data.
     fn load(&self) -> Option<Map<String, Value>>;
 }

@@ -11,6 +11,7 @@ mod batch;
 pub mod checkpoint;
 pub mod disk;
 mod edge;
+pub mod index;
 mod keeper;
 mod ledger;
 pub mod merkle;
@@ -28,6 +29,7 @@ mod segment;
 mod segment_stream;
 mod shared;
 mod stats;
+pub mod summary;
 mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -349,6 +351,10 @@ impl Log {
     pub fn close(mut self) -> Result<(), PublishError> {
         self.stop();
         self.keeper.lock().publish()
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     fn stop(&mut self) {

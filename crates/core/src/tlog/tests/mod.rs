@@ -2,6 +2,7 @@
 
 mod crash;
 mod faults;
+mod index;
 mod log;
 pub(crate) mod sim;
 mod tamper;
