@@ -416,7 +416,7 @@ async fn open_log(
     };
     // Size 0 registers that the log exists before its directory does: nothing was logged yet that could be missing.
     let known = known.filter(|head| head.size > 0).map(|head| Head { size: head.size, root: head.root });
-    let opened = open_with(core, &row, &seed, known.clone()).await?;
+    let opened = open_with(core, &row, &seed, known).await?;
     let log = match opened {
         Ok(log) => log,
         // A rotation reached the log and not the row: the next key is stored, and it is the one in force.
@@ -429,7 +429,7 @@ async fn open_log(
             })?;
             let seed = barrier::unwrap_under_root(&root.key, &key, &entry.value)?;
             let log =
-                open_with(core, &row, &seed, known.clone()).await?.map_err(|error| StartError::Log(explain(&error)))?;
+                open_with(core, &row, &seed, known).await?.map_err(|error| StartError::Log(explain(&error)))?;
             let mut edit = Edit::default();
             let row = LogRow { key_number: number, ..row.clone() };
             edit.put(log_row, codec::encode(&row)?, None);

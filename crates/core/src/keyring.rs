@@ -28,8 +28,11 @@ pub(crate) struct Keyrings {
 
 /// Keys of one purpose, newest first.
 pub(crate) struct Ring<K> {
-    keys: ArcSwap<Vec<(u32, Arc<K>)>>,
+    keys: ArcSwap<Numbered<K>>,
 }
+
+/// Keys with their numbers.
+type Numbered<K> = Vec<(u32, Arc<K>)>;
 
 impl Purpose {
     pub(crate) const ALL: [Self; 3] = [Self::Audit, Self::Batch, Self::Token];
@@ -95,7 +98,7 @@ impl<K> Ring<K> {
     }
 
     /// Every key, newest first.
-    pub(crate) fn all(&self) -> arc_swap::Guard<Arc<Vec<(u32, Arc<K>)>>> {
+    pub(crate) fn all(&self) -> arc_swap::Guard<Arc<Numbered<K>>> {
         self.keys.load()
     }
 

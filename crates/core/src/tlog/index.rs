@@ -4,14 +4,20 @@
 //! who can write it can hide entries from searches (never from verification). The file begins with 64 bytes (format,
 //! magic, SHA-256 of the log's name, checksum); records follow in the order of bundles.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicU64,
+        Ordering::{AcqRel, Acquire},
+    },
+};
 
 use coffer_crypto::hash::sha256;
 use parking_lot::Mutex;
 
 use super::{
     Log,
-    disk::{Access, DiskError, DiskFile, Named},
+    disk::{Access, DiskFile, Named},
     merkle::{leaf_hash, root_over},
     shared::Shared,
     summary::{BundleSummary, RECORD, Summary, TimeRange},
@@ -73,15 +79,17 @@ pub struct Index {
     shared: Arc<Shared>,
     summarise: Box<Summarise>,
     file: Arc<dyn DiskFile>,
-    /// How many bundles from the first on have a record; held while records are written.
-    indexed: Mutex<u64>,
+    /// How many bundles from the first on have a record.
+    indexed: AtomicU64,
+    /// Held while records are written.
+    writing: Mutex<()>,
 }
 
 impl Index {
     /// Opens the index of a log, or makes an empty one; [`Index::catch_up`] fills it.
     ///
     /// # Errors
-    /// [`DiskError`] where the file can be neither read nor made, [`ReadError`] where the log cannot be read.
+    /// [`ReadError`] where the file can be neither read nor made, or the log cannot be read.
     pub fn open(log: &Log, summarise: Box<Summarise>) -> Result<Self, ReadError> {
         let shared = log.shared();
         let path = shared.paths.index();
@@ -102,7 +110,7 @@ impl Index {
                 (file, 0)
             }
         };
-        Ok(Self { shared, summarise, file, indexed: Mutex::new(indexed) })
+        Ok(Self { shared, summarise, file, indexed: AtomicU64::new(indexed), writing: Mutex::new(()) })
     }
 
     /// Adds summaries of at most so many bundles, and says how many full bundles are still without. Blocks.
@@ -112,16 +120,20 @@ impl Index {
     /// # Errors
     /// [`ReadError`]; it can be tried again.
     pub fn catch_up(&self, bundles: u64) -> Result<u64, ReadError> {
+        let _writing = self.writing.lock();
         let full = self.shared.ledger.size() / TILE_WIDTH;
-        let mut indexed = self.indexed.lock();
-        let until = full.min(indexed.saturating_add(bundles));
-        while *indexed < until {
-            let record = self.summarise_bundle(*indexed)?.encode();
+        for _ in 0..bundles {
+            let bundle = self.indexed.load(Acquire);
+            if bundle >= full {
+                break;
+            }
+            let record = self.summarise_bundle(bundle)?.encode();
             let path = self.shared.paths.index();
-            self.file.write_at(&record, record_offset(*indexed)).named("write", &path)?;
-            *indexed += 1;
+            self.file.write_at(&record, record_offset(bundle)).named("write", &path)?;
+            // A search that meets a damaged record sets it back; then the next round begins there.
+            let _ = self.indexed.compare_exchange(bundle, bundle + 1, AcqRel, Acquire);
         }
-        Ok(full - *indexed)
+        Ok(full.saturating_sub(self.indexed.load(Acquire)))
     }
 
     /// One page of the synced entries for which `matches` says so, among those that the query allows. Blocks.
@@ -132,7 +144,7 @@ impl Index {
     /// [`ReadError`].
     pub fn query(&self, query: &Query, matches: &dyn Fn(&[u8]) -> bool) -> Result<QueryPage, ReadError> {
         let size = self.shared.ledger.size();
-        let indexed = *self.indexed.lock();
+        let indexed = self.indexed.load(Acquire);
         let Budget { mut summaries, bundles } = query.budget;
         let mut bundles = bundles.max(1);
         let mut page = QueryPage::default();
@@ -215,8 +227,7 @@ impl Index {
         let summary = if read { BundleSummary::decode(&bytes, bundle) } else { None };
         if summary.is_none() {
             // Written again by the next `catch_up`, with those after it, which is cheap enough for what never happens.
-            let mut indexed = self.indexed.lock();
-            *indexed = (*indexed).min(bundle);
+            self.indexed.fetch_min(bundle, AcqRel);
         }
         Ok(summary)
     }

@@ -13,7 +13,7 @@ use super::{
     merkle::{Frontier, root_at, root_over},
     note::{NoteError, NoteSigner},
     open_error::OpenError,
-    paths::{Paths, ordinal_of},
+    paths::{KEYS, Paths, ordinal_of},
     replay::{Found, Last, Replay, later_checkpoint, scan},
     rotation::KeyChain,
     segment::{Header, push_checkpoint_frame},
@@ -112,10 +112,7 @@ impl Recovery<'_> {
         }
         self.sync_dirs()?;
         // Without the file, the keys before the current one are unknown: writing it would state a wrong first key.
-        let keys_changed = match &stated {
-            Some(stated) => *stated != replay.chain,
-            None => last.head.size == 0,
-        };
+        let keys_changed = stated.as_ref().is_some_and(|stated| *stated != replay.chain);
         Ok(Recovered {
             frontier: replay.frontier,
             note: last.note,
@@ -168,6 +165,9 @@ impl Recovery<'_> {
         for (path, _) in unused {
             self.disk.remove(path).named("remove", path)?;
         }
+        // First: a log that can be opened has its list of keys.
+        let chain = KeyChain::new(self.signer.verifier().clone());
+        self.write_keys(&chain)?;
         let frontier = Frontier::new();
         let head = Head { size: 0, root: frontier.root() };
         let note: Arc<str> = sign_head(self.signer.verifier().name(), &head, [self.signer]).into();
@@ -188,8 +188,8 @@ impl Recovery<'_> {
             tail: Tail { segments, edge: Edge::new(), bundles: 0 },
             segment: Reopened { header, file, path, at, len },
             next_ordinal: ordinal + 1,
-            chain: KeyChain::new(self.signer.verifier().clone()),
-            keys_changed: true,
+            chain,
+            keys_changed: false,
             published: None,
             opened: Opened { head, origin: LogOrigin::Created, dropped_bytes: 0 },
         })
@@ -322,6 +322,17 @@ impl Recovery<'_> {
             tracing::warn!(path = %path.display(), "the list of the log's keys is damaged");
         }
         Ok(chain)
+    }
+
+    fn write_keys(&self, chain: &KeyChain) -> Result<(), DiskError> {
+        let (path, beside) = (self.paths.keys(), self.paths.tmp().join(KEYS));
+        let text = chain.to_text();
+        let written = self.disk.create(&beside).and_then(|file| {
+            file.write_at(text.as_bytes(), 0)?;
+            file.sync_data()
+        });
+        written.and_then(|()| self.disk.rename(&beside, &path)).named("write", &path)?;
+        self.disk.sync(&[self.paths.dir().to_owned()]).named("sync", self.paths.dir())
     }
 
     fn published(&self) -> Result<Option<Checkpoint>, OpenError> {

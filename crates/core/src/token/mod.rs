@@ -117,8 +117,11 @@ pub(crate) struct Tokens {
     cache: Coherent<[u8; 32], Arc<TokenState>>,
     states: Mutex<States>,
     /// Compiled policy sets shared by tokens whose policies have no templates.
-    shared: Mutex<HashMap<Vec<String>, (u64, Weak<Acl>)>>,
+    shared: Mutex<HashMap<Vec<String>, Compiled>>,
 }
+
+/// A policy set, and the value of `Active::authority` it was compiled at.
+type Compiled = (u64, Weak<Acl>);
 
 #[derive(Default)]
 struct States {

@@ -4,7 +4,7 @@ use std::{io::ErrorKind, path::Path};
 
 use super::{
     super::{AppendError, Log},
-    append, open,
+    append, count, open,
     sim::{Op, SimDisk},
     vectors::{entry, signing_key},
     verify,
@@ -141,7 +141,7 @@ async fn full_disk_refuses_entries_takes_reserved_ones_and_recovers_when_there_i
     for i in 0..3 {
         let bytes = format!("revoke {i}").into_bytes();
         let ticket = log.append_reserved(vec![bytes.clone()]).await.unwrap();
-        assert_eq!(log.synced(&ticket).await.unwrap(), expected.len() as u64);
+        assert_eq!(log.synced(&ticket).await.unwrap(), count(&expected));
         expected.push(bytes);
         // Ordinary entries do not eat into it.
         assert!(append(&log, vec![big.clone()]).await.is_err());
@@ -151,10 +151,10 @@ async fn full_disk_refuses_entries_takes_reserved_ones_and_recovers_when_there_i
         [log.append(vec![big.clone()]), log.append_reserved(vec![b"seal".to_vec()]), log.append(vec![big.clone()])];
     let tickets = futures_join(calls.into_iter()).await;
     assert!(log.synced(&tickets[0]).await.is_err() && log.synced(&tickets[2]).await.is_err());
-    assert_eq!(log.synced(&tickets[1]).await.unwrap(), expected.len() as u64);
+    assert_eq!(log.synced(&tickets[1]).await.unwrap(), count(&expected));
     expected.push(b"seal".to_vec());
     disk.set_free(1 << 20);
-    assert_eq!(append_again(&log, b"again").await, expected.len() as u64);
+    assert_eq!(append_again(&log, b"again").await, count(&expected));
     expected.push(b"again".to_vec());
     let read: Vec<Vec<u8>> = log.read(0, 999).unwrap().into_iter().map(|(_, entry)| entry).collect();
     assert_eq!(read, expected);
@@ -178,7 +178,7 @@ async fn log_that_cannot_publish_still_takes_entries_and_publishes_later() {
         disk.set_fault(None);
         log.publish().unwrap();
         let (report, entries) = verify(&disk, None).unwrap();
-        assert_eq!((report.published, entries.len() as u64), (Some(log.head()), before + 300));
+        assert_eq!((report.published, count(&entries)), (Some(log.head()), before + 300));
     }
     assert!(log.stats().publish_failures >= 4);
 }

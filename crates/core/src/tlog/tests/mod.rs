@@ -53,11 +53,15 @@ fn verify(disk: &SimDisk, since: Option<&str>) -> Result<(Report, Vec<Vec<u8>>),
     let keys = [signer(ORIGIN, 0).verifier().clone()];
     let what = Verification { dir: Path::new(DIR), keys: &keys, since };
     let report = verify_dir(disk, what, &mut |index, entry| {
-        assert_eq!(index, entries.len() as u64);
+        assert_eq!(index, count(&entries));
         entries.push(entry.to_vec());
         Ok(())
     })?;
     Ok((report, entries))
+}
+
+fn count<T>(all: &[T]) -> u64 {
+    u64::try_from(all.len()).unwrap()
 }
 
 const DIR: &str = "/data/log";

@@ -95,7 +95,7 @@ async fn byte_flipped_anywhere_in_what_was_signed_is_found() {
         let used = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
         let last = segments(&disk).last() == Some(&file);
         for _ in 0..8 {
-            let at = usize::try_from(dice.below(used as u64)).unwrap();
+            let at = dice.index(used);
             disk.tamper(&file, |bytes| bytes[at] ^= 1 << dice.below(8));
             let found = verify(&disk, None);
             assert!(found.is_err(), "{} at {at} of {used}, last segment: {last}", file.display());
