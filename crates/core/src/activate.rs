@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::{
     Config, Context, Error, StartError,
     active::Active,
-    audit::catch_up,
+    audit::{catch_up, query::summarise},
     auth::Logins,
     barrier::{self, Barrier},
     cache::Coherent,
@@ -43,6 +43,7 @@ use crate::{
     seal::root::{self, Birth, Reservation, Root, counter_row},
     tlog::{
         Head, Log, OpenError, Options, RealDisk,
+        index::Index,
         note::{KeyName, VerifierKey},
     },
     token::{Tokens, create::Wanted},
@@ -147,6 +148,7 @@ pub(crate) async fn activate(
     let clock = start_clock(core, &barrier).await?;
     let keyrings = open_keyrings(store.as_ref(), &root.key).await?;
     let (log, first_vkey, known) = open_log(core, epoch, &root, &barrier).await?;
+    let index = Index::open(&log, Box::new(summarise)).map_err(Error::internal)?;
     let limits = core.config.limits;
     let active = Arc::new(Active {
         node: core.node.clone(),
@@ -156,6 +158,7 @@ pub(crate) async fn activate(
         barrier,
         keyrings,
         clock,
+        index,
         log,
         first_vkey,
         outbox: Outbox::default(),

@@ -32,7 +32,7 @@ use crate::{
     record::{Encoded, Record},
     refusals::Refusals,
     space::Space,
-    tlog::Log,
+    tlog::{Log, index::Index},
     token::Tokens,
 };
 
@@ -45,6 +45,8 @@ pub(crate) struct Active {
     pub(crate) barrier: Barrier,
     pub(crate) keyrings: Keyrings,
     pub(crate) clock: Arc<Clock>,
+    /// Before the log: it keeps the log's files and goes first.
+    pub(crate) index: Index,
     pub(crate) log: Log,
     pub(crate) first_vkey: String,
     pub(crate) outbox: Outbox,

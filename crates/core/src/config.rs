@@ -37,6 +37,8 @@ pub struct AuditConfig {
     pub dir: PathBuf,
     /// What a read's answer waits for.
     pub read_durability: ReadDurability,
+    /// How often log and store are re-verified, else every hour.
+    pub scrub_every: Option<std::time::Duration>,
 }
 
 /// What the answer to a read waits for; changes always wait for the sync.

@@ -25,6 +25,8 @@ const TICK: Duration = Duration::from_millis(200);
 const EVERY_SECOND: u64 = 5;
 const EVERY_FIVE_SECONDS: u64 = 25;
 const EVERY_HALF_MINUTE: u64 = 150;
+/// Bundles indexed in one go: 256 entries each.
+const BUNDLES_INDEXED: u64 = 256;
 
 /// The clock's high-water mark (`clock`).
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -54,6 +56,9 @@ pub(crate) async fn keep(active: Arc<Active>) {
         if tick % EVERY_SECOND == 0 {
             active.space.look();
             refusals::summarise(&active).await;
+        }
+        if tick % EVERY_SECOND == 1 {
+            report("index the log", index(&active).await);
         }
         if tick % EVERY_FIVE_SECONDS == 0 {
             report("persist the clock's mark", persist_clock(&active).await);
@@ -113,6 +118,13 @@ async fn rotate_if_due(active: &Arc<Active>) -> Result<(), Error> {
         rotate_term(active, Record::system("barrier.rotate").fact("reason", reason)).await?.spend();
     }
     Ok(())
+}
+
+/// Adds full bundles to the search index, a few at a time; what is not in it yet is searched all the same.
+async fn index(active: &Arc<Active>) -> Result<(), Error> {
+    let active = Arc::clone(active);
+    let indexed = tokio::task::spawn_blocking(move || active.index.catch_up(BUNDLES_INDEXED)).await;
+    indexed.map_err(Error::internal)?.map(drop).map_err(Error::internal)
 }
 
 async fn sweep_all(active: &Arc<Active>) -> Result<(), Error> {

@@ -41,6 +41,7 @@ mod start;
 mod time;
 pub mod tlog;
 mod token;
+pub mod verify;
 
 pub use auth::userpass::User;
 pub use caller::Caller;

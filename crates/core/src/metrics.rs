@@ -8,7 +8,7 @@ use std::{
 
 use crate::Core;
 
-/// A number that only grows.
+/// A number that others read while it changes.
 #[derive(Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -27,6 +27,10 @@ pub(crate) struct Metrics {
 impl Counter {
     pub(crate) fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
     pub(crate) fn value(&self) -> u64 {

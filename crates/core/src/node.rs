@@ -441,7 +441,11 @@ impl Core {
         let tasks = [
             tokio::spawn(outbox::tend(Arc::clone(&active))),
             tokio::spawn(housekeeping::keep(Arc::clone(&active))),
-            tokio::spawn(crate::audit::scrub::scrub(Arc::clone(&active))),
+            tokio::spawn(crate::audit::scrub::scrub(
+                Arc::clone(&active),
+                self.config.audit.dir.clone(),
+                self.config.audit.scrub_every,
+            )),
         ];
         while !lease.is_lost() && *wanted.borrow() == Wanted::Unsealed {
             let _ = tokio::time::timeout(Duration::from_millis(100), wanted.changed()).await;
@@ -478,7 +482,8 @@ async fn deactivate(active: Arc<Active>) {
     active.lease.lose();
     match Arc::try_unwrap(active) {
         Ok(active) => {
-            let Active { log, .. } = active;
+            let Active { log, index, .. } = active;
+            drop(index);
             if let Err(error) = tokio::task::spawn_blocking(move || log.close()).await {
                 tracing::warn!(cause = %error, "the log was not closed in order");
             }

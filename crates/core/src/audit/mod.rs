@@ -1,5 +1,6 @@
 //! The audit log as the core uses it: level with the store at start, searched, proved, re-verified.
 
+pub(crate) mod ledger;
 pub(crate) mod query;
 pub(crate) mod scrub;
 

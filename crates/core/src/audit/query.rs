@@ -6,23 +6,38 @@ use coffer_api::{
 };
 use serde::Deserialize;
 
-use crate::{Error, active::Active, time::parse_rfc3339, tlog};
+use crate::{
+    Error,
+    active::Active,
+    time::parse_rfc3339,
+    tlog::{
+        self,
+        index::{Budget, Order, Query},
+        summary::{Summary, TimeRange},
+    },
+};
 
-/// Entries looked at for one page.
-const BUDGET: u64 = 50_000;
-/// Entries read at once.
-const PAGE: usize = 1000;
+/// Work for one page: summaries of 256 entries each, and bundles opened.
+const BUDGET: Budget = Budget { summaries: 20_000, bundles: 200 };
 
 /// A query, parsed.
 pub(crate) struct Filter {
+    query: Query,
     since_ns: Option<i128>,
     until_ns: Option<i128>,
     actor: Option<String>,
     action: Option<String>,
     path: Option<String>,
     outcome: Option<String>,
-    after: Option<u64>,
-    limit: usize,
+}
+
+/// What of a record can be searched for; part of a term's hash.
+#[derive(Clone, Copy)]
+enum Term {
+    Action,
+    Actor,
+    Outcome,
+    Path,
 }
 
 /// What a filter looks at in a record.
@@ -69,21 +84,38 @@ pub(crate) struct SourceFacts<'a> {
 }
 
 impl Filter {
-    pub(crate) fn parse(query: &AuditQuery) -> Result<Self, Error> {
-        let time = |text: &Option<String>| {
-            text.as_deref().map(parse_rfc3339).transpose().map(|ms| ms.map(|ms| i128::from(ms) * 1_000_000))
-        };
-        let after = query.after.as_deref().map(str::parse).transpose();
-        let after = after.map_err(|_| Error::invalid("after is not a cursor of this log"))?;
+    /// # Errors
+    /// [`Code::Invalid`] where a time or the cursor is none.
+    pub(crate) fn parse(question: &AuditQuery, order: Order) -> Result<Self, Error> {
+        let time = |text: &Option<String>| text.as_deref().map(parse_rfc3339).transpose();
+        let (since, until) = (time(&question.since)?, time(&question.until)?);
+        let cursor = question.after.as_deref().map(str::parse).transpose();
+        let cursor = cursor.map_err(|_| Error::invalid("after is not a cursor of this log"))?;
+        let terms = [
+            (Term::Actor, &question.actor),
+            (Term::Action, &question.action),
+            (Term::Path, &question.path),
+            (Term::Outcome, &question.outcome),
+        ];
+        let terms = terms.into_iter().filter_map(|(kind, value)| value.as_deref().map(|value| hash(kind, value)));
+        let millis = |ms: Option<i64>| ms.and_then(|ms| u64::try_from(ms).ok());
+        let nanos = |ms: Option<i64>| ms.map(|ms| i128::from(ms) * 1_000_000);
         Ok(Self {
-            since_ns: time(&query.since)?,
-            until_ns: time(&query.until)?,
-            actor: query.actor.clone(),
-            action: query.action.clone(),
-            path: query.path.clone(),
-            outcome: query.outcome.clone(),
-            after,
-            limit: usize::try_from(query.limit.unwrap_or(100).clamp(1, 1000)).unwrap_or(1000),
+            query: Query {
+                order,
+                cursor,
+                terms: terms.collect(),
+                // A millisecond of an entry may hold more than one time.
+                times: TimeRange { from_ms: millis(since), until_ms: millis(until).map(|until| until + 1) },
+                limit: usize::try_from(question.limit.unwrap_or(100).clamp(1, 1000)).unwrap_or(1000),
+                budget: BUDGET,
+            },
+            since_ns: nanos(since),
+            until_ns: nanos(until),
+            actor: question.actor.clone(),
+            action: question.action.clone(),
+            path: question.path.clone(),
+            outcome: question.outcome.clone(),
         })
     }
 
@@ -103,32 +135,43 @@ impl Filter {
     }
 }
 
-/// One page of matching entries, oldest first, after the cursor. Blocks.
+/// One page of matching entries. Blocks.
 pub(crate) fn query(active: &Active, filter: &Filter) -> Result<AuditPage, Error> {
     let size = active.log.head().size;
-    let mut next = filter.after.map_or(0, |after| after + 1);
-    let end = size.min(next.saturating_add(BUDGET));
-    let mut entries = Vec::new();
-    while next < end {
-        let read = active.log.read(next, PAGE).map_err(unreadable)?;
-        let Some((last, _)) = read.last() else { break };
-        let last = *last;
-        for (index, entry) in read {
-            let record = tlog::payload(&entry);
-            let Ok(facts) = serde_json::from_slice::<Facts<'_>>(record) else { continue };
-            if filter.matches(&facts) {
-                let entry = serde_json::from_slice(record).map_err(Error::internal)?;
-                entries.push(AuditEntry { index, entry });
-                if entries.len() >= filter.limit {
-                    let next = (index + 1 < size).then(|| index.to_string());
-                    return Ok(AuditPage { entries, next, size });
-                }
-            }
-        }
-        next = last + 1;
+    let matches = |entry: &[u8]| {
+        serde_json::from_slice::<Facts<'_>>(tlog::payload(entry)).is_ok_and(|facts| filter.matches(&facts))
+    };
+    let page = active.index.query(&filter.query, &matches).map_err(unreadable)?;
+    let mut entries = Vec::with_capacity(page.entries.len());
+    for (index, entry) in page.entries {
+        let entry = serde_json::from_slice(tlog::payload(&entry)).map_err(Error::internal)?;
+        entries.push(AuditEntry { index, entry });
     }
-    let cursor = (next < size).then(|| next.saturating_sub(1).to_string());
-    Ok(AuditPage { entries, next: cursor, size })
+    Ok(AuditPage { entries, next: page.next.map(|next| next.to_string()), size })
+}
+
+/// What of an entry can be searched for.
+pub(crate) fn summarise(entry: &[u8]) -> Option<Summary> {
+    let facts: Facts<'_> = serde_json::from_slice(tlog::payload(entry)).ok()?;
+    let time_ns: u64 = facts.t.parse().ok()?;
+    let actor = [&facts.actor.accessor, &facts.actor.id, &facts.actor.name];
+    let mut terms: Vec<u64> = actor.into_iter().flatten().map(|actor| hash(Term::Actor, actor)).collect();
+    terms.push(hash(Term::Action, &facts.cls));
+    terms.push(hash(Term::Outcome, &facts.out));
+    terms.extend(facts.res.path.as_deref().map(|path| hash(Term::Path, path)));
+    Some(Summary { time_ms: time_ns / 1_000_000, terms })
+}
+
+/// The hash is part of a file's format: it must not change from one run to the next.
+fn hash(kind: Term, value: &str) -> u64 {
+    let kind: &[u8] = match kind {
+        Term::Action => b"action\0",
+        Term::Actor => b"actor\0",
+        Term::Outcome => b"outcome\0",
+        Term::Path => b"path\0",
+    };
+    let digest = coffer_crypto::hash::sha256(&[kind, value.as_bytes()]);
+    digest.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 pub(crate) fn unreadable(error: tlog::ReadError) -> Error {

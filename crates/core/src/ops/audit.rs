@@ -15,6 +15,7 @@ use crate::{
     caller::Done,
     policy::Operation,
     time::rfc3339,
+    tlog::index::Order,
 };
 
 impl Caller {
@@ -27,7 +28,7 @@ impl Caller {
         let path = "sys/audit-log/entries";
         self.recorded(self.record("audit.query", path), async {
             self.authorise(path, Operation::Read, &())?;
-            let filter = Filter::parse(question)?;
+            let filter = Filter::parse(question, Order::Oldest)?;
             let active = Arc::clone(&self.active);
             let page =
                 tokio::task::spawn_blocking(move || query(&active, &filter)).await.map_err(Error::internal)??;
@@ -96,7 +97,7 @@ impl Caller {
                 limit: Some(limit),
                 ..AuditQuery::default()
             };
-            let filter = Filter::parse(&question)?;
+            let filter = Filter::parse(&question, Order::Oldest)?;
             let active = Arc::clone(&self.active);
             let page =
                 tokio::task::spawn_blocking(move || query(&active, &filter)).await.map_err(Error::internal)??;

@@ -37,6 +37,7 @@ pub mod tile;
 mod tile_check;
 pub mod verify;
 mod writer;
+mod zeros;
 
 use std::{
     io,

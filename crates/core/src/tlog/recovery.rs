@@ -20,6 +20,7 @@ use super::{
     shared::AheadFile,
     tail::{EdgeSource, Segment, Tail, TreeNodes, read_tile},
     tile::{LEVELS, TILE_WIDTH, TileKind, TilePath, hashes_at},
+    zeros::{count_not_zero, is_zero},
 };
 
 /// What was found when the log was opened.
@@ -140,7 +141,7 @@ impl Recovery<'_> {
         };
         let mut zero = file.stat().named("stat", &path)?.len == len;
         if zero {
-            scan(file.as_ref(), 0, 0, |window| zero &= window.iter().all(|byte| *byte == 0)).named("read", &path)?;
+            scan(file.as_ref(), 0, 0, |window| zero &= is_zero(window)).named("read", &path)?;
         }
         if zero {
             return Ok(Some(AheadFile { file, len }));
@@ -396,9 +397,9 @@ fn settle(segment: &Found, last: &Last) -> Result<u64, DiskError> {
     let mut offset = last.end;
     scan(file.as_ref(), last.end, 0, |window| {
         let length = u64::try_from(window.len()).expect("a length in memory fits 64 bits");
-        let count = window.iter().filter(|byte| **byte != 0).count();
+        let count = count_not_zero(window);
         if count > 0 {
-            dropped += u64::try_from(count).expect("a length in memory fits 64 bits");
+            dropped += count;
             dirty.push((offset, window.len()));
         }
         offset += length;

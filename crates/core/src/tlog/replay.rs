@@ -17,6 +17,7 @@ use super::{
         FIRST_FRAME, FRAME_HEAD, Frame, FrameReader, Header, HeaderRead, Next, Parsed, parse_frame, read_header,
     },
     tail::{Segment, Tail},
+    zeros::without_tail,
 };
 
 /// A segment as found, its header read and its first checkpoint found to fit.
@@ -180,6 +181,7 @@ pub(crate) fn later_checkpoint(
     let before = FRAME_HEAD + 8;
     let mut found = None;
     scan(file, from, WINDOW_OVERLAP, |window| {
+        let window = without_tail(window);
         for at in window.windows(start.len()).enumerate().filter(|(_, w)| *w == start.as_bytes()).map(|(at, _)| at) {
             let frame = at.checked_sub(before).and_then(|at| window.get(at..));
             if let Some(Parsed::Frame(Frame::Checkpoint { synced, note }, _)) = frame.map(parse_frame)

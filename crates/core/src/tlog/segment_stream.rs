@@ -15,6 +15,7 @@ use super::{
     replay::{Found, scan},
     segment::{FIRST_FRAME, Frame, FrameReader, Next},
     verify::{Finding, VerifyError},
+    zeros::count_not_zero,
 };
 
 /// What comes next.
@@ -125,10 +126,9 @@ impl SegmentStream {
     pub(crate) fn unfinished_bytes(&self) -> Result<u64, DiskError> {
         let mut bytes = 0;
         for (path, file, from) in &self.leftovers {
-            let mut count = |window: &[u8]| bytes += window.iter().filter(|byte| **byte != 0).count();
-            scan(file.as_ref(), *from, 0, &mut count).named("read", path)?;
+            scan(file.as_ref(), *from, 0, |window| bytes += count_not_zero(window)).named("read", path)?;
         }
-        Ok(u64::try_from(bytes).unwrap_or(u64::MAX))
+        Ok(bytes)
     }
 
     /// The next event; `tree` is the tree of all entries given so far.

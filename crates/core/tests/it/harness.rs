@@ -30,7 +30,7 @@ pub(crate) fn config(dir: &Path) -> Config {
         advertise: "http://127.0.0.1:1".to_owned(),
         seal_key_file: dir.join("seal.key"),
         dev: None,
-        audit: AuditConfig { dir: dir.join("audit"), read_durability: ReadDurability::Synced },
+        audit: AuditConfig { dir: dir.join("audit"), read_durability: ReadDurability::Synced, scrub_every: None },
         limits,
     }
 }

@@ -5,3 +5,4 @@ mod harness;
 mod life;
 mod secrets;
 mod tokens;
+mod verify;

@@ -169,20 +169,22 @@ pub(super) fn require_durable(row: &Row, first: usize) -> Result<&'static str, E
 }
 
 impl Statements {
+    /// All in one round trip.
     async fn prepare(client: &Client) -> Result<Statements, tokio_postgres::Error> {
-        Ok(Statements {
-            advance: client.prepare(sql::ADVANCE).await?,
-            delete: client.prepare(sql::DELETE).await?,
-            find: client.prepare(sql::FIND).await?,
-            get: client.prepare(sql::GET).await?,
-            lead: client.prepare(sql::LEAD).await?,
-            leader: client.prepare(sql::LEADER).await?,
-            lock: client.prepare(sql::LOCK).await?,
-            renew: client.prepare(sql::RENEW).await?,
-            scan: client.prepare(sql::SCAN).await?,
-            scan_keys: client.prepare(sql::SCAN_KEYS).await?,
-            upsert: client.prepare(sql::UPSERT).await?,
-        })
+        let (advance, delete, find, get, lead, leader, lock, renew, scan, scan_keys, upsert) = tokio::try_join!(
+            client.prepare(sql::ADVANCE),
+            client.prepare(sql::DELETE),
+            client.prepare(sql::FIND),
+            client.prepare(sql::GET),
+            client.prepare(sql::LEAD),
+            client.prepare(sql::LEADER),
+            client.prepare(sql::LOCK),
+            client.prepare(sql::RENEW),
+            client.prepare(sql::SCAN),
+            client.prepare(sql::SCAN_KEYS),
+            client.prepare(sql::UPSERT),
+        )?;
+        Ok(Statements { advance, delete, find, get, lead, leader, lock, renew, scan, scan_keys, upsert })
     }
 }
 

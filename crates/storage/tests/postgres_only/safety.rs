@@ -7,8 +7,8 @@ use crate::postgres_server::PostgresServer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_with_an_unsafe_server_setting_is_refused() {
+    let server = PostgresServer::start(&[]);
     for (setting, fix) in [("fsync", "on"), ("full_page_writes", "on"), ("synchronous_commit", "local")] {
-        let server = PostgresServer::start(&[]);
         let url = server.create_database();
         let set = |value: &str| {
             server.sql("postgres", &format!("ALTER SYSTEM SET {setting} = {value}"));
@@ -34,7 +34,7 @@ async fn postgres_made_unsafe_while_open_is_refused_at_the_next_commit() {
     commit(&*store, vec![put("a", "before")]).await.unwrap();
     server.sql("postgres", "ALTER SYSTEM SET fsync = off");
     server.sql("postgres", "SELECT pg_reload_conf()");
-    until(async || matches!(commit(&*store, vec![put("b", "x")]).await, Err(Error::Unsafe { .. }))).await;
+    until(async || matches!(commit(&*store, vec![put("a", "during")]).await, Err(Error::Unsafe { .. }))).await;
     assert_eq!(server.sql(&url, "SELECT count(*) FROM coffer.entries"), "1");
     server.sql("postgres", "ALTER SYSTEM SET fsync = on");
     server.sql("postgres", "SELECT pg_reload_conf()");

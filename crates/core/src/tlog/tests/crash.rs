@@ -110,8 +110,8 @@ fn check(log: &Log, head: Head, told: &Told, seed: u64) {
     let all = log.read(0, usize::MAX).unwrap();
     assert_eq!(count(&all), head.size, "{seed}");
     for (index, entry) in &told.synced {
-        let found = all.iter().find(|(found, _)| found == index);
-        assert_eq!(found.map(|(_, entry)| payload(entry)), Some(entry.as_slice()), "{seed}: entry {index}");
+        let (found, bytes) = &all[usize::try_from(*index).unwrap()];
+        assert_eq!((found, payload(bytes)), (index, entry.as_slice()), "{seed}");
     }
     if let Some(known) = told.head {
         let path = log.prove_consistency(known.size, head.size).unwrap();

@@ -1,0 +1,67 @@
+//! Health, status and the operator's commands. Those marked local answer on the server's unix socket alone.
+
+use coffer_api::operator::{Health, InitialToken, Rotate, Status};
+
+use crate::{
+    Client, Error,
+    call::{Accept, Call},
+    route::Route,
+};
+
+impl Client {
+    /// Whether the process serves HTTP. No token is sent.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn health(&self) -> Result<Health, Error> {
+        self.reply_to(Call::get(Route::root("/healthz")), None, Accept::Success).await
+    }
+
+    /// What the node does, sealed and standing by included. No token is sent.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.reply_to(Call::get(Route::root("/readyz")), None, Accept::SuccessOrUnavailable).await
+    }
+
+    /// Seals the node: with a token, or local.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn operator_seal(&self) -> Result<(), Error> {
+        self.done(Call::post_empty(Route::api("operator/seal"))).await
+    }
+
+    /// Unseals the node. Local.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn operator_unseal(&self) -> Result<(), Error> {
+        self.done(Call::post_empty(Route::api("operator/unseal"))).await
+    }
+
+    /// Replaces a key by a new one.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn operator_rotate(&self, rotate: Rotate) -> Result<(), Error> {
+        self.done(Call::post(Route::api("operator/rotate"), &rotate)?).await
+    }
+
+    /// Has the server write a fresh initial token and tells where. Local.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn operator_initial_token(&self) -> Result<InitialToken, Error> {
+        self.reply(Call::post_empty(Route::api("operator/initial-token"))).await
+    }
+
+    /// Accepts the machine's clock as it stands. Local.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn operator_clock_accept(&self) -> Result<(), Error> {
+        self.done(Call::post_empty(Route::api("operator/clock-accept"))).await
+    }
+}

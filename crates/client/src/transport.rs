@@ -1,0 +1,156 @@
+//! One HTTP/1.1 exchange over TCP or a unix socket, within a time and a size; an idle connection is used again.
+
+use std::{pin::Pin, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Request, Response,
+    body::{Body as _, Incoming},
+    client::conn::http1::{self, SendRequest},
+    header::{HeaderName, LOCATION, RETRY_AFTER},
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    sync::Mutex,
+};
+use zeroize::Zeroizing;
+
+use crate::{Address, Error, address::Endpoint};
+
+/// A request's body.
+pub(crate) type Body = Full<Bytes>;
+
+/// What is kept of a reply.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) location: Option<String>,
+    pub(crate) retry_after: Option<u64>,
+    /// Wiped on drop. What hyper's own read buffers held is the allocator's to wipe.
+    pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+/// Connects, sends and receives.
+pub(crate) struct Transport {
+    timeout: Duration,
+    reply_limit: usize,
+    /// Owned by whichever exchange takes it out; put back after a complete reply.
+    idle: Mutex<Option<(Address, SendRequest<Body>)>>,
+}
+
+impl Transport {
+    pub(crate) fn new(timeout: Duration, reply_limit: usize) -> Self {
+        Self { timeout, reply_limit, idle: Mutex::new(None) }
+    }
+
+    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
+    pub(crate) fn set_reply_limit(&mut self, bytes: usize) {
+        self.reply_limit = bytes;
+    }
+
+    /// Sends a request and reads the whole reply. A request is sent again, on a new connection, only where the idle one was
+    /// found closed before a byte of it was written.
+    pub(crate) async fn exchange(&self, address: &Address, request: Request<Body>) -> Result<Reply, Error> {
+        match tokio::time::timeout(self.timeout, self.exchange_now(address, request)).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Timeout { address: address.clone(), after: self.timeout }),
+        }
+    }
+
+    async fn exchange_now(&self, address: &Address, request: Request<Body>) -> Result<Reply, Error> {
+        let (mut sender, response) = self.send(address, request).await?;
+        let reply = self.read(address, response).await?;
+        if sender.ready().await.is_ok() {
+            *self.idle.lock().await = Some((address.clone(), sender));
+        }
+        Ok(reply)
+    }
+
+    async fn send(
+        &self,
+        address: &Address,
+        mut request: Request<Body>,
+    ) -> Result<(SendRequest<Body>, Response<Incoming>), Error> {
+        let broke = |source| Error::Transport { address: address.clone(), source };
+        let idle = self.idle.lock().await.take().filter(|(to, _)| to == address);
+        if let Some((_, mut sender)) = idle
+            && sender.ready().await.is_ok()
+        {
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok((sender, response)),
+                Err(mut failed) => match failed.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(broke(failed.into_error())),
+                },
+            }
+        }
+        let mut sender = connect(address).await?;
+        let response = sender.send_request(request).await.map_err(broke)?;
+        Ok((sender, response))
+    }
+
+    async fn read(&self, address: &Address, response: Response<Incoming>) -> Result<Reply, Error> {
+        let status = response.status().as_u16();
+        let location = header(&response, LOCATION);
+        let retry_after = header(&response, RETRY_AFTER).and_then(|text| text.parse().ok());
+        let mut incoming = response.into_body();
+        let too_large = || Error::ReplyTooLarge { address: address.clone(), limit: self.reply_limit };
+        let expected = usize::try_from(incoming.size_hint().lower()).map_err(|_| too_large())?;
+        if expected > self.reply_limit {
+            return Err(too_large());
+        }
+        let mut body = Zeroizing::new(Vec::with_capacity(expected));
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(|source| Error::Transport { address: address.clone(), source })?;
+            if let Some(data) = frame.data_ref() {
+                if data.len() > self.reply_limit.saturating_sub(body.len()) {
+                    return Err(too_large());
+                }
+                append(&mut body, data);
+            }
+        }
+        Ok(Reply { status, location, retry_after, body })
+    }
+}
+
+/// A reallocation leaves the old copy behind, so growth goes through a new buffer and wipes the old one.
+fn append(body: &mut Zeroizing<Vec<u8>>, data: &[u8]) {
+    let wanted = body.len().saturating_add(data.len());
+    if wanted > body.capacity() {
+        let mut grown = Zeroizing::new(Vec::with_capacity(wanted.max(body.capacity().saturating_mul(2))));
+        grown.extend_from_slice(body);
+        *body = grown;
+    }
+    body.extend_from_slice(data);
+}
+
+fn header(response: &Response<Incoming>, name: HeaderName) -> Option<String> {
+    response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+async fn connect(address: &Address) -> Result<SendRequest<Body>, Error> {
+    let failed = |source| Error::Connect { address: address.clone(), source };
+    let stream: Pin<Box<dyn Stream>> = match address.endpoint() {
+        Endpoint::Tcp(host, port) => {
+            let stream = TcpStream::connect((host, port)).await.map_err(failed)?;
+            stream.set_nodelay(true).map_err(failed)?;
+            Box::pin(stream)
+        }
+        Endpoint::Unix(path) => Box::pin(UnixStream::connect(path).await.map_err(failed)?),
+    };
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|source| Error::Transport { address: address.clone(), source })?;
+    // Ends when the sender is dropped or the peer closes; its error reaches the sender as the exchange's own.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}

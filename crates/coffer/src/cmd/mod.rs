@@ -1,0 +1,62 @@
+//! The commands, one file each. Those that talk to a server do so over the native API; only `server` and `offline` know more.
+
+pub(crate) mod audit;
+pub(crate) mod completion;
+pub(crate) mod health;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod offline;
+pub(crate) mod operator;
+pub(crate) mod policy;
+pub(crate) mod run;
+pub(crate) mod secrets;
+pub(crate) mod server;
+pub(crate) mod status;
+pub(crate) mod token;
+pub(crate) mod whoami;
+
+use std::process::ExitCode;
+
+use rustix::process::DumpableBehavior;
+
+use crate::{
+    cli::{Cli, Command},
+    environment::Environment,
+    failure::Failure,
+    session::Session,
+};
+
+/// Runs the command.
+///
+/// # Errors
+/// As the command does.
+pub(crate) fn dispatch(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
+    let session = Session::new(cli.globals, environment)?;
+    match cli.command {
+        Command::Audit(command) => return block_on(audit::run(&session, &command)),
+        Command::Completion(arguments) => completion::run(&session, &arguments)?,
+        Command::Health => block_on(health::run(&session))?,
+        Command::Login(arguments) => block_on(login::run(&session, &arguments))?,
+        Command::Logout(arguments) => block_on(logout::run(&session, &arguments))?,
+        Command::Operator(command) => block_on(operator::run(&session, &command))?,
+        Command::Policy(command) => return block_on(policy::run(&session, &command)),
+        Command::Run(arguments) => return block_on(run::run(&session, &arguments)),
+        Command::Secrets(command) => block_on(secrets::run(&session, &command))?,
+        Command::Server(arguments) => server::run(&session, arguments)?,
+        Command::Status => return block_on(status::run(&session)),
+        Command::Token(command) => block_on(token::run(&session, &command))?,
+        Command::Whoami => block_on(whoami::run(&session))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    // Values and tokens pass through here: no core dump, and no debugger of the same user. Where the system refuses, things
+    // stay as they usually are.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("cannot start the runtime", &error))?
+        .block_on(command)
+}

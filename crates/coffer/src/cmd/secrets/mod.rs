@@ -1,0 +1,85 @@
+//! `coffer secrets`: the secrets of a scope.
+
+mod delete;
+mod destroy;
+mod get;
+mod history;
+mod list;
+mod rollback;
+mod search;
+mod set;
+mod undelete;
+mod versions;
+
+use clap::Subcommand;
+use coffer_api::{
+    Name, Scope,
+    secrets::{State, Version},
+};
+
+use crate::{failure::Failure, session::Session};
+
+/// Commands of `secrets`.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Delete a secret's current version; `undelete` brings it back
+    Delete(delete::Arguments),
+    /// Destroy versions for good
+    Destroy(destroy::Arguments),
+    /// Print a secret's value
+    Get(get::Arguments),
+    /// Show who changed a secret, and with --access who read it
+    History(history::Arguments),
+    /// List what lies in a scope, or what is in force there
+    List(list::Arguments),
+    /// Make an older version's value current again, as a new version
+    Rollback(rollback::Arguments),
+    /// Find secrets by name in every scope you may list
+    Search(search::Arguments),
+    /// Write one secret or several
+    Set(set::Arguments),
+    /// Bring deleted versions back
+    Undelete(undelete::Arguments),
+    /// List a secret's versions
+    Versions(versions::Arguments),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the server refuses.
+pub(crate) async fn run(session: &Session, command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Delete(arguments) => delete::run(session, arguments).await,
+        Command::Destroy(arguments) => destroy::run(session, arguments).await,
+        Command::Get(arguments) => get::run(session, arguments).await,
+        Command::History(arguments) => history::run(session, arguments).await,
+        Command::List(arguments) => list::run(session, arguments).await,
+        Command::Rollback(arguments) => rollback::run(session, arguments).await,
+        Command::Search(arguments) => search::run(session, arguments).await,
+        Command::Set(arguments) => set::run(session, arguments).await,
+        Command::Undelete(arguments) => undelete::run(session, arguments).await,
+        Command::Versions(arguments) => versions::run(session, arguments).await,
+    }
+}
+
+fn name(text: &str) -> Result<Name, Failure> {
+    text.parse().map_err(|error| Failure::local(format!("{error}")))
+}
+
+fn written(name: &Name, scope: &Scope, version: &Version) -> String {
+    format!("set {name} in {scope}, version {}", version.version)
+}
+
+fn numbers(versions: &[u64]) -> String {
+    versions.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Active => "active",
+        State::Archived => "archived",
+        State::Deleted => "deleted",
+        State::Destroyed => "destroyed",
+    }
+}

@@ -1,0 +1,160 @@
+//! `coffer server`: flags and environment over a configuration file, then the server until it is told to stop.
+
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+use coffer_api::Sensitive;
+use coffer_server::config::{Config, Dev, Host, LimitOverrides, Overrides, ReadDurability};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    failure::{Failure, chain},
+    session::Session,
+};
+
+/// Options of `server`. Each stands before its variable, and both before the file.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Configuration file, TOML; unknown keys are refused
+    #[arg(long, value_name = "FILE", env = "COFFER_CONFIG")]
+    config: Option<PathBuf>,
+    /// Keep everything in memory, unsealed, with a root token
+    #[arg(long, env = "COFFER_DEV", value_parser = clap::builder::FalseyValueParser::new())]
+    dev: bool,
+    /// With --dev, this root token instead of a random one
+    #[arg(long, value_name = "TOKEN", env = "COFFER_DEV_ROOT_TOKEN_ID", hide_env_values = true)]
+    dev_root_token_id: Option<String>,
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8200]
+    #[arg(long, value_name = "IP:PORT", env = "COFFER_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Allow plain HTTP on an address that others can reach
+    #[arg(long, env = "COFFER_INSECURE_PLAIN_HTTP", value_parser = clap::builder::FalseyValueParser::new())]
+    insecure_plain_http: bool,
+    /// Where clients and other nodes reach this one [default: the address listened on]
+    #[arg(long, value_name = "URL", env = "COFFER_ADVERTISE")]
+    advertise: Option<String>,
+    /// Data directory [default: /var/lib/coffer as root, else ~/.local/share/coffer]
+    #[arg(long, value_name = "DIR", env = "COFFER_DATA")]
+    data: Option<PathBuf>,
+    /// sqlite:PATH, postgres://… or memory: [default: store.db in the data directory]. A URL with a password belongs
+    /// into the variable or the file
+    #[arg(long, value_name = "URL", env = "COFFER_STORAGE", hide_env_values = true)]
+    storage: Option<String>,
+    /// Key file of the file seal [default: seal.key in the data directory]
+    #[arg(long, value_name = "FILE", env = "COFFER_SEAL_KEY_FILE")]
+    seal_key_file: Option<PathBuf>,
+    /// Directory of the audit log [default: audit in the data directory]
+    #[arg(long, value_name = "DIR", env = "COFFER_AUDIT_DIR")]
+    audit_dir: Option<PathBuf>,
+    /// When a read is answered: after its record is synced, or written [default: synced]
+    #[arg(long, value_name = "HOW", env = "COFFER_AUDIT_READ_DURABILITY", value_parser = ["synced", "written"])]
+    audit_read_durability: Option<String>,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+/// Numbers that bound what the server takes and keeps.
+#[derive(Args)]
+#[command(next_help_heading = "Limits")]
+struct Limits {
+    /// Bytes of ciphertext kept in memory
+    #[arg(long, value_name = "BYTES", env = "COFFER_CACHE_BYTES")]
+    cache_bytes: Option<usize>,
+    /// Bytes of token entries kept in memory
+    #[arg(long, value_name = "BYTES", env = "COFFER_TOKEN_CACHE_BYTES")]
+    token_cache_bytes: Option<usize>,
+    /// Connections at a time
+    #[arg(long, value_name = "N", env = "COFFER_MAX_CONNECTIONS")]
+    max_connections: Option<usize>,
+    /// Largest request body
+    #[arg(long, value_name = "BYTES", env = "COFFER_REQUEST_BODY_BYTES")]
+    request_body_bytes: Option<usize>,
+    /// Refuse changes below the smaller of this share of the disk and --min-free-bytes-changes
+    #[arg(long, value_name = "PERCENT", env = "COFFER_MIN_FREE_PERCENT_CHANGES")]
+    min_free_percent_changes: Option<u8>,
+    /// See --min-free-percent-changes
+    #[arg(long, value_name = "BYTES", env = "COFFER_MIN_FREE_BYTES_CHANGES")]
+    min_free_bytes_changes: Option<u64>,
+    /// Refuse reads below the smaller of this share of the disk and --min-free-bytes-reads
+    #[arg(long, value_name = "PERCENT", env = "COFFER_MIN_FREE_PERCENT_READS")]
+    min_free_percent_reads: Option<u8>,
+    /// See --min-free-percent-reads
+    #[arg(long, value_name = "BYTES", env = "COFFER_MIN_FREE_BYTES_READS")]
+    min_free_bytes_reads: Option<u64>,
+    /// Lifetime in seconds of a token that asks for none
+    #[arg(long, value_name = "SECONDS", env = "COFFER_DEFAULT_LEASE_TTL")]
+    default_lease_ttl: Option<u64>,
+    /// Longest lifetime in seconds that a token can ask for
+    #[arg(long, value_name = "SECONDS", env = "COFFER_MAX_LEASE_TTL")]
+    max_lease_ttl: Option<u64>,
+}
+
+/// Runs the server until it is told to stop. Its log goes to stderr; `COFFER_LOG` chooses what is in it (`info` unless set,
+/// as `debug` or `warn,coffer_core=debug`).
+///
+/// # Errors
+/// Where the configuration is refused, or the server cannot start.
+pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<(), Failure> {
+    let filter = session.environment.text("COFFER_LOG")?.unwrap_or("info");
+    let filter = EnvFilter::try_new(filter).map_err(|_| {
+        Failure::local("COFFER_LOG is no filter").hint("use error, warn, info, debug or trace, or target=level,…")
+    })?;
+    let file = arguments.config.clone();
+    let config = Config::load(file.as_deref(), arguments.overrides()?, &Host::current())
+        .map_err(|error| Failure::local(chain(&error)))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("cannot start the runtime", &error))?
+        .block_on(coffer_server::run(config))
+        .map_err(|error| Failure::local(chain(&error)))
+}
+
+impl Arguments {
+    fn overrides(self) -> Result<Overrides, Failure> {
+        if self.dev_root_token_id.is_some() && !self.dev {
+            return Err(Failure::local("a root token can be chosen with --dev alone"));
+        }
+        let read_durability = self
+            .audit_read_durability
+            .map(|text| text.parse::<ReadDurability>())
+            .transpose()
+            .map_err(Failure::local)?;
+        let root_token = self.dev_root_token_id.map(Sensitive::new);
+        Ok(Overrides {
+            listen: self.listen,
+            insecure_plain_http: self.insecure_plain_http.then_some(true),
+            advertise: self.advertise,
+            data: self.data,
+            storage: self.storage.map(Sensitive::new),
+            seal_key_file: self.seal_key_file,
+            dev: self.dev.then_some(Dev { root_token }),
+            audit_dir: self.audit_dir,
+            read_durability,
+            limits: self.limits.overrides(),
+        })
+    }
+}
+
+impl Limits {
+    fn overrides(self) -> LimitOverrides {
+        LimitOverrides {
+            cache_bytes: self.cache_bytes,
+            token_cache_bytes: self.token_cache_bytes,
+            max_connections: self.max_connections,
+            request_body_bytes: self.request_body_bytes,
+            min_free_percent_changes: self.min_free_percent_changes,
+            min_free_bytes_changes: self.min_free_bytes_changes,
+            min_free_percent_reads: self.min_free_percent_reads,
+            min_free_bytes_reads: self.min_free_bytes_reads,
+            default_lease_ttl: self.default_lease_ttl,
+            max_lease_ttl: self.max_lease_ttl,
+        }
+    }
+}

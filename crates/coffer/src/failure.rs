@@ -1,0 +1,261 @@
+//! How a command ends badly: an exit code, what failed, what to do.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use coffer_api::{Code, Problem};
+use coffer_client::Error;
+
+use crate::output::printable;
+
+/// Exit codes; part of the interface.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Exit {
+    /// 5: a stale version, a wrong state, an inconclusive check.
+    Conflict,
+    /// 4: denied, or no valid token.
+    Denied,
+    /// 8: a broken integrity check.
+    Integrity,
+    /// 1: usage, or something on this machine.
+    Local,
+    /// 3: not there.
+    NotFound,
+    /// 141: the reader of stdout went away, as for a program that SIGPIPE ends.
+    Pipe,
+    /// 2: the server or the way to it.
+    Server,
+    /// 7: sealed or unavailable.
+    Unavailable,
+    /// 126: `run` found the program but could not start it.
+    UnstartableProgram,
+    /// 127: `run` did not find the program.
+    UnknownProgram,
+}
+
+/// A failed command.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    what: String,
+    hint: Option<String>,
+}
+
+impl Exit {
+    /// The number.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Local => 1,
+            Self::Server => 2,
+            Self::NotFound => 3,
+            Self::Denied => 4,
+            Self::Conflict => 5,
+            Self::Unavailable => 7,
+            Self::Integrity => 8,
+            Self::UnstartableProgram => 126,
+            Self::UnknownProgram => 127,
+            Self::Pipe => 141,
+        }
+    }
+}
+
+impl Failure {
+    /// Lower case, no full stop; never a value.
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), hint: None }
+    }
+
+    /// Usage, or something on this machine.
+    pub(crate) fn local(what: impl Into<String>) -> Self {
+        Self::new(Exit::Local, what)
+    }
+
+    /// A failed operation of the system.
+    pub(crate) fn io(what: impl Into<String>, error: &io::Error) -> Self {
+        Self::local(format!("{}: {}", what.into(), plain(error)))
+    }
+
+    /// A failed write to stdout. A reader that went away is no error to speak of.
+    pub(crate) fn stdout(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::new(Exit::Pipe, String::new());
+        }
+        Self::io("cannot write to stdout", error)
+    }
+
+    /// Adds or replaces what to do.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What the command's exit code will be.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// A failure of one item among several.
+    pub(crate) fn of_problem(problem: &Problem) -> Self {
+        let what = problem.detail.as_deref().unwrap_or(&problem.title);
+        let failure = Self::new(exit_of_code(problem.code), what);
+        match hint_of_code(problem.code) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
+    /// What failed, for messages that speak of several failures.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Tells stderr and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        let mut stderr = io::stderr().lock();
+        // Nobody is left to tell where stderr is gone; the exit code still says it.
+        if self.exit != Exit::Pipe {
+            let _ = writeln!(stderr, "error: {}", printable(&self.what));
+            if let Some(hint) = &self.hint {
+                let _ = writeln!(stderr, "hint: {}", printable(hint));
+            }
+        }
+        ExitCode::from(self.exit.code())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::Problem { problem, retry_after, .. } => {
+                let failure = Self::of_problem(problem);
+                match (problem.code, retry_after) {
+                    (Code::Internal, _) => {
+                        failure.hint(format!("the server's log has the cause under request id {}", problem.request_id))
+                    }
+                    (Code::RateLimited, Some(seconds)) => failure.hint(format!("try again in {seconds} s")),
+                    (_, Some(_) | None) => failure,
+                }
+            }
+            Error::Status { status, .. } => {
+                let failure = Self::new(exit_of_status(*status), error.to_string());
+                failure.hint("is it a coffer server of this release that listens there?")
+            }
+            Error::Connect { source, .. } => Self::new(Exit::Server, format!("{error}: {}", plain(source)))
+                .hint("is the server running there? COFFER_ADDR or --addr name another address"),
+            Error::Timeout { .. } => Self::new(Exit::Server, error.to_string()).hint("--timeout allows more time"),
+            Error::Transport { .. } => Self::new(Exit::Server, error.to_string())
+                .hint("whether the request took effect is unknown: read before you repeat it"),
+            Error::Redirect { .. } | Error::Reply { .. } | Error::ReplyTooLarge { .. } => {
+                Self::new(Exit::Server, error.to_string())
+            }
+            Error::Name(_) | Error::Request(_) => Self::local(error.to_string()),
+            Error::Token => {
+                Self::local(error.to_string()).hint("check COFFER_TOKEN or the token file, or log in again")
+            }
+        }
+    }
+}
+
+/// An error of the system in a few lower-case words.
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.rsplit_once(" (os error").map_or(text.as_str(), |(text, _)| text);
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.downcast_ref().map_or_else(|| error.to_string(), plain));
+        cause = error.source();
+    }
+    text
+}
+
+fn exit_of_code(code: Code) -> Exit {
+    match code {
+        Code::NotFound => Exit::NotFound,
+        Code::Denied | Code::InvalidCredentials | Code::Unauthenticated => Exit::Denied,
+        Code::Conflict => Exit::Conflict,
+        Code::AuditUnavailable | Code::DiskFull | Code::Sealed | Code::Standby | Code::Unavailable => Exit::Unavailable,
+        Code::Integrity => Exit::Integrity,
+        Code::Internal
+        | Code::Invalid
+        | Code::MethodNotAllowed
+        | Code::RateLimited
+        | Code::TooLarge
+        | Code::Unsupported => Exit::Server,
+    }
+}
+
+fn exit_of_status(status: u16) -> Exit {
+    match status {
+        401 | 403 => Exit::Denied,
+        404 => Exit::NotFound,
+        409 | 412 => Exit::Conflict,
+        503 => Exit::Unavailable,
+        _ => Exit::Server,
+    }
+}
+
+fn hint_of_code(code: Code) -> Option<&'static str> {
+    match code {
+        Code::AuditUnavailable => Some("the server cannot write its audit log; free its disk, then try again"),
+        Code::Conflict => Some("read the current version, then try again"),
+        Code::Denied => Some("ask for a policy that grants it; 'coffer policy test' explains decisions"),
+        Code::DiskFull => Some("free space on the server's disk, then try again"),
+        Code::Integrity => Some("stop writing, and run 'coffer audit verify' on a copy of the log and the store"),
+        Code::InvalidCredentials => Some("check user name, password and --mount"),
+        Code::NotFound => Some("check the name and the scope; 'coffer secrets list' shows what is there"),
+        Code::RateLimited => Some("wait a little, then try again"),
+        Code::Sealed => Some("run 'coffer operator unseal --local' on the server"),
+        Code::Standby | Code::Unavailable => {
+            Some("try again in a few seconds; 'coffer status' shows the server's state")
+        }
+        Code::Unauthenticated => Some("log in with 'coffer login', or set COFFER_TOKEN"),
+        Code::Internal | Code::Invalid | Code::MethodNotAllowed | Code::TooLarge | Code::Unsupported => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_errors_read_as_the_rest_does() {
+        assert_eq!(plain(&io::Error::from_raw_os_error(2)), "no such file or directory");
+        assert_eq!(plain(&io::Error::other("Odd")), "odd");
+    }
+
+    #[test]
+    fn statuses_and_codes_map_to_the_documented_exits() {
+        for (code, exit) in [
+            (Code::NotFound, 3),
+            (Code::Denied, 4),
+            (Code::Unauthenticated, 4),
+            (Code::Conflict, 5),
+            (Code::Sealed, 7),
+            (Code::Unavailable, 7),
+            (Code::Integrity, 8),
+            (Code::Internal, 2),
+        ] {
+            assert_eq!(exit_of_code(code).code(), exit, "{code:?}");
+        }
+        for (status, exit) in [(400, 2), (401, 4), (403, 4), (404, 3), (409, 5), (412, 5), (500, 2), (503, 7)] {
+            assert_eq!(exit_of_status(status).code(), exit, "{status}");
+        }
+    }
+
+    #[test]
+    fn reader_that_went_away_is_its_own_exit() {
+        assert_eq!(Failure::stdout(&io::ErrorKind::BrokenPipe.into()).exit(), Exit::Pipe);
+        assert_eq!(Failure::stdout(&io::ErrorKind::StorageFull.into()).exit(), Exit::Local);
+    }
+}

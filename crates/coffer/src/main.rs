@@ -1,0 +1,39 @@
+//! The `coffer` binary: server, client and operator's tool in one. It must never reach inside a server: apart from
+//! `server` itself and the offline commands, everything goes over the native API.
+
+mod cli;
+mod cmd;
+mod data_dir;
+mod duration;
+mod environment;
+mod failure;
+mod input;
+mod output;
+mod paging;
+mod scope;
+mod session;
+mod token_file;
+mod usage;
+
+use std::{alloc::System, process::ExitCode};
+
+use clap::Parser;
+use zeroizing_alloc::ZeroAlloc;
+
+use cli::Cli;
+use environment::Environment;
+
+/// Freed memory is wiped: what libraries leave behind of values and tokens goes with their buffers.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
+fn main() -> ExitCode {
+    let result = match Cli::try_parse() {
+        Ok(cli) => cmd::dispatch(cli, Environment::of_process()),
+        Err(error) => usage::answer(&error),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,262 @@
+//! What a command says: values on stdout in the format asked for, everything else on stderr.
+
+mod pairs;
+mod table;
+mod yaml;
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+pub(crate) use pairs::Pairs;
+pub(crate) use table::Table;
+
+use crate::{cli::Globals, environment::Environment, failure::Failure};
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Format {
+    /// For .env files, as NAME='value'
+    Dotenv,
+    /// For a POSIX shell to evaluate, as export NAME='value'
+    Env,
+    /// The API's own types
+    Json,
+    /// For people
+    Table,
+    /// As json, in YAML
+    Yaml,
+}
+
+/// A format for results that are not names with values.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Structure {
+    Json,
+    Table,
+    Yaml,
+}
+
+/// Writes to stdout and stderr.
+pub(crate) struct Output {
+    format: Format,
+    /// Whether the format came with this very command, so that it must not be passed over.
+    insisted: Insisted,
+    notes: Notes,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Insisted {
+    ByFlag,
+    ByNobody,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Notes {
+    Shown,
+    Quiet,
+}
+
+impl Output {
+    /// From the global options and `COFFER_FORMAT`.
+    ///
+    /// # Errors
+    /// Where the variable names no format.
+    pub(crate) fn new(globals: &Globals, environment: &Environment) -> Result<Self, Failure> {
+        let notes = if globals.quiet { Notes::Quiet } else { Notes::Shown };
+        if let Some(format) = globals.format {
+            return Ok(Self { format, insisted: Insisted::ByFlag, notes });
+        }
+        let format = match environment.text("COFFER_FORMAT")? {
+            None => Format::Table,
+            Some(text) => Format::from_str(text, false).map_err(|_| {
+                Failure::local("COFFER_FORMAT names no format").hint("table, json, yaml, env and dotenv are known")
+            })?,
+        };
+        Ok(Self { format, insisted: Insisted::ByNobody, notes })
+    }
+
+    /// The format, for commands that treat some on their own.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Writes a result: as a table for people, else as it serialises.
+    ///
+    /// # Errors
+    /// Where stdout fails, or the format asked for does not fit.
+    pub(crate) fn show<T: Serialize>(&self, value: &T, table: impl FnOnce(&T) -> Table) -> Result<(), Failure> {
+        match self.structure()? {
+            Structure::Table => self.bytes(table(value).render().as_bytes()),
+            Structure::Json => self.json(value),
+            Structure::Yaml => self.yaml(value),
+        }
+    }
+
+    /// Writes a result for programs; for people the note says it all.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub(crate) fn show_or_note<T: Serialize>(&self, value: &T, note: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+        match self.structure()? {
+            Structure::Table => {
+                self.note(note(value));
+                Ok(())
+            }
+            Structure::Json => self.json(value),
+            Structure::Yaml => self.yaml(value),
+        }
+    }
+
+    /// Writes a result whose essence is one text (a token, a policy): the text alone for people and pipes.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub(crate) fn show_text<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> &str) -> Result<(), Failure> {
+        match self.structure()? {
+            Structure::Table => {
+                let text = text(value);
+                self.bytes(text.as_bytes())?;
+                if text.ends_with('\n') { Ok(()) } else { self.bytes(b"\n") }
+            }
+            Structure::Json => self.json(value),
+            Structure::Yaml => self.yaml(value),
+        }
+    }
+
+    /// Writes a result that is a text of several lines for people.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub(crate) fn show_lines<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+        match self.structure()? {
+            Structure::Table => {
+                let text = text(value);
+                let lines: String = text.lines().flat_map(|line| [printable(line), "\n".to_owned()]).collect();
+                self.bytes(lines.as_bytes())
+            }
+            Structure::Json => self.json(value),
+            Structure::Yaml => self.yaml(value),
+        }
+    }
+
+    /// Writes one result of a stream, each on a line of its own, in whatever structure was asked for.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub(crate) fn show_line<T: Serialize>(&self, value: &T, line: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+        let mut bytes = match self.structure()? {
+            Structure::Table => printable(&line(value)).into_bytes(),
+            Structure::Json => serde_json::to_vec(value).map_err(unserialisable)?,
+            Structure::Yaml => {
+                let mut text = b"---\n".to_vec();
+                text.extend_from_slice(yaml_text(value)?.trim_end().as_bytes());
+                text
+            }
+        };
+        bytes.push(b'\n');
+        self.bytes(&bytes)
+    }
+
+    /// Writes a document that has no form for people: JSON, or YAML where that was asked for.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub(crate) fn show_json<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+        match self.structure()? {
+            Structure::Json | Structure::Table => self.json(value),
+            Structure::Yaml => self.yaml(value),
+        }
+    }
+
+    /// Writes bytes as they are.
+    ///
+    /// # Errors
+    /// Where stdout fails.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| Failure::stdout(&error))
+    }
+
+    /// Says something on stderr unless quiet. Where stderr is gone, nobody reads it.
+    pub(crate) fn note(&self, text: impl AsRef<str>) {
+        match self.notes {
+            Notes::Shown => {
+                let _ = writeln!(io::stderr().lock(), "{}", printable(text.as_ref()));
+            }
+            Notes::Quiet => {}
+        }
+    }
+
+    /// As [`Self::note`], only where a person reads it.
+    pub(crate) fn note_to_person(&self, text: impl AsRef<str>) {
+        if io::stderr().is_terminal() {
+            self.note(text);
+        }
+    }
+
+    fn json<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+        let mut bytes = serde_json::to_vec_pretty(value).map_err(unserialisable)?;
+        bytes.push(b'\n');
+        self.bytes(&bytes)
+    }
+
+    fn yaml<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+        self.bytes(yaml_text(value)?.as_bytes())
+    }
+
+    fn structure(&self) -> Result<Structure, Failure> {
+        match (self.format, self.insisted) {
+            (Format::Table, _) => Ok(Structure::Table),
+            (Format::Json, _) => Ok(Structure::Json),
+            (Format::Yaml, _) => Ok(Structure::Yaml),
+            (Format::Env | Format::Dotenv, Insisted::ByNobody) => Ok(Structure::Table),
+            (Format::Env | Format::Dotenv, Insisted::ByFlag) => {
+                Err(Failure::local("this command has no names with values to write in that format")
+                    .hint("choose table, json or yaml"))
+            }
+        }
+    }
+}
+
+fn yaml_text<T: Serialize>(value: &T) -> Result<String, Failure> {
+    Ok(yaml::emit(&serde_json::to_value(value).map_err(unserialisable)?))
+}
+
+fn unserialisable(_: serde_json::Error) -> Failure {
+    Failure::local("the result cannot be written in that format")
+}
+
+/// Text that came from elsewhere, made safe for a terminal and kept on one line: control characters, and those that
+/// turn the direction of writing, are escaped.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns =
+            matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if c.is_control() || turns {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_elsewhere_cannot_drive_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\nc\u{9b}1m\u{202e}"), "a\\u{1b}[2Jb\\nc\\u{9b}1m\\u{202e}");
+        assert_eq!(printable("prüfe 'das' \\"), "prüfe 'das' \\");
+    }
+
+    #[test]
+    fn format_of_the_environment_that_does_not_fit_is_passed_over_and_a_flag_is_not() {
+        let output = |insisted| Output { format: Format::Dotenv, insisted, notes: Notes::Quiet };
+        assert_eq!(output(Insisted::ByNobody).structure().unwrap(), Structure::Table);
+        assert!(output(Insisted::ByFlag).structure().is_err());
+    }
+}

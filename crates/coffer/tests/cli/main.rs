@@ -1,0 +1,10 @@
+//! The command line, run as a program: cases as data files (`tests/cmd/**/*.toml`, described in `case.rs`), and what needs
+//! a signal, a broken pipe or a terminal.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, unreachable_pub, reason = "a test fails by panicking")]
+
+mod case;
+mod expect;
+mod node;
+mod program;
+mod server;
+mod stub;

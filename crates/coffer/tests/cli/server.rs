@@ -1,0 +1,122 @@
+//! A server of the program under test, on a port of the system's choice, ended with the test.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal};
+
+pub struct Server {
+    child: Child,
+    url: String,
+    home: tempfile::TempDir,
+}
+
+/// What a command said and how it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Said {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Server {
+    /// `coffer server --dev` with the root token `root`.
+    pub fn dev() -> Self {
+        Self::start(&["--dev", "--dev-root-token-id", "root"])
+    }
+
+    /// `coffer server` with these options and a home of its own.
+    pub fn start(options: &[&str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let (child, url) = spawn(home.path(), options);
+        Self { child, url, home }
+    }
+
+    /// Starts a stopped server again, on its data.
+    pub fn start_again(&mut self) {
+        (self.child, self.url) = spawn(self.home.path(), &[]);
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The directory that holds the server's data in `data`, and is the client's home as well.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Runs a command against this server, as a user at home here.
+    pub fn coffer(&self, args: &[&str]) -> Said {
+        let output = Command::new(env!("CARGO_BIN_EXE_coffer"))
+            .args(args)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", self.home())
+            .env("COFFER_DATA", self.home().join("data"))
+            .env("COFFER_ADDR", &self.url)
+            .current_dir(self.home())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Said {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// As [`Self::coffer`], for a command that must succeed: what it wrote to stdout.
+    pub fn stdout(&self, args: &[&str]) -> String {
+        let said = self.coffer(args);
+        assert_eq!(said.code, 0, "coffer {}: {said:?}", args.join(" "));
+        said.stdout
+    }
+
+    /// Stops the server as an operator does, and waits until it has.
+    pub fn stop(&mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(home: &Path, options: &[&str]) -> (Child, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_coffer"))
+        .args(["server", "--listen", "127.0.0.1:0"])
+        .args(options)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", home)
+        .env("COFFER_DATA", home.join("data"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said = Vec::new();
+    let url = loop {
+        let Some(Ok(line)) = lines.next() else {
+            let _ = child.kill();
+            panic!("the server did not start: {}", said.join("\n"));
+        };
+        if let Some((_, url)) = line.split_once("listening on http://") {
+            break format!("http://{}", url.split_whitespace().next().unwrap());
+        }
+        said.push(line);
+    };
+    // Read on, or the server would stand still at a full pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, url)
+}

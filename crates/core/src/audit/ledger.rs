@@ -1,0 +1,194 @@
+//! What the log says the store must hold: the last record of each key.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use coffer_crypto::{envelope, hash::sha256};
+use serde::Deserialize;
+
+use crate::{keys, tlog};
+
+/// The last record of every key that falls into one part of all keys, so that memory stays bounded.
+pub(crate) struct Ledger {
+    last: HashMap<String, Last>,
+    hasher: RandomState,
+    part: u64,
+    parts: u64,
+}
+
+/// A key's last record.
+#[derive(Clone, Debug)]
+pub(crate) struct Last {
+    revision: u64,
+    /// `None` where it was deleted.
+    digest: Option<[u8; 32]>,
+    /// When the row may go without a record.
+    expires: Option<i64>,
+    /// Whether the store was seen to hold it.
+    seen: bool,
+}
+
+/// What a live entry and its last record say of each other.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Standing {
+    /// They agree, or the key is bookkeeping of the right shape.
+    Agrees,
+    /// No record of this revision is in the logs given.
+    Elsewhere,
+    /// The entry is not what was recorded.
+    Altered(String),
+    /// A row of the outbox: its record may not be in the log yet.
+    Outbox,
+    /// It belongs to another part.
+    Skipped,
+}
+
+#[derive(Deserialize)]
+struct Changes<'a> {
+    #[serde(borrow, default)]
+    changes: Vec<Changed<'a>>,
+    #[serde(default)]
+    rev: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Changed<'a> {
+    #[serde(borrow, default)]
+    digest: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    expires: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+}
+
+impl Ledger {
+    /// A ledger of all keys.
+    pub(crate) fn whole() -> Self {
+        Self::part(0, 1, RandomState::new())
+    }
+
+    /// A ledger of one part of `parts`; the parts of one round share the hasher.
+    pub(crate) fn part(part: u64, parts: u64, hasher: RandomState) -> Self {
+        Self { last: HashMap::new(), hasher, part, parts }
+    }
+
+    /// Takes in an entry of the log.
+    ///
+    /// # Errors
+    /// What is wrong with it as a record.
+    pub(crate) fn absorb(&mut self, entry: &[u8]) -> Result<(), String> {
+        let record: Changes<'_> = serde_json::from_slice(tlog::payload(entry)).map_err(|error| error.to_string())?;
+        if record.changes.is_empty() {
+            return Ok(());
+        }
+        let revision = record.rev.ok_or("a change without a revision")?;
+        for change in record.changes {
+            if !self.is_ours(&change.key) {
+                continue;
+            }
+            let digest = match change.digest {
+                Some(text) => {
+                    let bytes = URL_SAFE_NO_PAD.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+                    Some(bytes.ok_or("a digest that is none")?)
+                }
+                None => None,
+            };
+            let expires = change.expires.and_then(|expires| expires.parse().ok());
+            let last = Last { revision, digest, expires, seen: false };
+            // Records of different keys may stand in another order than their revisions, the same one twice.
+            match self.last.get_mut(change.key.as_ref()) {
+                Some(known) if known.revision > revision => {}
+                Some(known) => *known = last,
+                None => drop(self.last.insert(change.key.into_owned(), last)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares a live entry with its last record.
+    pub(crate) fn compare(&mut self, key: &str, revision: u64, value: &[u8]) -> Standing {
+        if key.starts_with(keys::OUTBOX) {
+            return if is_envelope(value) { Standing::Outbox } else { altered(key, "is not sealed") };
+        }
+        if keys::is_bookkeeping(key) {
+            return if is_envelope(value) { Standing::Agrees } else { altered(key, "is not sealed") };
+        }
+        if !self.is_ours(key) {
+            return Standing::Skipped;
+        }
+        let Some(last) = self.last.get_mut(key) else { return Standing::Elsewhere };
+        last.seen = true;
+        match &last.digest {
+            _ if last.revision < revision => Standing::Elsewhere,
+            _ if last.revision > revision => altered(
+                key,
+                &format!("is of revision {revision}, its last record of {}: an older entry was put back", last.revision),
+            ),
+            Some(digest) if *digest == sha256(&[value]) => Standing::Agrees,
+            Some(_) => altered(key, "is not what was recorded"),
+            None => altered(key, "was deleted, and is there again"),
+        }
+    }
+
+    /// Keys whose last record wrote them and that were not compared, but for those that may have expired by `now`.
+    pub(crate) fn missing(&self, now: i64) -> impl Iterator<Item = (&str, u64)> {
+        let gone = move |last: &&Last| last.digest.is_some() && !last.seen && last.expires.is_none_or(|at| at > now);
+        self.last.iter().filter(move |(_, last)| gone(last)).map(|(key, last)| (key.as_str(), last.revision))
+    }
+
+    fn is_ours(&self, key: &str) -> bool {
+        self.parts == 1 || self.hasher.hash_one(key) % self.parts == self.part
+    }
+}
+
+fn is_envelope(value: &[u8]) -> bool {
+    value.len() >= envelope::OVERHEAD && envelope::term_of(value).is_ok()
+}
+
+fn altered(key: &str, what: &str) -> Standing {
+    Standing::Altered(format!("entry {key:?} {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(key: &str, revision: u64, digest: Option<&[u8]>) -> Vec<u8> {
+        let digest = digest.map(|value| URL_SAFE_NO_PAD.encode(sha256(&[value])));
+        let change = match digest {
+            Some(digest) => serde_json::json!({"key": key, "digest": digest}),
+            None => serde_json::json!({"key": key}),
+        };
+        serde_json::to_vec(&serde_json::json!({"changes": [change], "rev": revision})).unwrap()
+    }
+
+    #[test]
+    fn alterations_are_told_apart() {
+        let mut ledger = Ledger::whole();
+        ledger.absorb(&record("kv/a", 5, Some(b"new"))).unwrap();
+        ledger.absorb(&record("kv/a", 3, Some(b"old"))).unwrap();
+        ledger.absorb(&record("kv/b", 4, None)).unwrap();
+        ledger.absorb(&record("kv/c", 6, Some(b"c"))).unwrap();
+        assert_eq!(ledger.compare("kv/a", 5, b"new"), Standing::Agrees);
+        assert!(matches!(ledger.compare("kv/a", 5, b"nex"), Standing::Altered(_)));
+        assert!(matches!(ledger.compare("kv/a", 3, b"old"), Standing::Altered(_)));
+        assert_eq!(ledger.compare("kv/a", 9, b"newer"), Standing::Elsewhere);
+        assert!(matches!(ledger.compare("kv/b", 4, b"x"), Standing::Altered(_)));
+        assert_eq!(ledger.compare("kv/unknown", 1, b"x"), Standing::Elsewhere);
+        assert!(matches!(ledger.compare("clock", 1, b"plain"), Standing::Altered(_)));
+        assert_eq!(ledger.missing(0).collect::<Vec<_>>(), [("kv/c", 6)]);
+    }
+
+    #[test]
+    fn entry_that_is_no_record_is_refused() {
+        let mut ledger = Ledger::whole();
+        for bad in [&b""[..], b"{", b"[]", br#"{"changes":[{"key":"a"}]}"#, br#"{"changes":[{"key":"a","digest":"x"}],"rev":1}"#] {
+            assert!(ledger.absorb(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+        ledger.absorb(br#"{"cls":"secret.read"}"#).unwrap();
+    }
+}

@@ -1,0 +1,124 @@
+//! The store against its log, and the rows that operations cost.
+
+use std::path::Path;
+
+use coffer_api::{secrets::SetOptions, token::TokenCreate};
+use coffer_core::{
+    CreatePath,
+    tlog::note::VerifierKey,
+    verify::{GivenLog, StoreReport, verify_store},
+};
+use rusqlite::Connection;
+
+use crate::harness::{caller, context, name, scope, sqlite, value};
+
+/// A stopped server's directory with some secrets in it.
+async fn stopped() -> (tempfile::TempDir, VerifierKey) {
+    let dir = tempfile::tempdir().unwrap();
+    let (core, _) = sqlite(&dir).await;
+    let initial = std::fs::read_to_string(dir.path().join("initial-token")).unwrap();
+    let admin = core.login_initial(context(), initial.trim()).await.unwrap();
+    let caller = caller(&core, admin.token.expose()).await;
+    for i in 0..20 {
+        let at = (scope("acme:prod:api"), name(&format!("KEY_{}", i % 7)));
+        caller.secret_set(&at.0, &at.1, &value("x"), SetOptions::default()).await.unwrap();
+    }
+    caller.secret_destroy(&scope("acme:prod:api"), &name("KEY_1"), &[1]).await.unwrap();
+    let vkey = caller.audit_checkpoint().await.unwrap().vkey;
+    drop(caller);
+    core.shutdown().await;
+    (dir, VerifierKey::parse(&vkey).unwrap())
+}
+
+async fn verify(dir: &Path, key: &VerifierKey) -> StoreReport {
+    let log = GivenLog { dir: dir.join("audit"), keys: vec![key.clone()], since: None };
+    verify_store(&format!("sqlite:{}", dir.join("store.db").display()), vec![log]).await.unwrap().1
+}
+
+fn edit(dir: &Path, sql: &str) -> usize {
+    Connection::open(dir.join("store.db")).unwrap().execute(sql, []).unwrap()
+}
+
+#[tokio::test]
+async fn store_that_was_left_alone_is_clean() {
+    let (dir, key) = stopped().await;
+    let report = verify(dir.path(), &key).await;
+    assert_eq!(report.findings, Vec::<String>::new());
+    assert!(report.is_conclusive(), "{report:?}");
+    assert!(report.entries > 30);
+}
+
+#[tokio::test]
+async fn edits_of_the_store_are_found() {
+    let (dir, key) = stopped().await;
+    let table = {
+        let db = Connection::open(dir.path().join("store.db")).unwrap();
+        let mut tables = db.prepare("SELECT name, sql FROM sqlite_master WHERE type='table'").unwrap();
+        let found = tables.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
+        found.map(Result::unwrap).find(|(_, sql)| sql.contains("value") && sql.contains("key")).unwrap().0
+    };
+    let is_kv = "key >= CAST('kv/' AS BLOB) AND key < CAST('kv0' AS BLOB)";
+    for (what, sql) in [
+        ("altered", format!("UPDATE {table} SET value = CAST(value || x'00' AS BLOB) WHERE {is_kv}")),
+        ("deleted", format!("DELETE FROM {table} WHERE {is_kv}")),
+        ("rolled back", format!("UPDATE {table} SET revision = 1 WHERE {is_kv}")),
+        ("moved on", format!("UPDATE {table} SET revision = revision + 1000 WHERE {is_kv}")),
+    ] {
+        let copy = tempfile::tempdir().unwrap();
+        let copied = std::process::Command::new("cp").arg("-a").arg(dir.path()).arg(copy.path().join("c")).status();
+        assert!(copied.unwrap().success());
+        let copy = copy.path().join("c");
+        assert!(edit(&copy, &sql) > 0, "{what}: {sql}");
+        let report = verify(&copy, &key).await;
+        assert!(report.finding_count > 0, "{what}: {report:?}");
+    }
+}
+
+#[tokio::test]
+async fn store_without_its_log_is_inconclusive_not_clean() {
+    let (dir, _) = stopped().await;
+    let (other, key) = stopped().await;
+    let log = GivenLog { dir: other.path().join("audit"), keys: vec![key], since: None };
+    let url = format!("sqlite:{}", dir.path().join("store.db").display());
+    let report = verify_store(&url, vec![log]).await.unwrap().1;
+    assert!(!report.is_conclusive() || report.finding_count > 0, "{report:?}");
+    assert!(!report.recorded_elsewhere.is_empty(), "{report:?}");
+}
+
+#[tokio::test]
+async fn operations_write_no_more_rows_than_their_budget() {
+    let dir = tempfile::tempdir().unwrap();
+    let (core, _) = sqlite(&dir).await;
+    let initial = std::fs::read_to_string(dir.path().join("initial-token")).unwrap();
+    let admin = core.login_initial(context(), initial.trim()).await.unwrap();
+    let caller = caller(&core, admin.token.expose()).await;
+    let at = (scope("acme:prod:api"), name("KEY"));
+    // Rows are counted between two looks; bookkeeping in the background may add a few in all, so each is done often.
+    let rows = || {
+        let text = core.metrics();
+        let line = text.lines().find_map(|line| line.strip_prefix("coffer_store_rows_total ")).unwrap();
+        line.parse::<u64>().unwrap()
+    };
+    const TIMES: u64 = 100;
+    let before = rows();
+    for _ in 0..TIMES {
+        caller.secret_set(&at.0, &at.1, &value("x"), SetOptions::default()).await.unwrap();
+    }
+    let writes = rows() - before;
+    assert!(writes <= TIMES * 3 + TIMES / 2, "{writes} rows for {TIMES} KV writes");
+    let before = rows();
+    for _ in 0..TIMES {
+        let request = TokenCreate { orphan: true, ..TokenCreate::default() };
+        caller.token_create(CreatePath::Orphan, request, &()).await.unwrap();
+    }
+    let orphans = rows() - before;
+    assert!(orphans <= TIMES * 3 + TIMES / 2, "{orphans} rows for {TIMES} orphan tokens");
+    let before = rows();
+    for _ in 0..TIMES {
+        caller.token_create(CreatePath::Child, TokenCreate::default(), &()).await.unwrap();
+    }
+    let children = rows() - before;
+    assert!(children <= TIMES * 4 + TIMES / 2, "{children} rows for {TIMES} child tokens");
+    drop(caller);
+    core.shutdown().await;
+}

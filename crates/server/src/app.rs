@@ -1,0 +1,210 @@
+//! What every request meets first: its id, its time limit, its place among the dialects.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, HeaderValue, Method, Request, header, request::Parts},
+    response::Response,
+};
+use coffer_api::{Code, Sensitive};
+use coffer_core::{Context, Core, Error};
+use futures_util::FutureExt;
+use hyper::body::Incoming;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use crate::{
+    body::Bodies,
+    error,
+    listener::{Answer, Peer},
+    native,
+    request_id::RequestIds,
+    vault,
+};
+
+/// What requests share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+struct Shared {
+    core: Arc<Core>,
+    ids: RequestIds,
+    bodies: Bodies,
+    own_uid: u32,
+    timeout: Duration,
+}
+
+/// The listener's side: the application with its routes.
+#[derive(Clone)]
+pub(crate) struct Server {
+    app: App,
+    native: Router,
+}
+
+/// Where a request came from, and its id.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) id: Uuid,
+    pub(crate) peer: Peer,
+}
+
+impl App {
+    /// `timeout` bounds one request, its body included.
+    pub(crate) fn new(core: Arc<Core>, bodies: Bodies, timeout: Duration) -> Self {
+        let own_uid = rustix::process::geteuid().as_raw();
+        Self(Arc::new(Shared { core, ids: RequestIds::new(), bodies, own_uid, timeout }))
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.0.core
+    }
+
+    pub(crate) fn bodies(&self) -> &Bodies {
+        &self.0.bodies
+    }
+
+    /// The facts of a request.
+    pub(crate) fn context(&self, origin: Origin, parts: &Parts) -> Context {
+        let (remote, local_uid) = match origin.peer {
+            Peer::Network(remote) => (Some(remote), None),
+            Peer::Local { uid } => (None, Some(uid).filter(|uid| *uid == self.0.own_uid)),
+        };
+        Context {
+            request_id: origin.id,
+            remote,
+            local_uid,
+            method: method_name(&parts.method),
+            path: parts.uri.path().to_owned(),
+            user_agent: text_header(&parts.headers, &header::USER_AGENT).map(|text| text.chars().take(256).collect()),
+            wrap_ttl: None,
+        }
+    }
+}
+
+impl Server {
+    pub(crate) fn new(app: App) -> Self {
+        Self { native: native::routes(app.clone()), app }
+    }
+
+    async fn dispatch(self, origin: Origin, request: Request<Body>) -> Response {
+        match request.uri().path().strip_prefix("/v1/") {
+            Some(path) if !vault::is_native_alias(self.app.core(), path) => {
+                vault::answer(&self.app, origin, request).await
+            }
+            Some(_) => self.native(origin, native::unalias(request)).await,
+            None => self.native(origin, request).await,
+        }
+    }
+
+    async fn native(self, origin: Origin, mut request: Request<Body>) -> Response {
+        request.extensions_mut().insert(origin);
+        let mut response = match self.native.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        if let Ok(id) = HeaderValue::try_from(origin.id.to_string()) {
+            response.headers_mut().insert(error::REQUEST_ID, id);
+        }
+        response
+    }
+}
+
+impl Answer for Server {
+    async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response {
+        let origin = Origin { id: self.app.0.ids.next(), peer };
+        let is_native = !request.uri().path().starts_with("/v1/");
+        let uri = request.uri().clone();
+        let reads = is_read(request.method());
+        let work = AssertUnwindSafe(self.clone().dispatch(origin, request.map(Body::new))).catch_unwind();
+        // A change runs as a task of its own, so that neither a client that hangs up nor the time limit can stop it
+        // between its commit and its log entry.
+        let outcome = if reads {
+            tokio::time::timeout(self.app.0.timeout, work).await.map(|outcome| outcome.ok())
+        } else {
+            tokio::time::timeout(self.app.0.timeout, tokio::spawn(work))
+                .await
+                .map(|task| task.ok().and_then(Result::ok))
+        };
+        let failed = match outcome {
+            Ok(Some(response)) => return response,
+            // The panic hook has logged where and why.
+            Ok(None) => Error::new(Code::Internal, "internal error"),
+            Err(_) => Error::new(Code::Unavailable, "the request took too long; read what is there before you retry"),
+        };
+        if is_native { error::native(&failed, origin.id, &uri) } else { error::vault(&failed, origin.id, &uri) }
+    }
+}
+
+/// The token a request carries: `X-Vault-Token`, else a bearer token; an empty one is none.
+pub(crate) fn token_of(headers: &HeaderMap) -> Option<Sensitive<String>> {
+    let token = match headers.get("x-vault-token") {
+        Some(token) => token.to_str().ok(),
+        None => text_header(headers, &header::AUTHORIZATION).and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        }),
+    };
+    token.filter(|token| !token.is_empty()).map(Sensitive::from)
+}
+
+/// A header's value where it is text.
+pub(crate) fn text_header<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Whether a request changes nothing, so that it may be dropped half-way.
+fn is_read(method: &Method) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD" | "LIST" | "SCAN")
+}
+
+fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "DELETE" => "DELETE",
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "LIST" => "LIST",
+        "OPTIONS" => "OPTIONS",
+        "PATCH" => "PATCH",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "SCAN" => "SCAN",
+        _ => "OTHER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(headers: &[(&'static str, &'static str)]) -> Option<String> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)));
+        token_of(&headers.collect()).map(|token| token.expose().clone())
+    }
+
+    fn size<F>(_: impl FnOnce(Server, Origin, Request<Body>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn sizes() {
+        println!("dispatch {}", size(|server, origin, request| server.dispatch(origin, request)));
+        println!("native {}", size(|server, origin, request| server.native(origin, request)));
+        println!("vault {}", size(|server, origin, request| async move { vault::answer(&server.app, origin, request).await }));
+        println!("parts {} request {}", size_of::<Parts>(), size_of::<Request<Body>>());
+        panic!()
+    }
+
+    #[test]
+    fn token_header_wins_over_bearer() {
+        assert_eq!(token(&[("x-vault-token", "a"), ("authorization", "Bearer b")]).as_deref(), Some("a"));
+        assert_eq!(token(&[("authorization", "bearer  b ")]).as_deref(), Some("b"));
+        assert_eq!(token(&[("x-vault-token", ""), ("authorization", "Bearer b")]), None);
+        for other in ["Basic eDp5", "Bearer", "Bearer ", "b"] {
+            assert_eq!(token(&[("authorization", other)]), None, "{other}");
+        }
+    }
+}

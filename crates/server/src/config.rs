@@ -1,0 +1,546 @@
+//! Configuration: a TOML file that refuses unknown keys, under overrides from flags and environment, over defaults.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use coffer_api::Sensitive;
+use serde::Deserialize;
+
+/// What the command line and the environment set; a flag stands before its variable, and both before the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Address to listen on.
+    pub listen: Option<SocketAddr>,
+    /// Allows plain HTTP on an address that is not loopback.
+    pub insecure_plain_http: Option<bool>,
+    /// Where clients and other nodes reach this node, as a URL.
+    pub advertise: Option<String>,
+    /// Data directory.
+    pub data: Option<PathBuf>,
+    /// `sqlite:PATH`, `postgres://…` or `memory:`.
+    pub storage: Option<Sensitive<String>>,
+    /// Key file of the `file` seal.
+    pub seal_key_file: Option<PathBuf>,
+    /// Everything in memory, unsealed, with a root token.
+    pub dev: Option<Dev>,
+    /// Directory of the audit log.
+    pub audit_dir: Option<PathBuf>,
+    /// When a read may be answered.
+    pub read_durability: Option<ReadDurability>,
+    /// Numbers that bound what the server takes and keeps.
+    pub limits: LimitOverrides,
+}
+
+/// [`Limits`], each absent until set. In the file, section `[limits]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitOverrides {
+    /// Bytes of ciphertext kept in memory.
+    pub cache_bytes: Option<usize>,
+    /// Bytes of token entries kept in memory.
+    pub token_cache_bytes: Option<usize>,
+    /// Connections at a time.
+    pub max_connections: Option<usize>,
+    /// Largest request body in bytes.
+    pub request_body_bytes: Option<usize>,
+    /// Changes are refused below the smaller of this share of the disk …
+    pub min_free_percent_changes: Option<u8>,
+    /// … and this many bytes.
+    pub min_free_bytes_changes: Option<u64>,
+    /// Reads are refused below the smaller of this share of the disk …
+    pub min_free_percent_reads: Option<u8>,
+    /// … and this many bytes.
+    pub min_free_bytes_reads: Option<u64>,
+    /// Lifetime of a token that asks for none, in seconds.
+    pub default_lease_ttl: Option<u64>,
+    /// Longest lifetime that a token can ask for, in seconds.
+    pub max_lease_ttl: Option<u64>,
+}
+
+/// What the defaults depend on, taken from the process once.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Whether the process runs as root.
+    pub is_root: bool,
+    /// The user's home directory.
+    pub home: Option<PathBuf>,
+    /// Where throw-away directories go.
+    pub temp: PathBuf,
+}
+
+/// A complete configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where clients and other nodes reach this node; absent = as bound.
+    pub advertise: Option<String>,
+    /// Data directory; with `dev` absent = a throw-away one.
+    pub data: Option<PathBuf>,
+    /// Where entries are stored.
+    pub storage: Sensitive<String>,
+    /// Key file of the `file` seal; absent = `seal.key` in the data directory.
+    pub seal_key_file: Option<PathBuf>,
+    /// Everything in memory, unsealed, with a root token.
+    pub dev: Option<Dev>,
+    /// Directory of the audit log; absent = `audit` in the data directory.
+    pub audit_dir: Option<PathBuf>,
+    /// When a read may be answered.
+    pub read_durability: ReadDurability,
+    /// Numbers that bound what the server takes and keeps.
+    pub limits: Limits,
+    /// Dangerous options in use, for the log at start.
+    pub warnings: Vec<String>,
+}
+
+/// `--dev`.
+#[derive(Clone, Debug, Default)]
+pub struct Dev {
+    /// The root token; absent = a random one, printed.
+    pub root_token: Option<Sensitive<String>>,
+}
+
+/// When a read is answered.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadDurability {
+    /// After its audit record is synced.
+    #[default]
+    Synced,
+    /// After its audit record is written.
+    Written,
+}
+
+/// Numbers that bound what the server takes and keeps.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Bytes of ciphertext kept in memory.
+    pub cache_bytes: usize,
+    /// Bytes of token entries kept in memory.
+    pub token_cache_bytes: usize,
+    /// Connections at a time, 1 to 65,536.
+    pub max_connections: usize,
+    /// Largest request body in bytes, 1 KiB to 32 MiB.
+    pub request_body_bytes: usize,
+    /// Changes are refused below the smaller of this share of the disk (percent, 0 to 50) …
+    pub min_free_percent_changes: u8,
+    /// … and this many bytes.
+    pub min_free_bytes_changes: u64,
+    /// Reads are refused below the smaller of this share of the disk (percent, 0 to 50) …
+    pub min_free_percent_reads: u8,
+    /// … and this many bytes.
+    pub min_free_bytes_reads: u64,
+    /// Lifetime of a token that asks for none, in seconds.
+    pub default_lease_ttl: u64,
+    /// Longest lifetime that a token can ask for, in seconds.
+    pub max_lease_ttl: u64,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read configuration file {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not what the server understands.
+    #[error("configuration file {path}, line {line}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What is wrong, without the line's text, which may hold a password.
+        message: String,
+    },
+    /// Plain HTTP on an address that others can reach.
+    #[error(
+        "{listen} is reachable by others and plain HTTP shows every secret to the network; listen on 127.0.0.1 behind a TLS proxy, or set insecure_plain_http = true"
+    )]
+    PlainHttp {
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// A key's value is outside its range, or two keys exclude each other.
+    #[error("{key}: {message}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Puts file, overrides and defaults together.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or parsed (unknown keys included), or a value is refused.
+    pub fn load(file: Option<&Path>, overrides: Overrides, host: &Host) -> Result<Self, ConfigError> {
+        let parsed = match file {
+            Some(path) => read(path)?,
+            None => File::default(),
+        };
+        resolve(parsed, overrides, host)
+    }
+}
+
+impl Host {
+    /// The process's own.
+    pub fn current() -> Self {
+        Self {
+            is_root: rustix::process::geteuid().is_root(),
+            home: std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
+            temp: std::env::temp_dir(),
+        }
+    }
+}
+
+impl fmt::Display for ReadDurability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Synced => "synced",
+            Self::Written => "written",
+        })
+    }
+}
+
+impl std::str::FromStr for ReadDurability {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "synced" => Ok(Self::Synced),
+            "written" => Ok(Self::Written),
+            _ => Err("either \"synced\" or \"written\"".into()),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 32 << 20,
+            token_cache_bytes: 8 << 20,
+            max_connections: 1024,
+            request_body_bytes: MAX_BODY,
+            min_free_percent_changes: 5,
+            min_free_bytes_changes: 1 << 30,
+            min_free_percent_reads: 2,
+            min_free_bytes_reads: 256 << 20,
+            default_lease_ttl: 768 * 3600,
+            max_lease_ttl: 768 * 3600,
+        }
+    }
+}
+
+/// The file's keys.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    insecure_plain_http: Option<bool>,
+    advertise: Option<String>,
+    data: Option<PathBuf>,
+    storage: Option<Sensitive<String>>,
+    seal_key_file: Option<PathBuf>,
+    #[serde(default)]
+    audit: AuditFile,
+    #[serde(default)]
+    limits: LimitOverrides,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditFile {
+    dir: Option<PathBuf>,
+    read_durability: Option<ReadDurability>,
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    use io::Read as _;
+    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    let opened = std::fs::File::open(path).map_err(failed)?;
+    opened.take(MAX_FILE + 1).read_to_string(&mut text).map_err(failed)?;
+    if u64::try_from(text.len()).is_ok_and(|len| len > MAX_FILE) {
+        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB")));
+    }
+    toml::from_str(&text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = 1 + before.bytes().filter(|b| *b == b'\n').count();
+        ConfigError::Parse { path: path.to_owned(), line, message: error.message().to_owned() }
+    })
+}
+
+fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigError> {
+    let refuse = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
+    let mut warnings = Vec::new();
+
+    let listen = flags.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
+    if !listen.ip().to_canonical().is_loopback() {
+        if flags.insecure_plain_http.or(file.insecure_plain_http) != Some(true) {
+            return Err(ConfigError::PlainHttp { listen });
+        }
+        warnings.push(format!("insecure_plain_http: secrets travel to and from {listen} unencrypted"));
+    }
+
+    let dev = flags.dev;
+    let data = match (flags.data.or(file.data), &dev) {
+        (Some(data), _) => Some(data),
+        (None, Some(_)) => None,
+        (None, None) => Some(default_data(host)?),
+    };
+    let storage = match (flags.storage.or(file.storage), &dev, &data) {
+        (Some(_), Some(_), _) => return refuse("storage", "--dev keeps everything in memory and takes no storage"),
+        (Some(storage), None, _) => storage,
+        (None, Some(_), _) | (None, None, None) => Sensitive::from("memory:"),
+        (None, None, Some(data)) => match data.to_str() {
+            Some(data) => Sensitive::new(format!("sqlite:{data}/store.db")),
+            None => return refuse("data", "the path is not UTF-8; set storage as well"),
+        },
+    };
+
+    let advertise = flags.advertise.or(file.advertise);
+    match &advertise {
+        Some(url) if !(url.starts_with("http://") || url.starts_with("https://")) => {
+            return refuse("advertise", "not a URL that starts with http:// or https://");
+        }
+        Some(url) if url.ends_with('/') => {
+            return refuse("advertise", "a URL without a path, so without a slash at its end");
+        }
+        None if listen.ip().is_unspecified() && storage.expose().starts_with("postgres") => {
+            return refuse(
+                "advertise",
+                "set the URL under which other nodes reach this one; it listens on every address",
+            );
+        }
+        Some(_) | None => {}
+    }
+
+    Ok(Config {
+        listen,
+        advertise,
+        data,
+        storage,
+        seal_key_file: flags.seal_key_file.or(file.seal_key_file),
+        dev,
+        audit_dir: flags.audit_dir.or(file.audit.dir),
+        read_durability: flags.read_durability.or(file.audit.read_durability).unwrap_or_default(),
+        limits: limits(&flags.limits, &file.limits)?,
+        warnings,
+    })
+}
+
+fn default_data(host: &Host) -> Result<PathBuf, ConfigError> {
+    match (host.is_root, &host.home) {
+        (true, _) => Ok(PathBuf::from("/var/lib/coffer")),
+        (false, Some(home)) => Ok(home.join(".local/share/coffer")),
+        (false, None) => Err(ConfigError::Value {
+            key: "data",
+            message: "neither data nor HOME is set: where should data go?".into(),
+        }),
+    }
+}
+
+fn limits(flags: &LimitOverrides, file: &LimitOverrides) -> Result<Limits, ConfigError> {
+    let base = Limits::default();
+    let limits = Limits {
+        cache_bytes: flags.cache_bytes.or(file.cache_bytes).unwrap_or(base.cache_bytes),
+        token_cache_bytes: flags.token_cache_bytes.or(file.token_cache_bytes).unwrap_or(base.token_cache_bytes),
+        max_connections: flags.max_connections.or(file.max_connections).unwrap_or(base.max_connections),
+        request_body_bytes: flags.request_body_bytes.or(file.request_body_bytes).unwrap_or(base.request_body_bytes),
+        min_free_percent_changes: flags
+            .min_free_percent_changes
+            .or(file.min_free_percent_changes)
+            .unwrap_or(base.min_free_percent_changes),
+        min_free_bytes_changes: flags
+            .min_free_bytes_changes
+            .or(file.min_free_bytes_changes)
+            .unwrap_or(base.min_free_bytes_changes),
+        min_free_percent_reads: flags
+            .min_free_percent_reads
+            .or(file.min_free_percent_reads)
+            .unwrap_or(base.min_free_percent_reads),
+        min_free_bytes_reads: flags
+            .min_free_bytes_reads
+            .or(file.min_free_bytes_reads)
+            .unwrap_or(base.min_free_bytes_reads),
+        default_lease_ttl: flags.default_lease_ttl.or(file.default_lease_ttl).unwrap_or(base.default_lease_ttl),
+        max_lease_ttl: flags.max_lease_ttl.or(file.max_lease_ttl).unwrap_or(base.max_lease_ttl),
+    };
+    let refuse = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
+    if !(1..=65_536).contains(&limits.max_connections) {
+        return refuse("limits.max_connections", "1 to 65536");
+    }
+    if !(1024..=MAX_BODY).contains(&limits.request_body_bytes) {
+        return refuse("limits.request_body_bytes", "1024 to 33554432 (32 MiB)");
+    }
+    if limits.min_free_percent_changes > 50 || limits.min_free_percent_reads > 50 {
+        return refuse("limits.min_free_percent_*", "0 to 50");
+    }
+    if !(1..=MAX_TTL).contains(&limits.max_lease_ttl) {
+        return refuse("limits.max_lease_ttl", "1 to 315360000 seconds (ten years)");
+    }
+    if !(1..=limits.max_lease_ttl).contains(&limits.default_lease_ttl) {
+        return refuse("limits.default_lease_ttl", "1 second to max_lease_ttl");
+    }
+    Ok(limits)
+}
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8200);
+const MAX_BODY: usize = 32 << 20;
+const MAX_FILE: u64 = 1 << 20;
+const MAX_TTL: u64 = 10 * 365 * 86_400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> Host {
+        Host { is_root: false, home: Some("/home/ada".into()), temp: "/tmp".into() }
+    }
+
+    fn from_text(text: &str) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("coffer.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(Some(&path), Overrides::default(), &host())
+    }
+
+    #[test]
+    fn sample_files_all_parse() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/samples");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "toml") {
+                Config::load(Some(&path), Overrides::default(), &host()).unwrap_or_else(|e| panic!("{e}"));
+                seen += 1;
+            }
+        }
+        assert!(seen >= 3, "only {seen} samples found");
+    }
+
+    #[test]
+    fn full_sample_names_every_key() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/samples/full.toml");
+        let table: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(
+            keys(&table),
+            ["advertise", "audit", "data", "insecure_plain_http", "limits", "listen", "seal_key_file", "storage"]
+        );
+        assert_eq!(keys(table["audit"].as_table().unwrap()), ["dir", "read_durability"]);
+        assert_eq!(table["limits"].as_table().unwrap().len(), 10);
+    }
+
+    #[test]
+    fn defaults_without_file_are_loopback_and_sqlite_in_home() {
+        let config = Config::load(None, Overrides::default(), &host()).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8200");
+        assert_eq!(config.data.as_deref(), Some(Path::new("/home/ada/.local/share/coffer")));
+        assert_eq!(config.storage.expose(), "sqlite:/home/ada/.local/share/coffer/store.db");
+        assert_eq!(config.limits, Limits::default());
+
+        let root = Host { is_root: true, ..host() };
+        let config = Config::load(None, Overrides::default(), &root).unwrap();
+        assert_eq!(config.data.as_deref(), Some(Path::new("/var/lib/coffer")));
+
+        let nowhere = Host { home: None, ..host() };
+        assert!(Config::load(None, Overrides::default(), &nowhere).is_err());
+    }
+
+    #[test]
+    fn override_beats_file_beats_default() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, "listen='127.0.0.1:1'\ndata='/a'\n[limits]\nmax_connections=7\ncache_bytes=9\n").unwrap();
+        let overrides = Overrides {
+            listen: Some("127.0.0.1:2".parse().unwrap()),
+            limits: LimitOverrides { max_connections: Some(8), ..LimitOverrides::default() },
+            ..Overrides::default()
+        };
+        let config = Config::load(Some(&path), overrides, &host()).unwrap();
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!(config.storage.expose(), "sqlite:/a/store.db");
+        assert_eq!((config.limits.max_connections, config.limits.cache_bytes), (8, 9));
+    }
+
+    #[test]
+    fn unknown_key_is_refused_with_its_line() {
+        for text in ["a=1\n", "\n\nlisten='127.0.0.1:1'\nlisten_on='x'\n", "[limits]\nmax=1\n", "[audit]\nfile='x'\n"] {
+            let error = from_text(text).unwrap_err().to_string();
+            assert!(error.contains("unknown field"), "{error}");
+        }
+        assert!(from_text("\n\n[limits]\nmax=1\n").unwrap_err().to_string().contains("line 4"));
+    }
+
+    #[test]
+    fn parse_error_never_shows_the_storage_password() {
+        for text in [
+            "storage='postgres://u:hunter2@h/db\n",
+            "storage='postgres://u:hunter2@h/db' x",
+            "storage='postgres://u:hunter2@h/db'\nstorage='postgres://u:hunter2@h/db'\n",
+            "storage=['postgres://u:hunter2@h/db']\n",
+        ] {
+            let error = from_text(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+        let config = from_text("storage='postgres://u:hunter2@h/db'\n").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn plain_http_beyond_loopback_needs_the_insecure_key() {
+        for listen in ["0.0.0.0:8200", "192.0.2.1:80", "[::]:8200", "[::ffff:192.0.2.1]:1"] {
+            assert!(matches!(from_text(&format!("listen='{listen}'")), Err(ConfigError::PlainHttp { .. })), "{listen}");
+            let config = from_text(&format!("insecure_plain_http=true\nlisten='{listen}'")).unwrap();
+            assert_eq!(config.warnings.len(), 1);
+        }
+        for listen in ["127.0.0.1:0", "127.8.9.1:80", "[::1]:8200", "[::ffff:127.0.0.1]:1"] {
+            assert!(from_text(&format!("listen='{listen}'")).unwrap().warnings.is_empty());
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for text in [
+            "advertise='vault.example:8200'",
+            "advertise='http://a/'",
+            "[limits]\nmax_connections=0",
+            "[limits]\nmax_connections=65537",
+            "[limits]\nrequest_body_bytes=33554433",
+            "[limits]\nmin_free_percent_reads=51",
+            "[limits]\nmax_lease_ttl=0",
+            "[limits]\ndefault_lease_ttl=9\nmax_lease_ttl=8",
+            "[audit]\nread_durability='never'",
+            "insecure_plain_http=true\nlisten='0.0.0.0:1'\nstorage='postgres://h/db'",
+        ] {
+            assert!(from_text(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn file_beyond_a_mebibyte_is_refused() {
+        let error = from_text(&" ".repeat((1 << 20) + 1)).unwrap_err();
+        assert!(matches!(error, ConfigError::Read { .. }));
+        from_text(&" ".repeat(1 << 20)).unwrap();
+    }
+
+    #[test]
+    fn dev_excludes_storage_and_needs_no_data() {
+        let dev = Overrides { dev: Some(Dev::default()), ..Overrides::default() };
+        let config = Config::load(None, dev.clone(), &host()).unwrap();
+        assert_eq!((config.storage.expose().as_str(), config.data), ("memory:", None));
+        let both = Overrides { storage: Some("sqlite:/x".into()), ..dev };
+        assert!(Config::load(None, both, &host()).is_err());
+    }
+}

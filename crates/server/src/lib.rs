@@ -1,0 +1,18 @@
+//! HTTP in front of the core: the native API, the Vault dialect, configuration.
+//!
+//! It must never hold a rule: who may do what, what is recorded and what is stored is decided in the core alone.
+
+mod app;
+mod body;
+pub mod config;
+mod error;
+mod listener;
+mod native;
+mod request_id;
+mod run;
+mod vault;
+
+pub use config::{Config, Overrides};
+pub use listener::SocketError;
+pub use native::document as openapi_document;
+pub use run::{RunError, Server, run};

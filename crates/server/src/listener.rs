@@ -1,0 +1,394 @@
+//! Connections: TCP and the unix socket, with limits in number and time, until the server is told to stop.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::body::Body;
+use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+};
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Peer {
+    /// A process on this machine, by the kernel's word.
+    Local {
+        /// Its effective user id when it connected.
+        uid: u32,
+    },
+    /// Somebody on the network.
+    Network(SocketAddr),
+}
+
+/// The unix socket; removes its file when dropped.
+pub(crate) struct LocalSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+/// What bounds connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConnectionLimits {
+    /// TCP connections at a time; more wait in the system's queue.
+    pub(crate) connections: usize,
+    /// A request's head must be complete, and an idle connection used, within this time.
+    pub(crate) head: Duration,
+    /// Time for requests under way when the server stops.
+    pub(crate) drain: Duration,
+}
+
+/// Why the unix socket cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on the unix socket {path}")]
+pub struct SocketError {
+    /// Where it should have been.
+    path: PathBuf,
+    /// What the system said; a path of more than about 100 bytes is too long for a socket.
+    source: io::Error,
+}
+
+/// Answers one request.
+pub(crate) trait Answer: Clone + Send + Sync + 'static {
+    /// Must not fail: an error is an answer too.
+    fn answer(&self, peer: Peer, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+impl LocalSocket {
+    /// Listens at `path` with mode 0600. A socket that a dead process left there is replaced; the caller holds the
+    /// data directory's lock, so there is no live one. Anything but a socket is left alone and refused.
+    pub(crate) fn bind(path: &Path) -> Result<Self, SocketError> {
+        let failed = |source| SocketError { path: path.to_owned(), source };
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "something else is there")));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        // Under another name first, so that the socket never stands at its place with wider permissions.
+        let fresh = path.with_extension(format!("{}.tmp", std::process::id()));
+        let bind = || {
+            remove_if_there(&fresh)?;
+            let listener = UnixListener::bind(&fresh)?;
+            std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))?;
+            std::fs::rename(&fresh, path)?;
+            Ok(listener)
+        };
+        let listener = bind().map_err(failed)?;
+        Ok(Self { listener, path: path.to_owned() })
+    }
+}
+
+impl Drop for LocalSocket {
+    fn drop(&mut self) {
+        // Best effort: the next start replaces what is left.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Serves both listeners until `stop` turns true or its sender is gone, then lets the requests under way finish
+/// within `limits.drain` and cuts the rest off.
+pub(crate) async fn serve(
+    tcp: TcpListener,
+    local: Option<LocalSocket>,
+    limits: ConnectionLimits,
+    answer: impl Answer,
+    stop: watch::Receiver<bool>,
+) {
+    let network = serve_tcp(tcp, limits, answer.clone(), stop.clone());
+    match local {
+        Some(local) => {
+            tokio::join!(network, serve_local(local, limits, answer, stop));
+        }
+        None => network.await,
+    }
+}
+
+async fn serve_tcp(tcp: TcpListener, limits: ConnectionLimits, answer: impl Answer, stop: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let mut connections = JoinSet::new();
+    let mut stopping = stop.clone();
+    while let Some((slot, accepted)) = next(&slots, tcp.accept(), &mut connections, &mut stopping).await {
+        match accepted {
+            Ok((stream, remote)) => {
+                tune(&stream);
+                connections.spawn(connection(
+                    stream,
+                    Peer::Network(remote),
+                    limits,
+                    answer.clone(),
+                    stop.clone(),
+                    slot,
+                ));
+            }
+            Err(error) => pause_after(&error).await,
+        }
+    }
+    drop(tcp);
+    drain(connections, limits.drain).await;
+}
+
+async fn serve_local(local: LocalSocket, limits: ConnectionLimits, answer: impl Answer, stop: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(LOCAL_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let mut stopping = stop.clone();
+    while let Some((slot, accepted)) = next(&slots, local.listener.accept(), &mut connections, &mut stopping).await {
+        match accepted.and_then(|(stream, _)| peer_uid(&stream).map(|uid| (stream, uid))) {
+            Ok((stream, uid)) => {
+                let peer = Peer::Local { uid };
+                connections.spawn(connection(stream, peer, limits, answer.clone(), stop.clone(), slot));
+            }
+            Err(error) => pause_after(&error).await,
+        }
+    }
+    drop(local);
+    drain(connections, limits.drain).await;
+}
+
+/// The next connection with its slot, or `None` when it is time to stop. A slot is taken before the connection, so
+/// that what is too much waits in the system's queue.
+async fn next<T>(
+    slots: &Arc<Semaphore>,
+    accept: impl Future<Output = io::Result<T>>,
+    connections: &mut JoinSet<()>,
+    stop: &mut watch::Receiver<bool>,
+) -> Option<(OwnedSemaphorePermit, io::Result<T>)> {
+    let accepted = async {
+        let slot = slots.clone().acquire_owned().await.ok()?;
+        Some((slot, accept.await))
+    };
+    tokio::pin!(accepted);
+    loop {
+        tokio::select! {
+            biased;
+            () = told_to_stop(stop) => return None,
+            Some(_) = connections.join_next() => {}
+            accepted = &mut accepted => return accepted,
+        }
+    }
+}
+
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: Peer,
+    limits: ConnectionLimits,
+    answer: impl Answer,
+    mut stop: watch::Receiver<bool>,
+    slot: OwnedSemaphorePermit,
+) {
+    let service = service_fn(move |request| {
+        let answer = answer.clone();
+        async move { Ok::<_, Infallible>(answer.answer(peer, request).await) }
+    });
+    let serving = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    let outcome = tokio::select! {
+        biased;
+        outcome = &mut serving => outcome,
+        () = told_to_stop(&mut stop) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(?peer, %error, "connection ended early");
+    }
+    drop(slot);
+}
+
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it the server.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn drain(mut connections: JoinSet<()>, within: Duration) {
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(within, all).await.is_err() {
+        tracing::warn!(count = connections.len(), "requests cut off: they did not finish in time");
+        connections.shutdown().await;
+    }
+}
+
+fn tune(stream: &TcpStream) {
+    // Neither is needed for correctness, and a socket may be gone already.
+    let _ = stream.set_nodelay(true);
+    // A peer that takes no bytes of its answer for this long is cut off by the kernel.
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, UNREAD_MILLIS);
+}
+
+fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
+    stream.peer_cred().map(|credentials| credentials.uid())
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Out of file descriptors or memory: the next try may come too soon, so wait a moment. A connection that was gone
+/// before it was accepted costs the same moment, which is rare.
+async fn pause_after(error: &io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
+/// The unix socket is the operator's way in, so its slots are its own.
+const LOCAL_CONNECTIONS: usize = 32;
+/// A request's head; also the largest piece in which a body is read.
+const HEAD_BYTES: usize = 64 << 10;
+const UNREAD_MILLIS: u32 = 60_000;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Counts each request that has come in, and answers when the gate lets it.
+    #[derive(Clone)]
+    struct Echo {
+        entered: Arc<Semaphore>,
+        gate: Arc<Semaphore>,
+    }
+
+    impl Answer for Echo {
+        async fn answer(&self, peer: Peer, _: Request<Incoming>) -> Response<Body> {
+            self.entered.add_permits(1);
+            self.gate.acquire().await.unwrap().forget();
+            Response::new(Body::from(format!("{peer:?}")))
+        }
+    }
+
+    struct Server {
+        address: SocketAddr,
+        entered: Arc<Semaphore>,
+        gate: Arc<Semaphore>,
+        stop: watch::Sender<bool>,
+        task: tokio::task::JoinHandle<()>,
+        dir: tempfile::TempDir,
+    }
+
+    const LIMITS: ConnectionLimits =
+        ConnectionLimits { connections: 2, head: Duration::from_secs(30), drain: Duration::from_secs(30) };
+
+    async fn start(limits: ConnectionLimits, gate: usize) -> Server {
+        let dir = tempfile::tempdir().unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let local = LocalSocket::bind(&dir.path().join("coffer.sock")).unwrap();
+        let (entered, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(gate)));
+        let echo = Echo { entered: entered.clone(), gate: gate.clone() };
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(serve(tcp, Some(local), limits, echo, stopped));
+        Server { address, entered, gate, stop, task, dir }
+    }
+
+    async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> String {
+        let mut bytes = Vec::new();
+        // A reset is an end as well.
+        let _ = stream.read_to_end(&mut bytes).await;
+        String::from_utf8(bytes).unwrap()
+    }
+
+    const ASK: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn unix_peer_is_known_by_its_uid() {
+        let server = start(LIMITS, 1).await;
+        let path = server.dir.path().join("coffer.sock");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        stream.write_all(ASK).await.unwrap();
+        let uid = rustix::process::geteuid().as_raw();
+        assert!(until_closed(&mut stream).await.ends_with(&format!("Local {{ uid: {uid} }}")));
+        server.stop.send(true).unwrap();
+        server.task.await.unwrap();
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn socket_left_behind_is_replaced_and_a_file_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        drop(LocalSocket::bind(&path).unwrap());
+        std::fs::write(&path, "precious").unwrap();
+        assert!(LocalSocket::bind(&path).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+        let long = dir.path().join("x".repeat(120));
+        assert!(LocalSocket::bind(&long).err().unwrap().to_string().contains("unix socket"));
+    }
+
+    #[tokio::test]
+    async fn connection_beyond_the_limit_waits_for_a_slot() {
+        let server = start(LIMITS, 0).await;
+        let mut streams = Vec::new();
+        for _ in 0..3 {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            stream.write_all(ASK).await.unwrap();
+            streams.push(stream);
+        }
+        server.gate.add_permits(3);
+        for stream in &mut streams {
+            assert!(until_closed(stream).await.contains("Network("));
+        }
+    }
+
+    #[tokio::test]
+    async fn head_that_never_ends_is_cut_off() {
+        let limits = ConnectionLimits { head: Duration::from_millis(50), ..LIMITS };
+        let server = start(limits, 0).await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: ").await.unwrap();
+        let answered = until_closed(&mut stream).await;
+        assert!(!answered.contains("200 OK"), "{answered}");
+        let mut idle = TcpStream::connect(server.address).await.unwrap();
+        until_closed(&mut idle).await;
+    }
+
+    #[tokio::test]
+    async fn request_under_way_is_finished_when_the_server_stops() {
+        let server = start(LIMITS, 0).await;
+        let mut busy = TcpStream::connect(server.address).await.unwrap();
+        busy.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        server.entered.acquire().await.unwrap().forget();
+        let mut idle = TcpStream::connect(server.address).await.unwrap();
+        server.stop.send(true).unwrap();
+        until_closed(&mut idle).await;
+        server.gate.add_permits(1);
+        assert!(until_closed(&mut busy).await.contains("200 OK"));
+        server.task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn request_that_outlasts_the_drain_is_cut_off() {
+        let limits = ConnectionLimits { drain: Duration::from_millis(10), ..LIMITS };
+        let server = start(limits, 0).await;
+        let mut busy = TcpStream::connect(server.address).await.unwrap();
+        busy.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        server.entered.acquire().await.unwrap().forget();
+        server.stop.send(true).unwrap();
+        server.task.await.unwrap();
+        assert_eq!(until_closed(&mut busy).await, "");
+    }
+}

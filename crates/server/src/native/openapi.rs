@@ -1,0 +1,84 @@
+//! The OpenAPI document, made from the handlers; `openapi.json` in the repository is this text.
+
+use std::sync::LazyLock;
+
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{ApiKey, ApiKeyValue, SecurityScheme},
+};
+
+use super::{audit, health, login, operator, policies, secrets, tokens};
+
+/// The native API.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Coffer", description = "The native API of Coffer, a secrets manager. The Vault dialect under /v1/ is described in docs/API.md.", license(name = "Apache-2.0", identifier = "Apache-2.0")),
+    modifiers(&Token),
+    paths(
+        audit::audit_checkpoint,
+        audit::audit_prove,
+        audit::audit_query,
+        health::healthz,
+        health::metrics,
+        health::openapi_json,
+        health::readyz,
+        login::login_initial,
+        login::login_userpass,
+        operator::operator_clock_accept,
+        operator::operator_initial_token,
+        operator::operator_rotate,
+        operator::operator_seal,
+        operator::operator_unseal,
+        policies::policy_delete,
+        policies::policy_list,
+        policies::policy_read,
+        policies::policy_write,
+        secrets::secret_create,
+        secrets::secret_delete,
+        secrets::secret_destroy,
+        secrets::secret_get,
+        secrets::secret_history,
+        secrets::secret_list,
+        secrets::secret_patch,
+        secrets::secret_rollback,
+        secrets::secret_search,
+        secrets::secret_set,
+        secrets::secret_undelete,
+        secrets::secret_version,
+        secrets::secret_versions,
+        tokens::token_create,
+        tokens::token_list,
+        tokens::token_lookup,
+        tokens::token_renew,
+        tokens::token_revoke,
+        tokens::token_revoke_self,
+        tokens::token_self,
+    )
+)]
+struct Api;
+
+/// How requests show who sends them.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let header =
+            ApiKeyValue::with_description("X-Vault-Token", "A token; `Authorization: Bearer` is taken as well.");
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::ApiKey(ApiKey::Header(header)));
+    }
+}
+
+/// The document as text: pretty JSON with a newline at its end, in a stable order.
+pub fn document() -> String {
+    text().to_owned()
+}
+
+pub(super) fn text() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let mut text = Api::openapi().to_pretty_json().unwrap_or_default();
+        text.push('\n');
+        text
+    });
+    &TEXT
+}

@@ -1,0 +1,269 @@
+//! `secrets/…` and `search`: native secrets by scope and name.
+
+use axum::{Router, response::Response, routing};
+use coffer_api::{
+    Name, Page, Problem, Scope,
+    secrets::{
+        Effective, HistoryEvent, NamedSecretSet, PatchReply, PatchResult, Rollback, Secret, SecretInfo, SecretSet,
+        SecretsPatch, Version, Versions,
+    },
+};
+use coffer_core::{Depth, Error};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    call::{Call, Json, NoBody, NoQuery},
+    page::{self, PageQuery},
+};
+use crate::{app::App, error};
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/secrets/{scope}/", routing::get(secret_list).post(secret_create).patch(secret_patch))
+        .route("/secrets/{scope}/{name}", routing::get(secret_get).put(secret_set).delete(secret_delete))
+        .route("/secrets/{scope}/{name}/rollback", routing::post(secret_rollback))
+        .route("/secrets/{scope}/{name}/undelete", routing::post(secret_undelete))
+        .route("/secrets/{scope}/{name}/destroy", routing::post(secret_destroy))
+        .route("/secrets/{scope}/{name}/versions", routing::get(secret_versions))
+        .route("/secrets/{scope}/{name}/versions/{version}", routing::get(secret_version))
+        .route("/secrets/{scope}/{name}/history", routing::get(secret_history))
+        .route("/search", routing::get(secret_search))
+}
+
+/// Which version is read.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct VersionQuery {
+    /// A version's number; absent = the current one.
+    version: Option<u64>,
+}
+
+/// What a list shows.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// Scopes below this one as well.
+    recursive: Option<bool>,
+    /// `effective`: values, as a service of this scope sees them; excludes the other keys.
+    view: Option<View>,
+    /// Continue after this cursor.
+    after: Option<String>,
+    /// At most this many (1 to 1,000, default 100).
+    limit: Option<u32>,
+}
+
+/// A way to look at a scope.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum View {
+    /// Service over environment over project, with values.
+    Effective,
+}
+
+/// What is searched for.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SearchQuery {
+    /// Part of a name, in any case.
+    name: String,
+    /// Continue after this cursor.
+    after: Option<String>,
+    /// At most this many (1 to 1,000, default 100).
+    limit: Option<u32>,
+}
+
+/// Names and states below a scope; with `view=effective` the values that a service of this scope sees.
+#[utoipa::path(get, path = "/api/v1/secrets/{scope}/", tag = "secrets", operation_id = "secret_list",
+    params(("scope" = Scope, Path), ListQuery), security(("token" = [])),
+    responses((status = 200, body = Listed), (status = "default", body = Problem)))]
+pub(super) async fn secret_list(call: Call<Scope, ListQuery>) -> Response {
+    let ListQuery { recursive, view, after, limit } = &call.query;
+    match view {
+        Some(View::Effective) if recursive.is_some() || after.is_some() || limit.is_some() => {
+            let error = Error::invalid("query: view=effective excludes recursive, after and limit");
+            let refused = call.caller.refuse_unparsed(error).await;
+            call.with::<()>(Err(refused)).await
+        }
+        Some(View::Effective) => {
+            let effective = call.caller.secret_effective(&call.path).await;
+            call.with(effective).await
+        }
+        None => {
+            let depth = if *recursive == Some(true) { Depth::Recursive } else { Depth::Own };
+            let page = match page::of(after.as_deref(), *limit) {
+                Ok((after, limit)) => call.caller.secret_list(&call.path, depth, after, limit).await,
+                Err(error) => Err(call.caller.refuse_unparsed(error).await),
+            };
+            call.with(page).await
+        }
+    }
+}
+
+/// One or the other, as `view` asks.
+#[derive(serde::Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the reply; handlers answer with the inner types")]
+enum Listed {
+    Effective(Effective),
+    Page(Page<SecretInfo>),
+}
+
+/// Creates or updates a secret that is named in the body.
+#[utoipa::path(post, path = "/api/v1/secrets/{scope}/", tag = "secrets", operation_id = "secret_create",
+    params(("scope" = Scope, Path)), request_body = NamedSecretSet, security(("token" = [])),
+    responses((status = 200, body = Version), (status = "default", body = Problem)))]
+pub(super) async fn secret_create(call: Call<Scope, NoQuery, Json<NamedSecretSet>>) -> Response {
+    let NamedSecretSet { name, value, options } = &call.body.0;
+    let version = call.caller.secret_set(&call.path, name, value, *options).await;
+    call.with(version).await
+}
+
+/// Sets several secrets, each on its own, in order.
+#[utoipa::path(patch, path = "/api/v1/secrets/{scope}/", tag = "secrets", operation_id = "secret_patch",
+    params(("scope" = Scope, Path)), request_body = SecretsPatch, security(("token" = [])),
+    responses((status = 200, body = PatchReply), (status = "default", body = Problem)))]
+pub(super) async fn secret_patch(call: Call<Scope, NoQuery, Json<SecretsPatch>>) -> Response {
+    let secrets = &call.body.0.secrets;
+    if secrets.is_empty() || secrets.len() > MAX_PATCH {
+        let error = Error::invalid(format!("body: 1 to {MAX_PATCH} secrets, not {}", secrets.len()));
+        let refused = call.caller.refuse_unparsed(error).await;
+        return call.with::<()>(Err(refused)).await;
+    }
+    let mut results = Vec::with_capacity(secrets.len());
+    for NamedSecretSet { name, value, options } in secrets {
+        let (version, problem) = match call.caller.secret_set(&call.path, name, value, *options).await {
+            Ok(version) => (Some(version), None),
+            Err(error) => {
+                error.log_cause(&call.reply.id);
+                (None, Some(error::problem(&error, call.reply.id)))
+            }
+        };
+        results.push(PatchResult { name: name.clone(), version, problem });
+    }
+    call.with(Ok(PatchReply { results })).await
+}
+
+/// A secret with its value.
+#[utoipa::path(get, path = "/api/v1/secrets/{scope}/{name}", tag = "secrets", operation_id = "secret_get",
+    params(("scope" = Scope, Path), ("name" = Name, Path), VersionQuery), security(("token" = [])),
+    responses((status = 200, body = Secret), (status = "default", body = Problem)))]
+pub(super) async fn secret_get(call: Call<(Scope, Name), VersionQuery>) -> Response {
+    let (scope, name) = &call.path;
+    let secret = call.caller.secret_get(scope, name, call.query.version).await;
+    call.with(secret).await
+}
+
+/// Writes a new version.
+#[utoipa::path(put, path = "/api/v1/secrets/{scope}/{name}", tag = "secrets", operation_id = "secret_set",
+    params(("scope" = Scope, Path), ("name" = Name, Path)), request_body = SecretSet, security(("token" = [])),
+    responses((status = 200, body = Version), (status = "default", body = Problem)))]
+pub(super) async fn secret_set(call: Call<(Scope, Name), NoQuery, Json<SecretSet>>) -> Response {
+    let ((scope, name), SecretSet { value, options }) = (&call.path, &call.body.0);
+    let version = call.caller.secret_set(scope, name, value, *options).await;
+    call.with(version).await
+}
+
+/// Deletes the current version; it can come back.
+#[utoipa::path(delete, path = "/api/v1/secrets/{scope}/{name}", tag = "secrets", operation_id = "secret_delete",
+    params(("scope" = Scope, Path), ("name" = Name, Path)), security(("token" = [])),
+    responses((status = 204), (status = "default", body = Problem)))]
+pub(super) async fn secret_delete(call: Call<(Scope, Name)>) -> Response {
+    let (scope, name) = &call.path;
+    let deleted = call.caller.secret_delete(scope, name).await;
+    call.done(deleted).await
+}
+
+/// Makes an older version's value the new current version.
+#[utoipa::path(post, path = "/api/v1/secrets/{scope}/{name}/rollback", tag = "secrets", operation_id = "secret_rollback",
+    params(("scope" = Scope, Path), ("name" = Name, Path)), request_body = Rollback, security(("token" = [])),
+    responses((status = 200, body = Version), (status = "default", body = Problem)))]
+pub(super) async fn secret_rollback(call: Call<(Scope, Name), NoQuery, Json<Rollback>>) -> Response {
+    let ((scope, name), Rollback { version, cas }) = (&call.path, call.body.0);
+    let version = call.caller.secret_rollback(scope, name, version, cas).await;
+    call.with(version).await
+}
+
+/// Brings deleted versions back.
+#[utoipa::path(post, path = "/api/v1/secrets/{scope}/{name}/undelete", tag = "secrets", operation_id = "secret_undelete",
+    params(("scope" = Scope, Path), ("name" = Name, Path)), request_body = Versions, security(("token" = [])),
+    responses((status = 204), (status = "default", body = Problem)))]
+pub(super) async fn secret_undelete(call: Call<(Scope, Name), NoQuery, Json<Versions>>) -> Response {
+    let (scope, name) = &call.path;
+    let done = match page::versions(&call.body.0) {
+        Ok(versions) => call.caller.secret_undelete(scope, name, versions).await,
+        Err(error) => Err(call.caller.refuse_unparsed(error).await),
+    };
+    call.done(done).await
+}
+
+/// Destroys versions for good.
+#[utoipa::path(post, path = "/api/v1/secrets/{scope}/{name}/destroy", tag = "secrets", operation_id = "secret_destroy",
+    params(("scope" = Scope, Path), ("name" = Name, Path)), request_body = Versions, security(("token" = [])),
+    responses((status = 204), (status = "default", body = Problem)))]
+pub(super) async fn secret_destroy(call: Call<(Scope, Name), NoQuery, Json<Versions>>) -> Response {
+    let (scope, name) = &call.path;
+    let done = match page::versions(&call.body.0) {
+        Ok(versions) => call.caller.secret_destroy(scope, name, versions).await,
+        Err(error) => Err(call.caller.refuse_unparsed(error).await),
+    };
+    call.done(done).await
+}
+
+/// The versions kept, oldest first, without values.
+#[utoipa::path(get, path = "/api/v1/secrets/{scope}/{name}/versions", tag = "secrets", operation_id = "secret_versions",
+    params(("scope" = Scope, Path), ("name" = Name, Path), PageQuery), security(("token" = [])),
+    responses((status = 200, body = Page<Version>), (status = "default", body = Problem)))]
+pub(super) async fn secret_versions(call: Call<(Scope, Name), PageQuery>) -> Response {
+    let (scope, name) = &call.path;
+    let page = match call.query.numbered() {
+        Ok((after, limit)) => {
+            let versions = call.caller.secret_versions(scope, name).await;
+            versions.map(|versions| page::cut(versions, limit, |version| version.version, after))
+        }
+        Err(error) => Err(call.caller.refuse_unparsed(error).await),
+    };
+    call.with(page).await
+}
+
+/// One version with its value.
+#[utoipa::path(get, path = "/api/v1/secrets/{scope}/{name}/versions/{version}", tag = "secrets",
+    operation_id = "secret_version",
+    params(("scope" = Scope, Path), ("name" = Name, Path), ("version" = u64, Path)), security(("token" = [])),
+    responses((status = 200, body = Secret), (status = "default", body = Problem)))]
+pub(super) async fn secret_version(call: Call<(Scope, Name, u64)>) -> Response {
+    let (scope, name, version) = &call.path;
+    let secret = call.caller.secret_get(scope, name, Some(*version)).await;
+    call.with(secret).await
+}
+
+/// Who read or changed it, when and from where, oldest first, from this node's log.
+#[utoipa::path(get, path = "/api/v1/secrets/{scope}/{name}/history", tag = "secrets", operation_id = "secret_history",
+    params(("scope" = Scope, Path), ("name" = Name, Path), PageQuery), security(("token" = [])),
+    responses((status = 200, body = Page<HistoryEvent>), (status = "default", body = Problem)))]
+pub(super) async fn secret_history(call: Call<(Scope, Name), PageQuery, NoBody>) -> Response {
+    let (scope, name) = &call.path;
+    let page = match call.query.history() {
+        Ok((after, limit)) => call.caller.secret_history(scope, name, after, limit).await,
+        Err(error) => Err(call.caller.refuse_unparsed(error).await),
+    };
+    call.with(page).await
+}
+
+/// Secrets whose name contains a text, over all scopes that the caller may list.
+#[utoipa::path(get, path = "/api/v1/search", tag = "secrets", operation_id = "secret_search",
+    params(SearchQuery), security(("token" = [])),
+    responses((status = 200, body = Page<SecretInfo>), (status = "default", body = Problem)))]
+pub(super) async fn secret_search(call: Call<(), SearchQuery>) -> Response {
+    let SearchQuery { name, after, limit } = &call.query;
+    let page = match page::of(after.as_deref(), *limit) {
+        Ok((after, limit)) => call.caller.secret_search(name, after, limit).await,
+        Err(error) => Err(call.caller.refuse_unparsed(error).await),
+    };
+    call.with(page).await
+}
+
+const MAX_PATCH: usize = 1000;

@@ -1,0 +1,229 @@
+//! One request of the Vault dialect, authenticated: verb, logical path, parameters, and how it can fail.
+
+use axum::{
+    body::Body as HttpBody,
+    http::{Method, StatusCode, header, request::Parts},
+    response::Response,
+};
+use coffer_api::Code;
+use coffer_core::{Caller, Error, Operation, Parameters};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{
+    envelope::{self, Envelope},
+    lenient::{Body, Fields, LenientError},
+};
+use crate::{
+    app::text_header,
+    body::{Bodies, Read},
+    error::{self, Success},
+};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verb {
+    Delete,
+    List,
+    Patch,
+    Read,
+    Scan,
+    Write,
+}
+
+/// An authenticated request.
+pub(crate) struct VaultCall {
+    pub(crate) caller: Caller,
+    pub(crate) id: Uuid,
+    pub(crate) verb: Verb,
+    /// With its mount, without `/v1/`, decoded; a list's ends in `/`.
+    pub(crate) path: String,
+    pub(crate) parts: Parts,
+    /// Until it is read.
+    pub(crate) body: Option<HttpBody>,
+    pub(crate) bodies: Bodies,
+}
+
+/// A request's parameters, and the memory they hold.
+pub(crate) struct Params {
+    body: Body,
+    _share: Option<tokio::sync::OwnedSemaphorePermit>,
+}
+
+/// Which part of a list is wanted.
+pub(crate) struct Paging {
+    /// Names after this one.
+    pub(crate) after: String,
+    /// At most so many, from 1; absent where all are wanted.
+    pub(crate) limit: Option<usize>,
+}
+
+/// Why there is no result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The dialect could not make an operation of the request: to be recorded.
+    Request(Error),
+    /// The core refused or failed, and has recorded it.
+    Recorded(Error),
+    /// A PATCH of another type than JSON merge patch: to be recorded.
+    MediaType,
+}
+
+/// A result, or why there is none.
+pub(crate) type Outcome = Result<Response, Failure>;
+
+impl Verb {
+    /// The verb of a request; `None` where there is none for its method.
+    pub(crate) fn of(method: &Method) -> Option<Self> {
+        match method.as_str() {
+            "DELETE" => Some(Self::Delete),
+            "GET" => Some(Self::Read),
+            "LIST" => Some(Self::List),
+            "PATCH" => Some(Self::Patch),
+            "POST" | "PUT" => Some(Self::Write),
+            "SCAN" => Some(Self::Scan),
+            _ => None,
+        }
+    }
+
+    /// What it stands for in policies, where nothing says that a write creates.
+    pub(crate) fn operation(self) -> Operation {
+        match self {
+            Self::Delete => Operation::Delete,
+            Self::List => Operation::List,
+            Self::Patch => Operation::Patch,
+            Self::Read => Operation::Read,
+            Self::Scan => Operation::Scan,
+            Self::Write => Operation::Update,
+        }
+    }
+}
+
+impl VaultCall {
+    /// The parameters: a write's body, anything else's query.
+    pub(crate) async fn params(&mut self) -> Result<Params, Failure> {
+        match self.verb {
+            Verb::Delete | Verb::List | Verb::Read | Verb::Scan => {
+                Ok(Params { body: Body::of_query(self.parts.uri.query())?, _share: None })
+            }
+            Verb::Patch => {
+                let declared = self.content_type().unwrap_or_default();
+                if declared.split(';').next().unwrap_or_default().trim() != "application/merge-patch+json" {
+                    return Err(Failure::MediaType);
+                }
+                self.sent().await
+            }
+            Verb::Write => self.sent().await,
+        }
+    }
+
+    /// A list's `after` and `limit`; 0 and less mean no limit.
+    pub(crate) async fn page(&mut self) -> Result<Paging, Failure> {
+        let params = self.params().await?;
+        let fields = params.fields()?;
+        let after = fields.text("after")?.map_or_else(String::new, |after| after.to_string());
+        let limit = fields.integer("limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
+        Ok(Paging { after, limit })
+    }
+
+    /// The declared type of the body.
+    pub(crate) fn content_type(&self) -> Option<&str> {
+        text_header(&self.parts.headers, &header::CONTENT_TYPE)
+    }
+
+    /// A reply with `data`.
+    pub(crate) fn data(&self, data: &impl serde::Serialize) -> Response {
+        self.envelope(Envelope::data(data))
+    }
+
+    /// A reply of names: absent where there are none.
+    pub(crate) fn keys(&self, keys: Vec<String>) -> Outcome {
+        #[derive(serde::Serialize)]
+        struct Keys {
+            keys: Vec<String>,
+        }
+        if keys.is_empty() {
+            return Err(Failure::Recorded(Error::not_found()));
+        }
+        Ok(self.data(&Keys { keys }))
+    }
+
+    /// Any reply.
+    pub(crate) fn envelope(&self, envelope: Envelope) -> Response {
+        self.envelope_as(error::success(Success::Body), envelope)
+    }
+
+    /// Any reply, with a status of its own.
+    pub(crate) fn envelope_as(&self, status: StatusCode, envelope: Envelope) -> Response {
+        error::respond(status, error::JSON, envelope.body(self.id))
+    }
+
+    async fn sent(&mut self) -> Result<Params, Failure> {
+        let body = self.body.take().unwrap_or_else(HttpBody::empty);
+        let Read { bytes, share } = self.bodies.read(&self.parts.headers, body).await.map_err(Failure::Request)?;
+        Ok(Params { body: Body::of_write(bytes, self.content_type())?, _share: share })
+    }
+}
+
+impl Paging {
+    /// The limit where the core wants one: clients of this dialect rarely page, so the default is generous.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.unwrap_or(usize::MAX).min(MAX_PAGE)
+    }
+}
+
+impl Params {
+    /// The top level.
+    pub(crate) fn fields(&self) -> Result<Fields<'_>, Failure> {
+        Ok(self.body.fields()?)
+    }
+}
+
+impl Parameters for Fields<'_> {
+    fn load(&self) -> Option<Map<String, Value>> {
+        let parsed = self.iter().map(|(key, raw)| Some((key.to_owned(), serde_json::from_str(raw.get()).ok()?)));
+        parsed.collect::<Option<Map<_, _>>>().filter(|map| !map.is_empty())
+    }
+}
+
+impl Failure {
+    /// A parameter that is missing or means nothing.
+    pub(crate) fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        Self::Request(Error::invalid(message))
+    }
+
+    /// A path that its engine does not know.
+    pub(crate) fn unsupported_path() -> Self {
+        Self::Request(Error::new(Code::NotFound, "1 error occurred:\n\t* unsupported path\n\n"))
+    }
+
+    /// A path that does not know this operation.
+    pub(crate) fn unsupported_operation() -> Self {
+        Self::Request(Error::new(Code::MethodNotAllowed, "1 error occurred:\n\t* unsupported operation\n\n"))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Recorded(error)
+    }
+}
+
+impl From<LenientError> for Failure {
+    fn from(error: LenientError) -> Self {
+        Self::Request(Error::invalid(error.to_string()))
+    }
+}
+
+/// Done, and nothing to say.
+pub(crate) fn done() -> Response {
+    error::respond(error::success(Success::Empty), error::JSON, bytes::Bytes::new())
+}
+
+/// A bare object, for the routes that have no envelope.
+pub(crate) fn bare(status: StatusCode, object: &impl serde::Serialize) -> Response {
+    error::respond(status, error::JSON, envelope::bare(object))
+}
+
+/// Names in one reply at most.
+const MAX_PAGE: usize = 100_000;

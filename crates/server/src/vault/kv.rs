@@ -1,0 +1,344 @@
+//! KV v2 below its mount: `data`, `metadata`, `delete`, `undelete`, `destroy`, `subkeys`, `config`.
+
+use std::collections::BTreeMap;
+
+use axum::response::Response;
+use coffer_api::Code;
+use coffer_core::{Error, KvMetadata, KvPatched, KvRead, KvWrite, MetadataWrite, Mount};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{
+    call::{Failure, Outcome, VaultCall, Verb, done},
+    envelope::{self, Envelope},
+    lenient::{Fields, GoDuration},
+};
+use crate::error::{self, Success};
+
+/// Answers below a KV v2 mount.
+pub(crate) async fn answer(call: &mut VaultCall, mount: &Mount, rest: &str) -> Outcome {
+    let (area, path) = rest.split_once('/').unwrap_or((rest, ""));
+    // What ends in a slash can be listed and nothing else: nothing is ever there.
+    if !path.is_empty() && path.ends_with('/') && call.verb == Verb::Read {
+        return Err(Failure::Request(Error::not_found()));
+    }
+    match (area, call.verb) {
+        ("data", Verb::Read) if !path.is_empty() => read(call, mount, path).await,
+        ("data", Verb::Write) => write(call, mount, path).await,
+        ("data", Verb::Patch) => patch(call, mount, path).await,
+        ("data", Verb::Delete) => {
+            call.caller.kv_delete(mount, path).await?;
+            Ok(done())
+        }
+        ("metadata", Verb::List) => {
+            let page = call.page().await?;
+            let names = call.caller.kv_list(mount, path, &page.after, page.limit).await?;
+            call.keys(names)
+        }
+        ("metadata", Verb::Read) if !path.is_empty() => metadata_read(call, mount, path).await,
+        ("metadata", Verb::Write | Verb::Patch) => metadata_write(call, mount, path).await,
+        ("metadata", Verb::Delete) => {
+            call.caller.kv_metadata_delete(mount, path).await?;
+            Ok(done())
+        }
+        ("delete", Verb::Write) => {
+            let params = call.params().await?;
+            let fields = params.fields()?;
+            let versions = versions(&fields, "No version number provided")?;
+            call.caller.kv_delete_versions(mount, path, &versions, &fields).await?;
+            Ok(done())
+        }
+        ("undelete", Verb::Write) => {
+            let params = call.params().await?;
+            let fields = params.fields()?;
+            let versions = versions(&fields, "No version number provided")?;
+            call.caller.kv_undelete(mount, path, &versions, &fields).await?;
+            Ok(done())
+        }
+        ("destroy", Verb::Write) => {
+            let params = call.params().await?;
+            let fields = params.fields()?;
+            let versions = versions(&fields, "no version number provided")?;
+            call.caller.kv_destroy(mount, path, &versions, &fields).await?;
+            Ok(done())
+        }
+        ("subkeys", Verb::Read) if !path.is_empty() => subkeys(call, mount, path).await,
+        ("config", Verb::Read) if rest == "config" => config_read(call, mount).await,
+        ("config", Verb::Write) if rest == "config" => config_write(call, mount).await,
+        ("data" | "metadata" | "subkeys", Verb::Read) => Err(Failure::Request(Error::not_found())),
+        ("data" | "metadata" | "delete" | "undelete" | "destroy" | "subkeys", _) => {
+            Err(Failure::unsupported_operation())
+        }
+        ("config", _) if rest == "config" => Err(Failure::unsupported_operation()),
+        _ => wrong_dialect(call).await,
+    }
+}
+
+/// The hot path: nothing of the stored JSON is parsed, and one buffer holds the reply.
+async fn read(call: &mut VaultCall, mount: &Mount, path: &str) -> Outcome {
+    let version = match call.parts.uri.query() {
+        None | Some("") => None,
+        Some(_) => call.params().await?.fields()?.integer("version")?,
+    };
+    let read = call.caller.kv_read(mount, path, version).await?;
+    Ok(answer_read(call, &read))
+}
+
+fn answer_read(call: &VaultCall, read: &KvRead) -> Response {
+    let (metadata, data) = (read.metadata(), read.data());
+    let size = metadata.len() + data.map_or(4, <[u8]>::len) + 32;
+    let body = envelope::spliced(call.id, size, |out| {
+        out.extend_from_slice(br#"{"data":"#);
+        out.extend_from_slice(data.unwrap_or(b"null"));
+        out.extend_from_slice(br#","metadata":"#);
+        out.extend_from_slice(metadata);
+        out.push(b'}');
+    });
+    let status = match data {
+        Some(_) => error::success(Success::Body),
+        None => error::absent_with_body(),
+    };
+    error::respond(status, error::JSON, body)
+}
+
+async fn write(call: &mut VaultCall, mount: &Mount, path: &str) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let data = data(&fields)?;
+    let options = options(&fields)?;
+    let write = KvWrite { data, cas: options.cas, shred: options.shred };
+    let metadata = call.caller.kv_write(mount, path, write, &fields).await?;
+    Ok(spliced(call, &metadata))
+}
+
+async fn patch(call: &mut VaultCall, mount: &Mount, path: &str) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let data = data(&fields)?;
+    let cas = options(&fields)?.cas;
+    match call.caller.kv_patch(mount, path, data, cas, &fields).await {
+        Ok(KvPatched::Written(metadata)) => Ok(spliced(call, &metadata)),
+        Ok(KvPatched::Gone(metadata)) => {
+            let body = envelope::spliced(call.id, metadata.len(), |out| out.extend_from_slice(&metadata));
+            Ok(error::respond(error::absent_with_body(), error::JSON, body))
+        }
+        Ok(KvPatched::Absent) => Ok(error::vault_nothing_to_patch()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn metadata_read(call: &mut VaultCall, mount: &Mount, path: &str) -> Outcome {
+    let metadata = call.caller.kv_metadata_read(mount, path).await?;
+    Ok(call.data(&ShownMetadata::of(&metadata)))
+}
+
+async fn metadata_write(call: &mut VaultCall, mount: &Mount, path: &str) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let max_versions = match fields.integer("max_versions")?.map(u64::try_from) {
+        Some(Err(_)) => return Err(Failure::invalid("max_versions must not be negative")),
+        Some(Ok(max_versions)) => Some(max_versions),
+        None => None,
+    };
+    let mut write = MetadataWrite {
+        max_versions,
+        cas_required: fields.boolean("cas_required")?,
+        delete_version_after_ms: fields.duration("delete_version_after")?.map(milliseconds),
+        ..MetadataWrite::default()
+    };
+    if call.verb == Verb::Write {
+        write.custom_metadata = fields.map("custom_metadata")?;
+        call.caller.kv_metadata_write(mount, path, write, &fields).await?;
+        return Ok(done());
+    }
+    write.custom_metadata_merge = merge(&fields)?;
+    match call.caller.kv_metadata_patch(mount, path, write, &fields).await {
+        Ok(()) => Ok(done()),
+        Err(error) if error.code() == Code::NotFound => Ok(error::vault_nothing_to_patch()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn subkeys(call: &mut VaultCall, mount: &Mount, path: &str) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let version = fields.integer("version")?;
+    let depth = match fields.integer("depth")?.map(u64::try_from) {
+        Some(Err(_)) => return Err(Failure::invalid("depth must not be negative")),
+        Some(Ok(depth)) => depth,
+        None => 0,
+    };
+    let (metadata, subkeys) = call.caller.kv_subkeys(mount, path, version, depth).await?;
+    let status = match subkeys {
+        Some(_) => error::success(Success::Body),
+        None => error::absent_with_body(),
+    };
+    let shown = ShownSubkeys { metadata: raw(&metadata)?, subkeys };
+    Ok(call.envelope_as(status, Envelope::data(&shown)))
+}
+
+async fn config_read(call: &mut VaultCall, mount: &Mount) -> Outcome {
+    #[derive(Serialize)]
+    struct Config {
+        cas_required: bool,
+        delete_version_after: String,
+        max_versions: u64,
+    }
+    let config = call.caller.kv_config_read(mount).await?;
+    Ok(call.data(&Config {
+        cas_required: config.cas_required,
+        delete_version_after: go_text(config.delete_version_after_ms),
+        max_versions: config.max_versions,
+    }))
+}
+
+async fn config_write(call: &mut VaultCall, mount: &Mount) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let cas_required = fields.boolean("cas_required")?;
+    let delete_after = fields.duration("delete_version_after")?.map(milliseconds);
+    let max_versions = match fields.integer("max_versions")?.map(u64::try_from) {
+        Some(Err(_)) => return Err(Failure::invalid("max_versions must not be negative")),
+        Some(Ok(max_versions)) => Some(max_versions),
+        None => None,
+    };
+    let change = |config: &mut coffer_core::KvConfig| {
+        config.cas_required = cas_required.unwrap_or(config.cas_required);
+        config.delete_version_after_ms = delete_after.unwrap_or(config.delete_version_after_ms);
+        config.max_versions = max_versions.unwrap_or(config.max_versions);
+        Ok(())
+    };
+    call.caller.kv_config_write(mount, &fields, change).await?;
+    Ok(done())
+}
+
+/// A path as in KV v1: answered with the warning that clients show their users.
+async fn wrong_dialect(call: &mut VaultCall) -> Outcome {
+    let verb = match call.verb {
+        Verb::List | Verb::Scan => "list",
+        Verb::Read => "get",
+        Verb::Delete => "delete",
+        Verb::Patch => "patch",
+        Verb::Write => "put",
+    };
+    let refused = call.caller.refuse(call.verb.operation(), &call.path, Error::not_found()).await;
+    if refused.code() != Code::NotFound {
+        return Err(refused.into());
+    }
+    let warning = format!(
+        "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. \
+         If using the Vault CLI, use 'vault kv {verb}' for this operation."
+    );
+    Ok(call.envelope_as(error::absent_with_body(), Envelope::warning(warning)))
+}
+
+/// `{"data": metadata}`, the metadata as the core wrote it.
+fn spliced(call: &VaultCall, metadata: &[u8]) -> Response {
+    let body = envelope::spliced(call.id, metadata.len(), |out| out.extend_from_slice(metadata));
+    error::respond(error::success(Success::Body), error::JSON, body)
+}
+
+/// The value of a write: an object, or null.
+fn data<'a>(fields: &Fields<'a>) -> Result<&'a RawValue, Failure> {
+    let raw = fields.raw("data").ok_or_else(|| Failure::invalid("no data provided"))?;
+    if raw.get().starts_with('{') || raw.get() == "null" {
+        return Ok(raw);
+    }
+    Err(Failure::invalid("error converting input for field \"data\": expected type 'map[string]interface {}'"))
+}
+
+struct Options {
+    cas: Option<u64>,
+    shred: Option<bool>,
+}
+
+fn options(fields: &Fields<'_>) -> Result<Options, Failure> {
+    let Some(options) = fields.object("options")? else { return Ok(Options { cas: None, shred: None }) };
+    let cas = options.integer("cas").map_err(|_| Failure::invalid("error parsing check-and-set parameter"))?;
+    // A negative number matches no version, and neither does the highest.
+    let cas = cas.map(|cas| u64::try_from(cas).unwrap_or(u64::MAX));
+    Ok(Options { cas, shred: options.boolean("shred")? })
+}
+
+fn versions(fields: &Fields<'_>, missing: &'static str) -> Result<Vec<u64>, Failure> {
+    fields.integers("versions")?.filter(|versions| !versions.is_empty()).ok_or_else(|| Failure::invalid(missing))
+}
+
+/// `custom_metadata` of a PATCH: null removes a pair, null as a whole removes none.
+fn merge(fields: &Fields<'_>) -> Result<Option<BTreeMap<String, Option<String>>>, Failure> {
+    let Some(pairs) = fields.object("custom_metadata")? else { return Ok(None) };
+    let texts = fields.map("custom_metadata")?.unwrap_or_default();
+    let merged = texts.into_iter().map(|(key, text)| {
+        let removed = pairs.raw(&key).is_none_or(|raw| raw.get() == "null");
+        (key, (!removed).then_some(text))
+    });
+    Ok(Some(merged.collect()))
+}
+
+/// JSON that the core wrote.
+fn raw(json: &[u8]) -> Result<&RawValue, Error> {
+    serde_json::from_slice(json).map_err(Error::internal)
+}
+
+#[derive(Serialize)]
+struct ShownSubkeys<'a> {
+    metadata: &'a RawValue,
+    subkeys: Option<serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct ShownMetadata<'a> {
+    cas_required: bool,
+    created_time: &'a str,
+    current_metadata_version: u64,
+    current_version: u64,
+    custom_metadata: Option<&'a BTreeMap<String, String>>,
+    delete_version_after: String,
+    max_versions: u64,
+    oldest_version: u64,
+    updated_time: &'a str,
+    versions: BTreeMap<u64, ShownVersion<'a>>,
+}
+
+#[derive(Serialize)]
+struct ShownVersion<'a> {
+    created_time: &'a str,
+    deletion_time: &'a str,
+    destroyed: bool,
+}
+
+impl<'a> ShownMetadata<'a> {
+    fn of(metadata: &'a KvMetadata) -> Self {
+        Self {
+            cas_required: metadata.cas_required,
+            created_time: &metadata.created_time,
+            current_metadata_version: metadata.current_metadata_version,
+            current_version: metadata.current_version,
+            custom_metadata: metadata.custom_metadata.as_ref(),
+            delete_version_after: go_text(metadata.delete_version_after_ms),
+            max_versions: metadata.max_versions,
+            oldest_version: metadata.oldest_version,
+            updated_time: &metadata.updated_time,
+            versions: metadata
+                .versions
+                .iter()
+                .map(|version| {
+                    let shown = ShownVersion {
+                        created_time: &version.created_time,
+                        deletion_time: &version.deletion_time,
+                        destroyed: version.destroyed,
+                    };
+                    (version.version, shown)
+                })
+                .collect(),
+        }
+    }
+}
+
+fn milliseconds(duration: GoDuration) -> i64 {
+    duration.nanos() / 1_000_000
+}
+
+fn go_text(milliseconds: i64) -> String {
+    GoDuration::from_nanos(milliseconds.saturating_mul(1_000_000)).to_string()
+}

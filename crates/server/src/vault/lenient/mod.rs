@@ -1,0 +1,482 @@
+//! What the Vault dialect's clients send, taken leniently: empty and `null` bodies, forms, numbers and booleans as
+//! strings, comma lists. Bounded in size, depth and count; the native API never comes here.
+
+mod duration;
+mod form;
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+pub(crate) use self::{
+    duration::GoDuration,
+    form::{decode_percent, query_as_json},
+};
+
+/// The text of a request's parameters as one JSON object, wiped on drop.
+pub(crate) struct Body(Zeroizing<Vec<u8>>);
+
+/// The top level of a request's parameters, each value as the client wrote it. A key sent twice keeps its last value.
+#[derive(Default)]
+pub(crate) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// Why parameters cannot be used; the text is for the client and holds no value of theirs.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum LenientError {
+    /// The body is not a JSON object.
+    #[error("failed to decode JSON input: {0}")]
+    Json(String),
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[error("failed to decode JSON input: nested deeper than {MAX_DEPTH} levels")]
+    Depth,
+    /// A form or a query with a broken escape, or too many fields.
+    #[error("failed to parse form data: {0}")]
+    Form(&'static str),
+    /// A field of the wrong type.
+    #[error("error converting input for field {field:?}: {message}")]
+    Field {
+        /// Its name.
+        field: &'static str,
+        /// What was expected.
+        message: &'static str,
+    },
+}
+
+impl Body {
+    /// A write's body: JSON whatever the content type says, a form where it is declared and the text is not JSON;
+    /// empty and `null` are an empty object.
+    pub(crate) fn of_write(bytes: Zeroizing<Vec<u8>>, content_type: Option<&str>) -> Result<Self, LenientError> {
+        let text = bytes.trim_ascii();
+        if text.is_empty() || text == b"null" {
+            return Ok(Self::empty());
+        }
+        let is_json = matches!(text.first(), Some(b'{' | b'['));
+        if !is_json && content_type.is_some_and(|declared| declared.starts_with("application/x-www-form-urlencoded")) {
+            return Ok(Self(form::form_as_json(text)?));
+        }
+        match text.first() {
+            Some(b'{') => bound_depth(text)?,
+            Some(b'[') => return Err(LenientError::Json(NO_ARRAY.into())),
+            Some(_) | None => return Err(LenientError::Json("expected a JSON object".into())),
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The parameters of a GET, LIST or DELETE: its query.
+    pub(crate) fn of_query(query: Option<&str>) -> Result<Self, LenientError> {
+        match query {
+            None | Some("") => Ok(Self::empty()),
+            Some(query) => Ok(Self(query_as_json(query)?)),
+        }
+    }
+
+    /// No parameters.
+    pub(crate) fn empty() -> Self {
+        Self(Zeroizing::new(Vec::new()))
+    }
+
+    /// The top level.
+    pub(crate) fn fields(&self) -> Result<Fields<'_>, LenientError> {
+        if self.0.is_empty() {
+            return Ok(Fields::default());
+        }
+        let mut json = serde_json::Deserializer::from_slice(&self.0);
+        let fields = json.deserialize_any(TopLevel).map_err(|error| LenientError::Json(describe(&error)))?;
+        json.end().map_err(|error| LenientError::Json(describe(&error)))?;
+        Ok(fields)
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// The raw value of a field, `null` included.
+    pub(crate) fn raw(&self, field: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(key, _)| key == field).map(|(_, value)| *value)
+    }
+
+    /// Every field as sent.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(key, value)| (key.as_ref(), *value))
+    }
+
+    /// Text; a number or a boolean is taken as its text.
+    pub(crate) fn text(&self, field: &'static str) -> Result<Option<Zeroizing<String>>, LenientError> {
+        self.value(field).map(|raw| scalar(field, raw)).transpose()
+    }
+
+    /// A boolean: JSON's, a number (0 = false), or Go's spellings `1 t T TRUE true True 0 f F FALSE false False`.
+    pub(crate) fn boolean(&self, field: &'static str) -> Result<Option<bool>, LenientError> {
+        let Some(text) = self.text(field)? else { return Ok(None) };
+        match go_bool(&text) {
+            Some(value) => Ok(Some(value)),
+            None if text.is_empty() => Ok(Some(false)),
+            None => Err(LenientError::Field { field, message: "cannot parse value as 'bool'" }),
+        }
+    }
+
+    /// A whole number, also as text; empty text is 0.
+    pub(crate) fn integer(&self, field: &'static str) -> Result<Option<i64>, LenientError> {
+        let Some(text) = self.text(field)? else { return Ok(None) };
+        parse_integer(field, &text).map(Some)
+    }
+
+    /// A duration: seconds as number or text, or Go's notation (`1h30m`), also days (`7d`).
+    pub(crate) fn duration(&self, field: &'static str) -> Result<Option<GoDuration>, LenientError> {
+        let Some(text) = self.text(field)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|message| LenientError::Field { field, message })
+    }
+
+    /// A list: an array of scalars, or text separated by commas; blanks around items and empty items are dropped.
+    pub(crate) fn list(&self, field: &'static str) -> Result<Option<Vec<String>>, LenientError> {
+        let Some(raw) = self.value(field) else { return Ok(None) };
+        let mut items = Vec::new();
+        if raw.get().starts_with('[') {
+            let array: Vec<&RawValue> = serde_json::from_str(raw.get())
+                .map_err(|_| LenientError::Field { field, message: "expected a list" })?;
+            for raw in array {
+                push_item(field, &mut items, scalar(field, raw)?.trim())?;
+            }
+        } else {
+            for item in scalar(field, raw)?.split(',') {
+                push_item(field, &mut items, item.trim())?;
+            }
+        }
+        Ok(Some(items))
+    }
+
+    /// Whole numbers from 0 in a list; anything else is an error.
+    pub(crate) fn integers(&self, field: &'static str) -> Result<Option<Vec<u64>>, LenientError> {
+        let Some(list) = self.list(field)? else { return Ok(None) };
+        let message = "expected a list of version numbers";
+        list.iter()
+            .map(|item| item.parse().map_err(|_| LenientError::Field { field, message }))
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    /// Text by text; numbers and booleans are taken as their text.
+    pub(crate) fn map(&self, field: &'static str) -> Result<Option<BTreeMap<String, String>>, LenientError> {
+        let Some(raw) = self.value(field) else { return Ok(None) };
+        let message = "expected a map of strings";
+        let map: BTreeMap<String, &RawValue> =
+            serde_json::from_str(raw.get()).map_err(|_| LenientError::Field { field, message })?;
+        if map.len() > MAX_ITEMS {
+            return Err(LenientError::Field { field, message: "too many items" });
+        }
+        map.into_iter().map(|(key, raw)| Ok((key, scalar(field, raw)?.to_string()))).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// An object's own top level, for `options` and `config`.
+    pub(crate) fn object(&self, field: &'static str) -> Result<Option<Fields<'a>>, LenientError> {
+        let Some(raw) = self.value(field) else { return Ok(None) };
+        let mut json = serde_json::Deserializer::from_str(raw.get());
+        json.deserialize_any(TopLevel).map(Some).map_err(|_| LenientError::Field { field, message: "expected a map" })
+    }
+
+    /// The raw value unless absent or `null`.
+    fn value(&self, field: &str) -> Option<&'a RawValue> {
+        self.raw(field).filter(|raw| raw.get() != "null")
+    }
+}
+
+/// Go's `ParseBool`.
+pub(crate) fn go_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+fn parse_integer(field: &'static str, text: &str) -> Result<i64, LenientError> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    text.parse().map_err(|_| LenientError::Field { field, message: "cannot parse value as 'int'" })
+}
+
+fn push_item(field: &'static str, items: &mut Vec<String>, item: &str) -> Result<(), LenientError> {
+    if item.is_empty() {
+        return Ok(());
+    }
+    if items.len() >= MAX_ITEMS {
+        return Err(LenientError::Field { field, message: "too many items" });
+    }
+    items.push(item.to_owned());
+    Ok(())
+}
+
+/// A string's content, a number's or a boolean's text.
+fn scalar(field: &'static str, raw: &RawValue) -> Result<Zeroizing<String>, LenientError> {
+    let wrong = LenientError::Field { field, message: "expected type 'string', got unconvertible type" };
+    match raw.get().as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<String>(raw.get()).map(Zeroizing::new).map_err(|_| wrong),
+        Some(b'{' | b'[') | None => Err(wrong),
+        Some(_) if raw.get() == "null" => Ok(Zeroizing::new(String::new())),
+        Some(_) => Ok(Zeroizing::new(raw.get().to_owned())),
+    }
+}
+
+/// Refuses nesting that a recursive reader further in would refuse (or not survive).
+fn bound_depth(text: &[u8]) -> Result<(), LenientError> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text {
+        match (in_string, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => in_string = !in_string,
+            (false, b'{' | b'[') => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Err(LenientError::Depth);
+                }
+            }
+            (false, b'}' | b']') => depth = depth.saturating_sub(1),
+            (true | false, _) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where the parser stopped, without the text around the place, which may be a value.
+fn describe(error: &serde_json::Error) -> String {
+    match error.classify() {
+        serde_json::error::Category::Data => format!("more than {MAX_FIELDS} fields"),
+        serde_json::error::Category::Eof => "unexpected end of JSON input".into(),
+        serde_json::error::Category::Io | serde_json::error::Category::Syntax => {
+            format!("invalid character at line {} column {}", error.line(), error.column())
+        }
+    }
+}
+
+struct TopLevel;
+
+impl<'de> Visitor<'de> for TopLevel {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+        while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
+            let value = map.next_value::<&'de RawValue>()?;
+            if let Some((_, slot)) = fields.iter_mut().find(|(known, _)| *known == key) {
+                *slot = value;
+            } else if fields.len() < MAX_FIELDS {
+                fields.push((key, value));
+            } else {
+                return Err(A::Error::custom("too many fields"));
+            }
+        }
+        Ok(Fields(fields))
+    }
+}
+
+/// A key, borrowed where it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> serde::Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+const NO_ARRAY: &str = "json: cannot unmarshal array into Go value of type map[string]interface {}";
+/// Levels of objects and arrays; serde_json's own recursive readers stop at 128.
+const MAX_DEPTH: usize = 100;
+/// Top-level fields of one request.
+const MAX_FIELDS: usize = 1_000;
+/// Items of one list or map.
+const MAX_ITEMS: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn body(text: &str) -> Body {
+        Body::of_write(Zeroizing::new(text.as_bytes().to_vec()), None).unwrap()
+    }
+
+    fn refused(text: &str) -> String {
+        match Body::of_write(Zeroizing::new(text.as_bytes().to_vec()), None) {
+            Err(error) => error.to_string(),
+            Ok(body) => match body.fields() {
+                Err(error) => error.to_string(),
+                Ok(_) => panic!("{text:?} was taken"),
+            },
+        }
+    }
+
+    #[test]
+    fn empty_and_null_bodies_are_empty_objects() {
+        for text in ["", " \n", "null", " null ", "{}"] {
+            assert_eq!(body(text).fields().unwrap().iter().count(), 0, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn body_that_is_no_object_is_refused() {
+        assert!(refused("[1]").contains("cannot unmarshal array into Go value of type map[string]interface {}"));
+        for text in ["{bad json", "{", "\"x\"", "1", "{} x", "{\"a\":1,}", "{\"a\" 1}", "\u{0}"] {
+            assert!(refused(text).starts_with("failed to decode JSON input: "), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn refusal_never_repeats_the_value() {
+        for text in ["{\"password\":\"hunter2", "{\"password\":\"hunter2\"x", "\"hunter2\"", "hunter2"] {
+            assert!(!refused(text).contains("hunter2"), "{}", refused(text));
+        }
+        let error = body("{\"ttl\":\"hunter2\",\"b\":\"hunter2\",\"l\":{\"x\":\"hunter2\"}}");
+        let fields = error.fields().unwrap();
+        for error in [
+            fields.duration("ttl").unwrap_err(),
+            fields.boolean("b").unwrap_err(),
+            fields.list("l").unwrap_err(),
+            fields.integers("b").unwrap_err(),
+        ] {
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded_and_brackets_in_strings_do_not_count() {
+        let nested = |n: usize| format!("{{\"a\":{}1{}}}", "[".repeat(n), "]".repeat(n));
+        body(&nested(99)).fields().unwrap();
+        assert!(refused(&nested(100)).contains("100 levels"));
+        assert!(refused(&"{\"a\":".repeat(1 << 20)).contains("100 levels"));
+        body(&format!("{{\"a\":\"\\\"{}\"}}", "[".repeat(500))).fields().unwrap();
+    }
+
+    #[test]
+    fn key_sent_twice_keeps_its_last_value() {
+        let body = body(r#"{"a":1,"\u0061":2,"b":3}"#);
+        let fields = body.fields().unwrap();
+        assert_eq!(fields.integer("a").unwrap(), Some(2));
+        assert_eq!(fields.iter().count(), 2);
+    }
+
+    #[test]
+    fn too_many_fields_are_refused() {
+        let text = |n: usize| format!("{{{}}}", (0..n).map(|i| format!("\"{i}\":1")).collect::<Vec<_>>().join(","));
+        body(&text(1000)).fields().unwrap();
+        assert!(refused(&text(1001)).contains("more than 1000 fields"));
+    }
+
+    #[test]
+    fn scalars_are_converted_as_go_does() {
+        let body = body(
+            r#"{"s":"x","n":90,"f":1.5,"t":true,"z":null,"one":"1","F":"F","no":"nope","e":"","neg":"-1","big":"9223372036854775808"}"#,
+        );
+        let fields = body.fields().unwrap();
+        assert_eq!(fields.text("s").unwrap().unwrap().as_str(), "x");
+        assert_eq!(fields.text("n").unwrap().unwrap().as_str(), "90");
+        assert_eq!(fields.text("t").unwrap().unwrap().as_str(), "true");
+        assert!(fields.text("z").unwrap().is_none() && fields.text("absent").unwrap().is_none());
+        assert_eq!(fields.boolean("t").unwrap(), Some(true));
+        assert_eq!(fields.boolean("one").unwrap(), Some(true));
+        assert_eq!(fields.boolean("F").unwrap(), Some(false));
+        assert_eq!(fields.boolean("e").unwrap(), Some(false));
+        fields.boolean("no").unwrap_err();
+        assert_eq!(fields.integer("n").unwrap(), Some(90));
+        assert_eq!(fields.integer("neg").unwrap(), Some(-1));
+        for bad in ["s", "f", "big"] {
+            fields.integer(bad).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn list_takes_array_or_commas() {
+        let body =
+            body(r#"{"a":["x"," y ",3,""],"c":" x, y ,,z","n":5,"e":"","d":[1,"2"],"bad":[{}],"neg":[-1],"o":{}}"#);
+        let fields = body.fields().unwrap();
+        assert_eq!(fields.list("a").unwrap().unwrap(), ["x", "y", "3"]);
+        assert_eq!(fields.list("c").unwrap().unwrap(), ["x", "y", "z"]);
+        assert_eq!(fields.list("e").unwrap().unwrap(), Vec::<String>::new());
+        assert_eq!(fields.integers("d").unwrap().unwrap(), [1, 2]);
+        assert_eq!(fields.integers("n").unwrap().unwrap(), [5]);
+        fields.list("bad").unwrap_err();
+        fields.list("o").unwrap_err();
+        fields.integers("neg").unwrap_err();
+        assert!(fields.list("absent").unwrap().is_none());
+    }
+
+    #[test]
+    fn list_is_bounded() {
+        let body = body(&format!("{{\"l\":\"{}\"}}", "a,".repeat(10_001)));
+        assert!(body.fields().unwrap().list("l").is_err());
+    }
+
+    #[test]
+    fn map_makes_numbers_strings() {
+        let body = body(r#"{"m":{"k":5,"t":true,"s":"x","z":null},"bad":{"k":{}},"str":"x"}"#);
+        let fields = body.fields().unwrap();
+        let map = fields.map("m").unwrap().unwrap();
+        assert_eq!((map["k"].as_str(), map["t"].as_str(), map["z"].as_str()), ("5", "true", ""));
+        fields.map("bad").unwrap_err();
+        fields.map("str").unwrap_err();
+    }
+
+    #[test]
+    fn form_body_becomes_fields() {
+        let form = Some("application/x-www-form-urlencoded; charset=utf-8");
+        let body = Body::of_write(Zeroizing::new(b"max_versions=5&p=a&p=b%2Cc&q=+%26".to_vec()), form).unwrap();
+        let fields = body.fields().unwrap();
+        assert_eq!(fields.integer("max_versions").unwrap(), Some(5));
+        assert_eq!(fields.list("p").unwrap().unwrap(), ["a", "b", "c"]);
+        assert_eq!(fields.text("q").unwrap().unwrap().as_str(), " &");
+        let json = Body::of_write(Zeroizing::new(b"{\"a\":1}".to_vec()), form).unwrap();
+        assert_eq!(json.fields().unwrap().integer("a").unwrap(), Some(1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..256), form in any::<bool>()) {
+            let declared = form.then_some("application/x-www-form-urlencoded");
+            if let Ok(body) = Body::of_write(Zeroizing::new(bytes), declared) && let Ok(fields) = body.fields() {
+                let _ = (fields.text("a"), fields.list("a"), fields.map("a"), fields.object("a"), fields.duration("a"));
+            }
+        }
+
+        #[test]
+        fn any_json_object_keeps_its_top_level(map in proptest::collection::btree_map(".{0,8}", ".{0,8}", 0..8)) {
+            let body = body(&serde_json::to_string(&map).unwrap());
+            let fields = body.fields().unwrap();
+            prop_assert_eq!(fields.iter().count(), map.len());
+            for (key, value) in &map {
+                let raw = fields.raw(key).unwrap();
+                prop_assert_eq!(&serde_json::from_str::<String>(raw.get()).unwrap(), value);
+            }
+        }
+
+        #[test]
+        fn any_list_is_the_same_as_array_and_as_commas(items in proptest::collection::vec("[a-z0-9]{1,6}", 0..8)) {
+            let text = serde_json::json!({"a": items, "c": items.join(",")}).to_string();
+            let body = body(&text);
+            let fields = body.fields().unwrap();
+            prop_assert_eq!(fields.list("a").unwrap(), Some(items.clone()));
+            prop_assert_eq!(fields.list("c").unwrap(), Some(items));
+        }
+    }
+}

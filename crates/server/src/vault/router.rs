@@ -1,0 +1,260 @@
+//! The one route of the Vault dialect: who asks, for what, and which mount answers.
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, Request, request::Parts},
+    response::Response,
+};
+use coffer_api::Code;
+use coffer_core::{Core, Error, MountKind};
+
+use super::{
+    call::{Failure, Outcome, VaultCall, Verb, done},
+    identity, kv, lenient,
+    lenient::decode_percent,
+    status, sys, token, userpass,
+};
+use crate::{
+    app::{App, Origin, token_of},
+    error,
+};
+
+/// Answers a request under `/v1/`.
+pub(crate) async fn answer(app: &App, origin: Origin, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    if let Some(response) = status::answer(app, origin, &parts) {
+        return response;
+    }
+    let uri = parts.uri.clone();
+    let outcome = match split(&parts) {
+        Ok(Split { verb, path }) => {
+            if let (Verb::Write, Some(login)) = (verb, userpass::Login::parse(&path)) {
+                login.answer(app, origin, parts, body).await
+            } else {
+                authenticated(app, origin, verb, path, parts, body).await
+            }
+        }
+        Err(refused) => refuse_unrouted(app, origin, &parts, refused).await,
+    };
+    outcome.unwrap_or_else(|error| error::vault(&error, origin.id, &uri))
+}
+
+/// Whether a path below `/v1/` is the native API's alias: `secrets/…`, as long as no mount has that name.
+pub(crate) fn is_native_alias(core: &Core, path: &str) -> bool {
+    path.starts_with("secrets/") && !core.has_mount("secrets/")
+}
+
+/// A request as the dialect sees it before anybody is known.
+struct Split {
+    verb: Verb,
+    path: String,
+}
+
+fn split(parts: &Parts) -> Result<Split, Error> {
+    let raw = parts.uri.path().strip_prefix("/v1/").unwrap_or_default();
+    let verb = Verb::of(&parts.method).ok_or_else(|| method_not_allowed(parts))?;
+    let verb = match parts.uri.query() {
+        Some(query) if verb == Verb::Read => listing(query)?,
+        Some(_) | None => verb,
+    };
+    let mut path =
+        decode_percent(raw).ok_or_else(|| Error::invalid("the path is not percent-encoded UTF-8"))?.into_owned();
+    check_path(&path)?;
+    match verb {
+        Verb::List | Verb::Scan if !path.ends_with('/') => path.push('/'),
+        Verb::Patch | Verb::Write if path.ends_with('/') => {
+            return Err(Error::invalid("cannot write to a path ending in '/'"));
+        }
+        Verb::Delete | Verb::List | Verb::Patch | Verb::Read | Verb::Scan | Verb::Write => {}
+    }
+    Ok(Split { verb, path })
+}
+
+/// A GET's verb: `list=true` and `scan=true` make lists of it.
+fn listing(query: &str) -> Result<Verb, Error> {
+    let flag = |name: &str| -> Result<bool, Error> {
+        let value = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name);
+        match value {
+            Some((_, value)) => lenient::go_bool(value).ok_or_else(|| Error::invalid(NO_MESSAGE)),
+            None => Ok(false),
+        }
+    };
+    match (flag("list")?, flag("scan")?) {
+        (true, true) => Err(Error::invalid("list and scan exclude each other")),
+        (true, false) => Ok(Verb::List),
+        (false, true) => Ok(Verb::Scan),
+        (false, false) => Ok(Verb::Read),
+    }
+}
+
+fn check_path(path: &str) -> Result<(), Error> {
+    if path.len() > MAX_PATH {
+        return Err(Error::invalid(format!("the path is longer than {MAX_PATH} bytes")));
+    }
+    if path.bytes().all(|b| matches!(b, b'!'..=b'~') && b != b'.') && !path.contains("//") && !path.starts_with('/') {
+        return Ok(());
+    }
+    if path.chars().any(char::is_control) {
+        return Err(Error::invalid("the path holds characters that cannot be printed"));
+    }
+    let inner = path.strip_suffix('/').unwrap_or(path);
+    if !path.is_empty() && inner.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err(Error::invalid("the path has empty or relative segments"));
+    }
+    Ok(())
+}
+
+fn method_not_allowed(parts: &Parts) -> Error {
+    if parts.method == axum::http::Method::OPTIONS {
+        return Error::invalid("cannot handle internal-only request operation");
+    }
+    Error::new(Code::MethodNotAllowed, NO_MESSAGE)
+}
+
+/// A request that is refused before its path means anything: who is known gets the reason, anybody else the usual
+/// refusal.
+async fn refuse_unrouted(app: &App, origin: Origin, parts: &Parts, refused: Error) -> Result<Response, Error> {
+    let token = token_of(&parts.headers);
+    let caller = app.core().caller(app.context(origin, parts), token.as_ref().map(|t| t.expose().as_str())).await?;
+    let error = caller.refuse_unparsed(refused).await;
+    caller.finish().await;
+    Err(error)
+}
+
+async fn authenticated(
+    app: &App,
+    origin: Origin,
+    verb: Verb,
+    path: String,
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Error> {
+    let token = token_of(&parts.headers);
+    let cx = app.context(origin, &parts);
+    let caller = app.core().caller(cx, token.as_ref().map(|token| token.expose().as_str())).await?;
+    if verb == Verb::Write && path == "sys/seal" {
+        // The caller holds on to the keys that are to go, so it goes along.
+        return app.core().seal(caller).await.map(|()| done());
+    }
+    let bodies = app.bodies().clone();
+    let mut call = VaultCall { caller, id: origin.id, verb, path, parts, body: Some(body), bodies };
+    let outcome = match unsupported_header(&call.parts.headers) {
+        Some(failure) => Err(failure),
+        None => routed(&mut call).await,
+    };
+    let answered = match outcome {
+        Ok(response) => Ok(response),
+        Err(Failure::Recorded(error)) => Err(error),
+        Err(Failure::Request(error)) => Err(call.caller.refuse(call.verb.operation(), &call.path, error).await),
+        Err(Failure::MediaType) => {
+            let refused = Error::invalid("wrong content type");
+            let error = call.caller.refuse(call.verb.operation(), &call.path, refused).await;
+            match error.code() {
+                Code::Invalid => Ok(error::vault_media_type(call.content_type().unwrap_or_default())),
+                _ => Err(error),
+            }
+        }
+    };
+    call.caller.finish().await;
+    answered
+}
+
+async fn routed(call: &mut VaultCall) -> Outcome {
+    let Some(mount) = call.caller.resolve(&call.path) else { return Err(no_route(&call.path)) };
+    let rest = call.path.strip_prefix(mount.path.as_str()).unwrap_or_default().to_owned();
+    match mount.kind {
+        MountKind::KvV2 => kv::answer(call, &mount, &rest).await,
+        MountKind::Identity => identity::answer(call, &rest).await,
+        MountKind::System => sys::answer(call, &rest).await,
+        MountKind::Token => token::answer(call, &rest).await,
+        MountKind::Userpass => userpass::answer(call, &mount, &rest).await,
+        MountKind::Cubbyhole => Err(Failure::unsupported_path()),
+    }
+}
+
+fn no_route(path: &str) -> Failure {
+    let shown: String = path.chars().take(200).collect();
+    Failure::Request(Error::new(Code::NotFound, format!("no handler for route {shown:?}. route entry not found.")))
+}
+
+/// What a client asks for in a header and this release cannot give.
+fn unsupported_header(headers: &HeaderMap) -> Option<Failure> {
+    if headers.get("x-vault-namespace").is_some_and(|name| !matches!(name.as_bytes(), b"" | b"/" | b"root" | b"root/"))
+    {
+        return Some(Failure::Request(Error::new(Code::NotFound, "namespace not found")));
+    }
+    if headers.get("x-vault-wrap-ttl").is_some_and(|ttl| !matches!(ttl.as_bytes(), b"" | b"0" | b"0s")) {
+        return Some(Failure::Request(Error::new(Code::Unsupported, "response wrapping is not supported yet")));
+    }
+    None
+}
+
+/// The longest path.
+const MAX_PATH: usize = 4096;
+/// Errors of Go's that come as an empty list have no text to show.
+const NO_MESSAGE: &str = "";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn split_of(method: &str, uri: &str) -> Result<(Verb, String), String> {
+        let request = Request::builder().method(method).uri(uri).body(()).unwrap();
+        split(&request.into_parts().0).map(|s| (s.verb, s.path)).map_err(|error| error.public().to_owned())
+    }
+
+    #[test]
+    fn verbs_and_list_flags_are_understood() {
+        let split = |method: &str, uri: &str| split_of(method, uri).unwrap();
+        assert_eq!(split("PUT", "/v1/secret/data/a"), (Verb::Write, "secret/data/a".into()));
+        assert_eq!(split("LIST", "/v1/secret/metadata"), (Verb::List, "secret/metadata/".into()));
+        assert_eq!(split("GET", "/v1/secret/metadata?list=T"), (Verb::List, "secret/metadata/".into()));
+        assert_eq!(split("GET", "/v1/secret/metadata/?x=1&scan=1"), (Verb::Scan, "secret/metadata/".into()));
+        assert_eq!(split("GET", "/v1/secret/data/a?list=false"), (Verb::Read, "secret/data/a".into()));
+        assert_eq!(split("DELETE", "/v1/secret/data/a?list=true"), (Verb::Delete, "secret/data/a".into()));
+        for bad in ["/v1/a?list=yes", "/v1/a?list=", "/v1/a?list=true&scan=true"] {
+            assert!(split_of("GET", bad).is_err(), "{bad}");
+        }
+        for method in ["HEAD", "TRACE", "OPTIONS", "BREW"] {
+            assert!(split_of(method, "/v1/a").is_err(), "{method}");
+        }
+    }
+
+    #[test]
+    fn path_is_decoded_and_bad_ones_are_refused() {
+        let path = |uri: &str| split_of("GET", uri).unwrap().1;
+        assert_eq!(path("/v1/secret/data/%20sp%20ace/x"), "secret/data/ sp ace/x");
+        assert_eq!(path("/v1/secret/data/uni%C3%A9"), "secret/data/unié");
+        assert_eq!(path("/v1/secret/data/a.b/..c"), "secret/data/a.b/..c");
+        for bad in [
+            "/v1/a//b",
+            "/v1//a",
+            "/v1/a/../b",
+            "/v1/a/./b",
+            "/v1/..",
+            "/v1/a/..",
+            "/v1/a/%2e%2e/b",
+            "/v1/a%2f%2fb",
+            "/v1/a%00b",
+            "/v1/a%ff",
+            "/v1/a%2",
+            "/v1/a%0Ab",
+        ] {
+            assert!(split_of("GET", bad).is_err(), "{bad}");
+        }
+        assert!(split_of("POST", "/v1/secret/data/").unwrap_err().contains("ending in '/'"));
+        assert!(split_of("GET", &format!("/v1/{}", "a".repeat(4097))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn fast_check_agrees_with_the_slow_one(path in "[a./ é\u{0}]{0,12}") {
+            let segments = path.strip_suffix('/').unwrap_or(&path).split('/');
+            let relative = !path.is_empty() && segments.into_iter().any(|s| matches!(s, "" | "." | ".."));
+            let expected = !relative && !path.chars().any(char::is_control);
+            prop_assert_eq!(check_path(&path).is_ok(), expected, "{:?}", path);
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! `auth/token/…`: create, look up, renew, revoke, accessors, roles.
+
+use std::collections::BTreeMap;
+
+use coffer_api::{
+    Code, Sensitive,
+    token::{TokenCreate, TokenGrant, TokenInfo, TokenKind, TokenRef, TokenRenew},
+};
+use coffer_core::{CreatePath, Error, RoleRow};
+use serde::Serialize;
+
+use super::{
+    call::{Failure, Outcome, VaultCall, Verb, done},
+    envelope::{Auth, Envelope},
+    lenient::Fields,
+};
+use crate::app::token_of;
+
+/// Answers below `auth/token/`.
+pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
+    match (rest, call.verb) {
+        ("create", Verb::Write) => create(call, CreatePath::Child).await,
+        ("create-orphan", Verb::Write) => create(call, CreatePath::Orphan).await,
+        ("lookup-self", Verb::Read | Verb::Write) => lookup_self(call).await,
+        ("lookup", Verb::Read | Verb::Write) => lookup(call).await,
+        ("lookup-accessor", Verb::Write) => lookup_accessor(call).await,
+        ("renew-self", Verb::Write) => renew_self(call).await,
+        ("renew", Verb::Write) => renew(call).await,
+        ("renew-accessor", Verb::Write) => renew_accessor(call).await,
+        ("revoke-self", Verb::Write) => {
+            call.caller.token_revoke_self().await?;
+            Ok(done())
+        }
+        ("revoke", Verb::Write) => revoke(call).await,
+        ("revoke-accessor", Verb::Write) => revoke_accessor(call).await,
+        ("revoke-orphan", Verb::Write) => revoke_orphan(call).await,
+        ("accessors/", Verb::List) => {
+            let page = call.page().await?;
+            let found = call.caller.token_list(&page.after, page.limit()).await?;
+            call.keys(found.items)
+        }
+        ("roles/", Verb::List) => {
+            let page = call.page().await?;
+            let names = call.caller.token_role_list(&page.after, page.limit()).await?;
+            call.keys(names)
+        }
+        (
+            "create" | "create-orphan" | "lookup-self" | "lookup" | "lookup-accessor" | "renew-self" | "renew"
+            | "renew-accessor" | "revoke-self" | "revoke" | "revoke-accessor" | "revoke-orphan" | "accessors/"
+            | "roles/",
+            _,
+        ) => Err(Failure::unsupported_operation()),
+        _ => match (rest.split_once('/'), call.verb) {
+            (Some(("create", role)), Verb::Write) => create(call, CreatePath::Role(role)).await,
+            (Some(("roles", role)), Verb::Read) => role_read(call, role).await,
+            (Some(("roles", role)), Verb::Write) => role_write(call, role).await,
+            (Some(("roles", role)), Verb::Delete) => {
+                call.caller.token_role_delete(role).await?;
+                Ok(done())
+            }
+            (Some(("create" | "roles", _)), _) => Err(Failure::unsupported_operation()),
+            _ => Err(Failure::unsupported_path()),
+        },
+    }
+}
+
+/// A login's, creation's or renewal's reply. `client_token` is shown where the grant holds no token of its own.
+pub(crate) fn granted(grant: &TokenGrant, client_token: Option<&str>) -> Envelope {
+    let own = grant.token.expose().as_str();
+    Envelope::auth(&Auth {
+        client_token: if own.is_empty() { client_token.unwrap_or_default() } else { own },
+        accessor: &grant.accessor,
+        policies: &grant.policies,
+        token_policies: &grant.token_policies,
+        identity_policies: &grant.identity_policies,
+        metadata: Some(&grant.metadata).filter(|metadata| !metadata.is_empty()),
+        lease_duration: grant.lease_duration,
+        renewable: grant.renewable,
+        entity_id: grant.entity_id.map_or_else(String::new, |id| id.0.to_string()),
+        token_type: kind_name(grant.kind),
+        orphan: grant.orphan,
+        mfa_requirement: None,
+        num_uses: grant.num_uses,
+    })
+    .with_warnings(grant.warnings.clone())
+}
+
+async fn create(call: &mut VaultCall, how: CreatePath<'_>) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let request = wanted(&fields)?;
+    let grant = call.caller.token_create(how, request, &fields).await?;
+    Ok(call.envelope(granted(&grant, None)))
+}
+
+fn wanted(fields: &Fields<'_>) -> Result<TokenCreate, Failure> {
+    let ttl = match seconds(fields, "ttl")? {
+        Some(ttl) => Some(ttl),
+        None => seconds(fields, "lease")?,
+    };
+    let kind = match fields.text("type")?.as_ref().map(|kind| kind.as_str()) {
+        None | Some("" | "service") => TokenKind::Service,
+        Some("batch") => TokenKind::Batch,
+        Some(_) => return Err(Failure::invalid("invalid 'token_type' value")),
+    };
+    let num_uses = fields.integer("num_uses")?.unwrap_or(0);
+    Ok(TokenCreate {
+        policies: fields.list("policies")?.unwrap_or_default(),
+        no_default_policy: fields.boolean("no_default_policy")?.unwrap_or(false),
+        display_name: fields.text("display_name")?.map(|name| name.to_string()),
+        metadata: fields.map("meta")?.unwrap_or_default(),
+        ttl,
+        explicit_max_ttl: seconds(fields, "explicit_max_ttl")?,
+        period: seconds(fields, "period")?,
+        num_uses: u64::try_from(num_uses).map_err(|_| Failure::invalid("number of uses cannot be negative"))?,
+        orphan: fields.boolean("no_parent")?.unwrap_or(false),
+        renewable: fields.boolean("renewable")?,
+        kind,
+        role: None,
+        id: secret(fields, "id")?,
+    })
+}
+
+async fn lookup_self(call: &mut VaultCall) -> Outcome {
+    let info = call.caller.token_lookup_self(call.verb.operation()).await?;
+    let own = token_of(&call.parts.headers);
+    Ok(call.data(&shown(&info, own.as_ref().map_or("", |own| own.expose()))))
+}
+
+async fn lookup(call: &mut VaultCall) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let Some(token) = secret(&fields, "token")?.or_else(|| token_of(&call.parts.headers)) else {
+        return Err(Failure::invalid("missing token ID"));
+    };
+    let of = TokenRef { token: Some(token.clone()), accessor: None };
+    match call.caller.token_lookup(&of, &fields).await {
+        Ok(info) => Ok(call.data(&shown(&info, token.expose()))),
+        Err(error) if error.code() == Code::NotFound => Err(Failure::Recorded(Error::new(Code::Denied, "bad token"))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn lookup_accessor(call: &mut VaultCall) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let of = by_accessor(&fields)?;
+    let info = call.caller.token_lookup(&of, &fields).await.map_err(invalid_accessor)?;
+    Ok(call.data(&shown(&info, "")))
+}
+
+async fn renew_self(call: &mut VaultCall) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let request = TokenRenew { increment: seconds(&fields, "increment")?, ..TokenRenew::default() };
+    let grant = call.caller.token_renew(&request, &fields).await.map_err(unknown_token)?;
+    let own = token_of(&call.parts.headers);
+    Ok(call.envelope(granted(&grant, own.as_ref().map(|own| own.expose().as_str()))))
+}
+
+async fn renew(call: &mut VaultCall) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let Some(token) = secret(&fields, "token")? else { return Err(Failure::invalid("missing token ID")) };
+    let increment = seconds(&fields, "increment")?;
+    let request = TokenRenew { token: Some(token.clone()), increment, ..TokenRenew::default() };
+    let grant = call.caller.token_renew(&request, &fields).await.map_err(unknown_token)?;
+    Ok(call.envelope(granted(&grant, Some(token.expose()))))
+}
+
+async fn renew_accessor(call: &mut VaultCall) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let accessor = by_accessor(&fields)?.accessor;
+    let request = TokenRenew { accessor, increment: seconds(&fields, "increment")?, ..TokenRenew::default() };
+    let grant = call.caller.token_renew(&request, &fields).await.map_err(invalid_accessor)?;
+    Ok(call.envelope(granted(&grant, None)))
+}
+
+async fn revoke(call: &mut VaultCall) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let of = by_token(&fields)?;
+    match call.caller.token_revoke(&of, &fields).await {
+        Err(error) if error.code() != Code::NotFound => Err(error.into()),
+        // Gone is what was asked for.
+        Ok(()) | Err(_) => Ok(done()),
+    }
+}
+
+async fn revoke_orphan(call: &mut VaultCall) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let of = by_token(&fields)?;
+    call.caller.token_revoke_orphan(&of, &fields).await.map_err(|error| match error.code() {
+        Code::NotFound => Error::invalid("token to revoke not found"),
+        _ => error,
+    })?;
+    Ok(done())
+}
+
+async fn revoke_accessor(call: &mut VaultCall) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let of = by_accessor(&fields)?;
+    match call.caller.token_revoke(&of, &fields).await {
+        Ok(()) => Ok(done()),
+        Err(error) if error.code() == Code::NotFound => {
+            Ok(call.envelope(Envelope::warning("No token found with this accessor")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn role_read(call: &mut VaultCall, name: &str) -> Outcome {
+    let role = call.caller.token_role_read(name).await?.ok_or_else(Error::not_found)?;
+    Ok(call.data(&ShownRole::of(&role)))
+}
+
+async fn role_write(call: &mut VaultCall, name: &str) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let change = RoleChange::parse(&fields)?;
+    call.caller.token_role_write(name, &fields, |role| change.apply(role)).await?;
+    Ok(done())
+}
+
+/// What a role's write sets.
+struct RoleChange {
+    lists: [Option<Vec<String>>; 6],
+    flags: [Option<bool>; 3],
+    numbers: [Option<u64>; 3],
+    path_suffix: Option<String>,
+    token_type: Option<String>,
+}
+
+impl RoleChange {
+    fn parse(fields: &Fields<'_>) -> Result<Self, Failure> {
+        let token_type = fields.text("token_type")?.map(|kind| kind.to_string());
+        match token_type.as_deref() {
+            None | Some("" | "default-service" | "default-batch" | "service" | "batch") => {}
+            Some(_) => return Err(Failure::invalid("invalid 'token_type' value")),
+        }
+        let uses = fields.integer("token_num_uses")?.map(u64::try_from).transpose();
+        Ok(Self {
+            lists: [
+                fields.list("allowed_policies")?,
+                fields.list("allowed_policies_glob")?,
+                fields.list("disallowed_policies")?,
+                fields.list("disallowed_policies_glob")?,
+                fields.list("allowed_entity_aliases")?,
+                either(fields.list("token_bound_cidrs")?, || fields.list("bound_cidrs"))?,
+            ],
+            flags: [
+                fields.boolean("orphan")?,
+                fields.boolean("renewable")?,
+                fields.boolean("token_no_default_policy")?,
+            ],
+            numbers: [
+                either(seconds(fields, "token_period")?, || seconds(fields, "period"))?,
+                either(seconds(fields, "token_explicit_max_ttl")?, || seconds(fields, "explicit_max_ttl"))?,
+                uses.map_err(|_| Failure::invalid("number of uses cannot be negative"))?,
+            ],
+            path_suffix: fields.text("path_suffix")?.map(|suffix| suffix.to_string()),
+            token_type: token_type.filter(|kind| !kind.is_empty()),
+        })
+    }
+
+    fn apply(self, role: &mut RoleRow) -> Result<(), Error> {
+        let [allowed, allowed_glob, disallowed, disallowed_glob, aliases, cidrs] = self.lists;
+        let [orphan, renewable, no_default_policy] = self.flags;
+        let [period, explicit_max_ttl, num_uses] = self.numbers;
+        set(&mut role.allowed_policies, allowed.map(sorted));
+        set(&mut role.allowed_policies_glob, allowed_glob.map(sorted));
+        set(&mut role.disallowed_policies, disallowed.map(sorted));
+        set(&mut role.disallowed_policies_glob, disallowed_glob.map(sorted));
+        set(&mut role.allowed_entity_aliases, aliases);
+        set(&mut role.bound_cidrs, cidrs);
+        set(&mut role.orphan, orphan);
+        set(&mut role.renewable, renewable);
+        set(&mut role.no_default_policy, no_default_policy);
+        set(&mut role.period, period);
+        set(&mut role.explicit_max_ttl, explicit_max_ttl);
+        set(&mut role.num_uses, num_uses);
+        set(&mut role.path_suffix, self.path_suffix);
+        set(&mut role.token_type, self.token_type);
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct ShownRole<'a> {
+    allowed_entity_aliases: Option<&'a [String]>,
+    allowed_policies: &'a [String],
+    allowed_policies_glob: &'a [String],
+    disallowed_policies: &'a [String],
+    disallowed_policies_glob: &'a [String],
+    explicit_max_ttl: u64,
+    name: &'a str,
+    orphan: bool,
+    path_suffix: &'a str,
+    period: u64,
+    renewable: bool,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    token_bound_cidrs: &'a [String],
+    token_explicit_max_ttl: u64,
+    token_no_default_policy: bool,
+    #[serde(skip_serializing_if = "is_zero")]
+    token_num_uses: u64,
+    token_period: u64,
+    token_type: &'a str,
+}
+
+impl<'a> ShownRole<'a> {
+    fn of(role: &'a RoleRow) -> Self {
+        Self {
+            allowed_entity_aliases: Some(role.allowed_entity_aliases.as_slice()).filter(|aliases| !aliases.is_empty()),
+            allowed_policies: &role.allowed_policies,
+            allowed_policies_glob: &role.allowed_policies_glob,
+            disallowed_policies: &role.disallowed_policies,
+            disallowed_policies_glob: &role.disallowed_policies_glob,
+            explicit_max_ttl: 0,
+            name: &role.name,
+            orphan: role.orphan,
+            path_suffix: &role.path_suffix,
+            period: 0,
+            renewable: role.renewable,
+            token_bound_cidrs: &role.bound_cidrs,
+            token_explicit_max_ttl: role.explicit_max_ttl,
+            token_no_default_policy: role.no_default_policy,
+            token_num_uses: role.num_uses,
+            token_period: role.period,
+            token_type: &role.token_type,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ShownToken<'a> {
+    accessor: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    bound_cidrs: &'a [String],
+    creation_time: i64,
+    creation_ttl: u64,
+    display_name: &'a str,
+    entity_id: String,
+    expire_time: Option<&'a str>,
+    explicit_max_ttl: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_namespace_policies: Option<BTreeMap<String, Vec<String>>>,
+    id: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    identity_policies: &'a [String],
+    issue_time: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_renewal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_renewal_time: Option<i64>,
+    meta: Option<&'a BTreeMap<String, String>>,
+    num_uses: i64,
+    orphan: bool,
+    path: &'a str,
+    #[serde(skip_serializing_if = "is_zero")]
+    period: u64,
+    policies: &'a [String],
+    renewable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'a str>,
+    ttl: u64,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+fn shown<'a>(info: &'a TokenInfo, id: &'a str) -> ShownToken<'a> {
+    let has_identity = !info.identity_policies.is_empty();
+    let renewed = info.last_renewal.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    ShownToken {
+        accessor: &info.accessor,
+        bound_cidrs: &info.bound_cidrs,
+        creation_time: info.creation_time,
+        creation_ttl: info.creation_ttl,
+        display_name: &info.display_name,
+        entity_id: info.entity_id.map_or_else(String::new, |id| id.0.to_string()),
+        expire_time: info.expire_time.as_deref(),
+        explicit_max_ttl: info.explicit_max_ttl,
+        external_namespace_policies: has_identity.then(BTreeMap::new),
+        id,
+        identity_policies: &info.identity_policies,
+        issue_time: &info.issue_time,
+        last_renewal: renewed.map(|time| time.to_string()),
+        last_renewal_time: info.last_renewal,
+        meta: Some(&info.metadata).filter(|metadata| !metadata.is_empty()),
+        num_uses: info.num_uses,
+        orphan: info.orphan,
+        path: &info.path,
+        period: info.period,
+        policies: &info.policies,
+        renewable: info.renewable,
+        role: info.role.as_deref(),
+        ttl: info.ttl,
+        kind: kind_name(info.kind),
+    }
+}
+
+fn by_token(fields: &Fields<'_>) -> Result<TokenRef, Failure> {
+    match secret(fields, "token")? {
+        Some(token) => Ok(TokenRef { token: Some(token), accessor: None }),
+        None => Err(Failure::invalid("missing token ID")),
+    }
+}
+
+fn by_accessor(fields: &Fields<'_>) -> Result<TokenRef, Failure> {
+    match fields.text("accessor")?.filter(|accessor| !accessor.is_empty()) {
+        Some(accessor) => Ok(TokenRef { token: None, accessor: Some(accessor.to_string()) }),
+        None => Err(Failure::invalid("missing accessor")),
+    }
+}
+
+fn secret(fields: &Fields<'_>, field: &'static str) -> Result<Option<Sensitive<String>>, Failure> {
+    Ok(fields.text(field)?.filter(|text| !text.is_empty()).map(|text| Sensitive::from(text.as_str())))
+}
+
+/// Whole seconds from 0.
+fn seconds(fields: &Fields<'_>, field: &'static str) -> Result<Option<u64>, Failure> {
+    match fields.duration(field)? {
+        None => Ok(None),
+        Some(duration) => match duration.whole_secs() {
+            Some(seconds) => Ok(Some(seconds)),
+            None => Err(Failure::invalid(format!("{field} must not be negative"))),
+        },
+    }
+}
+
+fn either<T, E: Into<Failure>>(
+    first: Option<T>,
+    second: impl FnOnce() -> Result<Option<T>, E>,
+) -> Result<Option<T>, Failure> {
+    match first {
+        Some(first) => Ok(Some(first)),
+        None => second().map_err(Into::into),
+    }
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn unknown_token(error: Error) -> Error {
+    match error.code() {
+        Code::NotFound => Error::invalid("token not found"),
+        _ => error,
+    }
+}
+
+fn invalid_accessor(error: Error) -> Error {
+    match error.code() {
+        Code::NotFound => Error::invalid("1 error occurred:\n\t* invalid accessor\n\n"),
+        _ => error,
+    }
+}
+
+fn kind_name(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::Batch => "batch",
+        TokenKind::Service => "service",
+    }
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}

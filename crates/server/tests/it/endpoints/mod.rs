@@ -1,0 +1,210 @@
+//! The tables of all endpoints: what each answers to nobody, to the wrong policy, to the right one, and while sealed.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::server::{ROOT, Reply, TestServer};
+
+/// The native API, by operation id.
+pub(crate) const NATIVE: &str = include_str!("native.txt");
+/// The Vault dialect, by names of our own.
+pub(crate) const VAULT: &str = include_str!("vault.txt");
+
+/// Who may use an endpoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum For {
+    /// Whoever asks, sealed or not.
+    Anybody,
+    /// Who comes over the unix socket as the server's own user.
+    Local,
+    /// Who brings a credential of another kind in the request.
+    Login,
+    /// Who has a token with a policy.
+    Token,
+}
+
+/// One endpoint.
+pub(crate) struct Row {
+    pub(crate) id: &'static str,
+    pub(crate) whom: For,
+    pub(crate) changes: bool,
+    method: &'static str,
+    pub(crate) path: &'static str,
+    /// With the right policy.
+    pub(crate) status: u16,
+    policy: String,
+    body: &'static str,
+}
+
+/// A token that a row may act upon.
+pub(crate) struct Fresh {
+    token: String,
+    accessor: String,
+}
+
+/// The rows of a table.
+pub(crate) fn rows(table: &'static str) -> Vec<Row> {
+    table.lines().filter(|line| !line.starts_with('#')).map(Row::parse).collect()
+}
+
+impl Row {
+    fn parse(line: &'static str) -> Self {
+        let columns: Vec<&str> = line.splitn(7, '|').map(str::trim).collect();
+        let [id, whom, effect, request, status, policy, body] = columns[..] else { panic!("seven columns: {line}") };
+        let (method, path) = request.split_once(' ').unwrap();
+        let policy = match policy.split_once(' ') {
+            Some((capabilities, path)) => {
+                let capabilities: Vec<&str> = capabilities.split(',').collect();
+                format!("path \"{path}\" {{ capabilities = {capabilities:?} }}")
+            }
+            None => NO_POLICY.to_owned(),
+        };
+        Self {
+            id,
+            whom: match whom {
+                "anybody" => For::Anybody,
+                "local" => For::Local,
+                "login" => For::Login,
+                "token" => For::Token,
+                other => panic!("{other}"),
+            },
+            changes: match effect {
+                "changes" => true,
+                "reads" => false,
+                other => panic!("{other}"),
+            },
+            method,
+            path,
+            status: status.parse().unwrap(),
+            policy,
+            body,
+        }
+    }
+
+    fn anonymous(&self) -> u16 {
+        match (self.whom, self.path.starts_with("/v1/")) {
+            (For::Anybody | For::Local | For::Login, _) => self.status,
+            (For::Token, true) => 403,
+            (For::Token, false) => 401,
+        }
+    }
+
+    pub(crate) async fn ask(&self, server: &TestServer, token: Option<&str>, fresh: &Fresh) -> Reply {
+        let body = self.body.replace("{token}", &fresh.token).replace("{accessor}", &fresh.accessor);
+        server.raw(self.method, self.path, token, &body).await
+    }
+}
+
+/// Operations of the OpenAPI document that have no row. May only shrink.
+const WITHOUT_ROW: &[&str] = &[];
+
+const NO_POLICY: &str = r#"path "nothing" { capabilities = ["read"] }"#;
+
+/// Sees to it that there is something for each row to act upon, whatever the rows before it did.
+pub(crate) async fn furnish(server: &TestServer) {
+    let is_new = server.root("GET", "/v1/auth/userpass/users/ada", Value::Null).await.status == 404;
+    for (method, path, body) in [
+        ("POST", "/v1/sys/auth/userpass", json!({"type": "userpass"})),
+        ("POST", "/v1/sys/mounts/kv", json!({"type": "kv-v2"})),
+        ("DELETE", "/v1/sys/mounts/kv9", Value::Null),
+        ("DELETE", "/v1/sys/auth/up2", Value::Null),
+        ("DELETE", "/v1/secret/metadata/fresh", Value::Null),
+        ("DELETE", "/v1/secret/metadata/acme/NEW", Value::Null),
+        ("POST", "/v1/auth/token/roles/r1", json!({"orphan": true})),
+        ("POST", "/v1/identity/entity", json!({"name": "e1"})),
+        ("POST", "/v1/identity/group", json!({"name": "g1"})),
+        ("PUT", "/v1/sys/policy/x", json!({"policy": "path \"x\" { capabilities = [\"read\"] }"})),
+        ("DELETE", "/v1/secret/metadata/acme/KEY", Value::Null),
+        ("PUT", "/api/v1/secrets/acme/KEY", json!({"value": "v"})),
+        ("PUT", "/api/v1/secrets/acme/KEY", json!({"value": "w"})),
+        ("PUT", "/api/v1/secrets/acme/GONE", json!({"value": "v"})),
+        ("DELETE", "/api/v1/secrets/acme/GONE", Value::Null),
+    ] {
+        let reply = server.root(method, path, body).await;
+        let is_there = path.starts_with("/v1/sys/") && reply.text().contains("already in use");
+        assert!(reply.status < 300 || is_there, "{method} {path}: {}", reply.text());
+    }
+    if is_new {
+        server.root("POST", "/v1/auth/userpass/users/ada", json!({"password": "pw"})).await.is(204);
+    }
+}
+
+pub(crate) async fn fresh(server: &TestServer) -> Fresh {
+    let auth = server
+        .root("POST", "/v1/auth/token/create", json!({"policies": ["default"], "ttl": "1h"}))
+        .await
+        .is(200)
+        .json();
+    let text = |key: &str| auth["auth"][key].as_str().unwrap().to_owned();
+    Fresh { token: text("client_token"), accessor: text("accessor") }
+}
+
+/// A token for a row with exactly its policy.
+pub(crate) async fn allowed(server: &TestServer, row: &Row) -> String {
+    server.token_with(ROOT, &row.policy).await
+}
+
+async fn check(table: &'static str) {
+    let rows = rows(table);
+    let mut server = TestServer::dev().await;
+    for row in &rows {
+        furnish(&server).await;
+        let fresh = fresh(&server).await;
+        let wrong = server.token_with(ROOT, NO_POLICY).await;
+        let right = allowed(&server, row).await;
+        let got = row.ask(&server, None, &fresh).await;
+        assert_eq!(got.status, row.anonymous(), "{} without a token: {}", row.id, got.text());
+        if row.whom == For::Token {
+            let before = server.log_size().await;
+            let got = row.ask(&server, Some(&wrong), &fresh).await;
+            if row.id == "secret_patch" {
+                assert_eq!(got.json()["results"][0]["problem"]["code"], "denied");
+            } else if row.id != "secret_search" {
+                assert_eq!(got.status, 403, "{} with the wrong policy: {}", row.id, got.text());
+            }
+            assert!(server.log_size().await > before, "{}: a refusal without a record", row.id);
+        }
+        let got = row.ask(&server, Some(&right), &fresh).await;
+        assert_eq!(got.status, row.status, "{} with the right policy: {}", row.id, got.text());
+        if row.path.ends_with("/seal") {
+            server.stop().await;
+            server = TestServer::dev().await;
+        }
+    }
+    let fresh = fresh(&server).await;
+    server.root("PUT", "/v1/sys/seal", Value::Null).await.is(204);
+    for row in &rows {
+        let expected = match row.whom {
+            For::Anybody if ["status", "sys/health"].contains(&row.id) => 503,
+            For::Anybody | For::Local => row.status,
+            For::Login | For::Token => 503,
+        };
+        let got = row.ask(&server, Some(ROOT), &fresh).await;
+        assert_eq!(got.status, expected, "{} while sealed: {}", row.id, got.text());
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn native_endpoints_answer_by_who_asks() {
+    check(NATIVE).await;
+}
+
+#[tokio::test]
+async fn vault_endpoints_answer_by_who_asks() {
+    check(VAULT).await;
+}
+
+#[test]
+fn openapi_operation_without_row_fails() {
+    let document: Value = serde_json::from_str(&coffer_server::openapi_document()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let operations: BTreeSet<&str> = paths
+        .values()
+        .flat_map(|path| path.as_object().unwrap().values())
+        .map(|operation| operation["operationId"].as_str().unwrap())
+        .collect();
+    let known: BTreeSet<&str> = rows(NATIVE).iter().map(|row| row.id).chain(WITHOUT_ROW.iter().copied()).collect();
+    assert_eq!(operations, known);
+}

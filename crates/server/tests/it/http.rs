@@ -1,0 +1,164 @@
+//! What holds for every request, whatever it asks for.
+
+use serde_json::{Value, json};
+
+use crate::server::{ROOT, TestServer};
+
+#[tokio::test]
+async fn unknown_token_and_no_token_are_refused_alike() {
+    let server = TestServer::dev().await;
+    for token in [None, Some("bad"), Some("hvs.000000000000000000000000"), Some("hvb.AAAA")] {
+        for path in
+            ["/v1/secret/data/none", "/v1/nosuch/x", "/v1/sys/mounts", "/v1/sys/internal/ui/mounts/secret", "/v1/%zz"]
+        {
+            let reply = server.raw("GET", path, token, "").await;
+            assert_eq!(reply.errors(403), json!(["permission denied"]), "{path}");
+        }
+        let native = server.raw("GET", "/api/v1/tokens/self", token, "").await.is(401);
+        assert_eq!(native.headers["content-type"], "application/problem+json");
+        assert_eq!(native.json()["code"], "unauthenticated");
+        assert_eq!(native.headers["x-request-id"], native.json()["request_id"].as_str().unwrap());
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn bearer_is_a_token_too_and_the_header_wins() {
+    let server = TestServer::dev().await;
+    let ask = async |headers: &[(&'static str, String)]| {
+        let mut request = server.request("GET", "/v1/auth/token/lookup-self", None, "");
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        server.send(request).await.status
+    };
+    assert_eq!(ask(&[("authorization", format!("Bearer {ROOT}"))]).await, 200);
+    assert_eq!(ask(&[("authorization", format!("Basic {ROOT}"))]).await, 403);
+    assert_eq!(ask(&[("authorization", format!("Bearer {ROOT}")), ("x-vault-token", "bad".into())]).await, 403);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn unknown_routes_and_methods_are_told_to_the_known_only() {
+    let server = TestServer::dev().await;
+    let errors = async |method: &str, path: &str| {
+        let reply = server.raw(method, path, Some(ROOT), "").await;
+        (reply.status, reply.json()["errors"].take())
+    };
+    assert_eq!(
+        errors("GET", "/v1/nosuch/x").await,
+        (404, json!(["no handler for route \"nosuch/x\". route entry not found."]))
+    );
+    assert_eq!(errors("GET", "/v1/sys/nosuch").await, (404, json!(["1 error occurred:\n\t* unsupported path\n\n"])));
+    assert_eq!(errors("TRACE", "/v1/sys/mounts").await, (405, json!([])));
+    assert_eq!(errors("GET", "/v1/sys/capabilities-self").await.0, 405);
+    assert_eq!(
+        errors("OPTIONS", "/v1/sys/mounts").await,
+        (400, json!(["cannot handle internal-only request operation"]))
+    );
+    server.raw("HEAD", "/v1/secret/data/foo", Some(ROOT), "").await.is(405);
+    for path in ["/v1/secret/data/a//b", "/v1/secret/data/a/../b", "/v1/secret/data/%2e%2e/b", "/v1/secret/data/a%00"] {
+        server.raw("GET", path, Some(ROOT), "").await.is(400);
+    }
+    let slash = server.root("POST", "/v1/secret/data/", json!({"data": {}})).await;
+    assert_eq!(slash.errors(400), json!(["cannot write to a path ending in '/'"]));
+
+    // Somebody without any permission learns nothing from them.
+    let token = server.token_with(ROOT, r#"path "nothing" { capabilities = ["read"] }"#).await;
+    for path in ["/v1/nosuch/x", "/v1/sys/nosuch", "/v1/secret/nosuch", "/v1/secret/data/none"] {
+        server.as_token(&token, "GET", path, Value::Null).await.is(403);
+    }
+    server.raw("GET", "/api/v1/nosuch", Some(ROOT), "").await.is(404);
+    server.raw("PUT", "/api/v1/tokens", Some(ROOT), "").await.is(405);
+    server.raw("GET", "/api/v1/nosuch", None, "").await.is(401);
+    server.raw("GET", "/", None, "").await.is(401);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn malformed_bodies_are_refused_with_a_reason() {
+    let server = TestServer::dev().await;
+    let errors = async |body: &str| server.raw("POST", "/v1/secret/data/a", Some(ROOT), body).await.errors(400);
+    for body in ["{bad json", "[1]", "\"x\"", "{\"data\":{}}{}"] {
+        let errors = errors(body).await;
+        assert!(errors[0].as_str().unwrap().starts_with("failed to decode JSON input: "), "{errors}");
+    }
+    let deep = format!("{{\"data\":{}{}}}", "{\"a\":".repeat(200), "}".repeat(200));
+    server.raw("POST", "/v1/secret/data/a", Some(ROOT), &deep).await.is(400);
+    let large = format!("{{\"data\":{{}},\"x\":\"{}\"}}", "x".repeat(33 << 20));
+    server.raw("POST", "/v1/secret/data/a", Some(ROOT), &large).await.is(413);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn namespace_and_wrapping_that_are_not_offered_are_refused() {
+    let server = TestServer::dev().await;
+    let ask = async |name: &'static str, value: &'static str| {
+        let mut request = server.request("GET", "/v1/sys/mounts", Some(ROOT), "");
+        request.headers_mut().insert(name, value.parse().unwrap());
+        server.send(request).await
+    };
+    assert_eq!(ask("x-vault-namespace", "nope/").await.errors(404), json!(["namespace not found"]));
+    ask("x-vault-namespace", "root").await.is(200);
+    ask("x-vault-namespace", "/").await.is(200);
+    ask("x-vault-wrap-ttl", "5m").await.is(400);
+    ask("x-vault-wrap-ttl", "").await.is(200);
+    for ignored in ["x-vault-request", "x-vault-mfa", "x-vault-index", "x-vault-policy-override"] {
+        ask(ignored, "true").await.is(200);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn every_reply_has_the_fixed_headers() {
+    let server = TestServer::dev().await;
+    for (method, path, token) in [
+        ("GET", "/v1/sys/health", None),
+        ("GET", "/v1/sys/mounts", Some(ROOT)),
+        ("GET", "/v1/sys/mounts", None),
+        ("POST", "/v1/sys/rotate", Some(ROOT)),
+        ("GET", "/v1/nosuch", Some(ROOT)),
+    ] {
+        let reply = server.raw(method, path, token, "").await;
+        assert_eq!(reply.headers["content-type"], "application/json", "{method} {path}");
+        assert_eq!(reply.headers["cache-control"], "no-store");
+        assert_eq!(reply.headers["strict-transport-security"], "max-age=31536000; includeSubDomains");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn status_is_told_to_anybody() {
+    let server = TestServer::dev().await;
+    let get = async |path: &str| server.raw("GET", path, None, "").await;
+    let health = get("/v1/sys/health").await.is(200).json();
+    assert_eq!(
+        (&health["initialized"], &health["sealed"], &health["standby"]),
+        (&json!(true), &json!(false), &json!(false))
+    );
+    assert_eq!(health["version"], "1.21.4");
+    get("/v1/sys/health?activecode=299").await.is(299);
+    assert_eq!(get("/v1/sys/health?activecode=abc").await.errors(400), json!([]));
+    assert!(server.raw("HEAD", "/v1/sys/health", None, "").await.is(200).body.is_empty());
+    let seal = get("/v1/sys/seal-status").await.is(200).json();
+    assert_eq!(
+        (&seal["sealed"], &seal["version"], &seal["storage_type"]),
+        (&json!(false), &json!("1.21.4"), &json!("memory"))
+    );
+    assert_eq!(get("/v1/sys/init").await.is(200).json(), json!({"initialized": true}));
+    assert_eq!(get("/v1/sys/leader").await.is(200).json()["ha_enabled"], false);
+    assert_eq!(get("/healthz").await.is(200).json(), json!({"status": "ok"}));
+    assert_eq!(get("/readyz").await.is(200).json()["state"], "active");
+    assert!(get("/metrics").await.is(200).headers["content-type"].to_str().unwrap().starts_with("text/plain"));
+
+    server.root("PUT", "/v1/sys/seal", Value::Null).await.is(204);
+    get("/v1/sys/health").await.is(503);
+    get("/v1/sys/health?sealedcode=200").await.is(200);
+    assert_eq!(get("/v1/sys/seal-status").await.is(200).json()["sealed"], true);
+    assert_eq!(get("/v1/sys/leader").await.errors(503), json!(["Vault is sealed"]));
+    assert_eq!(get("/readyz").await.is(503).json()["state"], "sealed");
+    assert_eq!(get("/healthz").await.is(200).json(), json!({"status": "ok"}));
+    get("/metrics").await.is(200);
+    assert_eq!(server.root("GET", "/v1/secret/data/x", Value::Null).await.errors(503), json!(["Vault is sealed"]));
+    server.stop().await;
+}

@@ -1,0 +1,102 @@
+//! Mounts, login methods and the preflight.
+
+use serde_json::{Value, json};
+
+use crate::server::{ROOT, TestServer};
+
+#[tokio::test]
+async fn mounts_are_listed_at_the_top_level_too() {
+    let server = TestServer::dev().await;
+    let body = server.root("GET", "/v1/sys/mounts", Value::Null).await.is(200).json();
+    let data = body["data"].as_object().unwrap();
+    assert_eq!(data.keys().collect::<Vec<_>>(), ["cubbyhole/", "identity/", "secret/", "sys/"]);
+    assert_eq!(body["secret/"], body["data"]["secret/"]);
+    let secret = &body["secret/"];
+    assert_eq!((&secret["type"], &secret["options"]), (&json!("kv"), &json!({"version": "2"})));
+    assert_eq!(secret["config"], json!({"default_lease_ttl": 0, "force_no_cache": false, "max_lease_ttl": 0}));
+    assert!(secret["accessor"].as_str().unwrap().starts_with("kv_"));
+    assert_eq!(body["data"]["sys/"]["options"], Value::Null);
+    let auth = server.root("GET", "/v1/sys/auth", Value::Null).await.is(200).json();
+    assert_eq!(auth["data"].as_object().unwrap().keys().collect::<Vec<_>>(), ["token/"]);
+    assert_eq!(auth["token/"]["config"]["token_type"], "default-service");
+    let one = server.root("GET", "/v1/sys/mounts/secret", Value::Null).await.is(200).json();
+    assert_eq!((&one["type"], &one["data"]["type"]), (&json!("kv"), &json!("kv")));
+    let none = server.root("GET", "/v1/sys/mounts/nosuch", Value::Null).await;
+    assert_eq!(none.errors(400), json!(["No secret engine mount at nosuch/"]));
+    let none = server.root("GET", "/v1/sys/auth/nosuch", Value::Null).await;
+    assert_eq!(none.errors(400), json!(["No auth engine at nosuch/"]));
+    server.root("GET", "/v1/sys/mounts/", Value::Null).await.is(404);
+    server.root("LIST", "/v1/sys/mounts", Value::Null).await.is(404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn kv_mount_is_made_used_and_removed() {
+    let server = TestServer::dev().await;
+    let body = json!({"type": "kv", "options": {"version": 2}, "description": "d", "config": {"default_lease_ttl": "1h", "max_lease_ttl": "24h"}});
+    server.root("POST", "/v1/sys/mounts/path/to/secret%20engine", body).await.is(204);
+    let entry = server.root("GET", "/v1/sys/mounts/path/to/secret%20engine", Value::Null).await.data();
+    assert_eq!((&entry["description"], &entry["config"]["max_lease_ttl"]), (&json!("d"), &json!(86400)));
+    let data = "/v1/path/to/secret%20engine/data/a";
+    server.root("POST", data, json!({"data": {"x": 1}})).await.is(200);
+    assert_eq!(server.root("GET", data, Value::Null).await.data()["data"]["x"], 1);
+    server.root("DELETE", "/v1/sys/mounts/path/to/secret%20engine", Value::Null).await.is(204);
+    server.root("GET", data, Value::Null).await.is(404);
+    server.root("DELETE", "/v1/sys/mounts/nosuch", Value::Null).await.is(204);
+    server.root("POST", "/v1/sys/mounts/kvx", json!({"type": "kv-v2", "options": null})).await.is(204);
+    server.root("POST", "/v1/sys/mounts/pl", json!({"type": "plugin", "plugin_name": "kv-v2"})).await.is(204);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn unusable_mounts_are_refused() {
+    let server = TestServer::dev().await;
+    let errors = async |path: &str, body: Value| server.root("POST", path, body).await.errors(400);
+    assert_eq!(
+        errors("/v1/sys/mounts/secret", json!({"type": "kv-v2"})).await,
+        json!(["path is already in use at secret/"])
+    );
+    assert_eq!(
+        errors("/v1/sys/mounts/secret/sub", json!({"type": "kv-v2"})).await,
+        json!(["path is already in use at secret/"])
+    );
+    assert_eq!(errors("/v1/sys/mounts/x", json!({})).await, json!(["backend type must be specified as a string"]));
+    assert_eq!(
+        errors("/v1/sys/mounts/x", json!({"type": "aws"})).await,
+        json!(["plugin not found in the catalog: aws"])
+    );
+    assert!(errors("/v1/sys/mounts/x", json!({"type": "kv"})).await[0].as_str().unwrap().contains("version"));
+    assert_eq!(
+        errors("/v1/sys/auth/token2", json!({"type": "token"})).await,
+        json!(["token credential backend cannot be instantiated"])
+    );
+    for fixed in ["mounts/sys", "mounts/cubbyhole", "mounts/identity", "auth/token"] {
+        server.root("DELETE", &format!("/v1/sys/{fixed}"), Value::Null).await.is(400);
+    }
+    server.root("POST", "/v1/sys/mounts/a%2B", json!({"type": "kv-v2"})).await.is(400);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn preflight_names_the_mount_to_whom_it_concerns() {
+    let server = TestServer::dev().await;
+    let ask = async |token: &str, path: &str| {
+        server.as_token(token, "GET", &format!("/v1/sys/internal/ui/mounts/{path}"), Value::Null).await
+    };
+    for path in ["secret", "secret/", "secret/foo/bar", "secret/data/x"] {
+        let data = ask(ROOT, path).await.data();
+        assert_eq!(
+            (&data["path"], &data["type"], &data["options"]["version"]),
+            (&json!("secret/"), &json!("kv"), &json!("2"))
+        );
+    }
+    assert_eq!(ask(ROOT, "auth/token").await.data()["path"], "token/");
+    let token = server.token_with(ROOT, r#"path "secret/data/a/*" { capabilities = ["read"] }"#).await;
+    ask(&token, "secret/other").await.is(200);
+    for path in ["nosuch", "identity", "sys"] {
+        let errors = ask(&token, path).await.errors(403);
+        assert!(errors[0].as_str().unwrap().starts_with("preflight capability check returned 403"), "{errors}");
+    }
+    ask(ROOT, "nosuch").await.is(403);
+    server.stop().await;
+}

@@ -1,0 +1,165 @@
+//! Native secrets, tokens and policies.
+
+use serde_json::{Value, json};
+
+use crate::server::{ROOT, TestServer};
+
+const SECRET: &str = "/api/v1/secrets/acme:prod:api/DATABASE_URL";
+
+#[tokio::test]
+async fn secret_is_set_read_rolled_back_and_destroyed() {
+    let server = TestServer::dev().await;
+    for value in ["one", "two"] {
+        let version = server.root("PUT", SECRET, json!({"value": value})).await.is(200).json();
+        assert_eq!(version["state"], "active");
+    }
+    let secret = server.root("GET", SECRET, Value::Null).await.is(200);
+    assert_eq!(secret.headers["cache-control"], "no-store");
+    let secret = secret.json();
+    assert_eq!(
+        (&secret["scope"], &secret["name"], &secret["value"], &secret["version"]),
+        (&json!("acme:prod:api"), &json!("DATABASE_URL"), &json!("two"), &json!(2))
+    );
+    assert_eq!(server.root("GET", &format!("{SECRET}?version=1"), Value::Null).await.is(200).json()["value"], "one");
+    assert_eq!(server.root("GET", &format!("{SECRET}/versions/1"), Value::Null).await.is(200).json()["value"], "one");
+    let rolled =
+        server.root("POST", &format!("{SECRET}/rollback"), json!({"version": 1, "cas": 2})).await.is(200).json();
+    assert_eq!(rolled["version"], 3);
+    assert_eq!(server.root("GET", SECRET, Value::Null).await.json()["value"], "one");
+    server.root("DELETE", SECRET, Value::Null).await.is(204);
+    assert_eq!(server.root("GET", SECRET, Value::Null).await.is(404).json()["code"], "not_found");
+    server.root("POST", &format!("{SECRET}/undelete"), json!({"versions": [3]})).await.is(204);
+    server.root("GET", SECRET, Value::Null).await.is(200);
+    server.root("POST", &format!("{SECRET}/destroy"), json!({"versions": [2]})).await.is(204);
+    let page = server.root("GET", &format!("{SECRET}/versions?limit=2"), Value::Null).await.is(200).json();
+    let states: Vec<&Value> = page["items"].as_array().unwrap().iter().map(|version| &version["state"]).collect();
+    assert_eq!((states, &page["next"]), (vec![&json!("archived"), &json!("destroyed")], &json!("2")));
+    let page = server.root("GET", &format!("{SECRET}/versions?after=2"), Value::Null).await.is(200).json();
+    assert_eq!((page["items"].as_array().unwrap().len(), page.get("next")), (1, None));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn native_secret_is_the_kv_entry() {
+    let server = TestServer::dev().await;
+    server.root("PUT", SECRET, json!({"value": "x"})).await.is(200);
+    let data = server.root("GET", "/v1/secret/data/acme/prod/api/DATABASE_URL", Value::Null).await.data();
+    assert_eq!(data["data"], json!({"value": "x"}));
+    server.root("POST", "/v1/secret/data/acme/prod/api/OTHER", json!({"data": {"a": 1}})).await.is(200);
+    let list = server.root("GET", "/api/v1/secrets/acme:prod:api/", Value::Null).await.is(200).json();
+    let kinds: Vec<(&Value, &Value)> =
+        list["items"].as_array().unwrap().iter().map(|i| (&i["name"], &i["kind"])).collect();
+    assert_eq!(kinds, [(&json!("DATABASE_URL"), &json!("secret")), (&json!("OTHER"), &json!("kv"))]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn alias_answers_as_long_as_no_mount_has_its_name() {
+    let server = TestServer::dev().await;
+    server.root("PUT", "/v1/secrets/acme/KEY", json!({"value": "x"})).await.is(200);
+    assert_eq!(server.root("GET", "/v1/secrets/acme/KEY", Value::Null).await.is(200).json()["value"], "x");
+    assert_eq!(server.root("GET", "/api/v1/secrets/acme/KEY", Value::Null).await.is(200).json()["value"], "x");
+    server.root("POST", "/v1/sys/mounts/secrets", json!({"type": "kv-v2"})).await.is(204);
+    server.root("GET", "/v1/secrets/acme/KEY", Value::Null).await.is(404).json()["warnings"][0].as_str().unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn lists_go_deep_search_and_show_the_effective_view() {
+    let server = TestServer::dev().await;
+    for (scope, name, value) in [
+        ("acme", "A", "project"),
+        ("acme", "SHARED", "project"),
+        ("acme:prod", "SHARED", "environment"),
+        ("acme:prod:api", "B", "service"),
+    ] {
+        let body = json!({"name": name, "value": value});
+        server.root("POST", &format!("/api/v1/secrets/{scope}/"), body).await.is(200);
+    }
+    let names = async |path: &str| -> Vec<String> {
+        let page = server.root("GET", path, Value::Null).await.is(200).json();
+        let names = page["items"].as_array().unwrap().iter();
+        names.map(|item| format!("{}/{}", item["scope"].as_str().unwrap(), item["name"].as_str().unwrap())).collect()
+    };
+    assert_eq!(names("/api/v1/secrets/acme/").await, ["acme/A", "acme/SHARED"]);
+    assert_eq!(names("/api/v1/secrets/acme/?recursive=true").await.len(), 4);
+    assert_eq!(names("/api/v1/search?name=shar").await.len(), 2);
+    let view = server.root("GET", "/api/v1/secrets/acme:prod:api/?view=effective", Value::Null).await.is(200).json();
+    let shown: Vec<(&str, &str)> = view["secrets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|secret| (secret["name"].as_str().unwrap(), secret["value"].as_str().unwrap()))
+        .collect();
+    assert_eq!(shown, [("A", "project"), ("B", "service"), ("SHARED", "environment")]);
+    assert_eq!(view["hidden"], 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn patch_sets_each_on_its_own() {
+    let server = TestServer::dev().await;
+    server.root("PUT", "/api/v1/secrets/acme/A", json!({"value": "x"})).await.is(200);
+    let body = json!({"secrets": [{"name": "A", "value": "y", "options": {"cas": 7}}, {"name": "B", "value": "z"}]});
+    let reply = server.root("PATCH", "/api/v1/secrets/acme/", body).await.is(200).json();
+    assert_eq!(reply["results"][0]["problem"]["code"], "conflict");
+    assert_eq!(reply["results"][1]["version"]["version"], 1);
+    server.root("PATCH", "/api/v1/secrets/acme/", json!({"secrets": []})).await.is(400);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn unknown_fields_and_keys_are_refused() {
+    let server = TestServer::dev().await;
+    for (method, path, body) in [
+        ("PUT", SECRET, r#"{"value":"x","extra":1}"#),
+        ("PUT", SECRET, r#"{"value":"x","options":{"cas":0,"bogus":1}}"#),
+        ("PUT", SECRET, r#"{"value":1}"#),
+        ("PUT", SECRET, ""),
+        ("PUT", SECRET, "null"),
+        ("GET", "/api/v1/secrets/acme/A?versions=1", ""),
+        ("GET", "/api/v1/secrets/acme/?limit=0", ""),
+        ("GET", "/api/v1/secrets/acme/?limit=1001", ""),
+        ("GET", "/api/v1/secrets/acme/?view=effective&limit=3", ""),
+        ("GET", "/api/v1/secrets/ACME/", ""),
+        ("GET", "/api/v1/secrets/a:b:c:d/", ""),
+        ("GET", "/api/v1/secrets/acme/1A", ""),
+        ("GET", "/api/v1/secrets/acme/A/versions/x", ""),
+        ("GET", "/api/v1/search", ""),
+        ("POST", "/api/v1/tokens", r#"{"policy":["x"]}"#),
+        ("POST", "/api/v1/tokens/lookup", "{}"),
+        ("GET", "/api/v1/audit/entries?who=x", ""),
+    ] {
+        let reply = server.raw(method, path, Some(ROOT), body).await;
+        assert_eq!(reply.headers["content-type"], "application/problem+json", "{method} {path} {body}");
+        assert_eq!(reply.is(400).json()["code"], "invalid", "{method} {path} {body}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_and_policies_have_native_forms() {
+    let server = TestServer::dev().await;
+    let policy = r#"path "secret/data/acme/*" { capabilities = ["read"] }"#;
+    server.root("PUT", "/api/v1/policies/reader", json!({"policy": policy})).await.is(204);
+    assert_eq!(server.root("GET", "/api/v1/policies/reader", Value::Null).await.is(200).json()["policy"], policy);
+    let names = server.root("GET", "/api/v1/policies?limit=1000", Value::Null).await.is(200).json();
+    assert!(names["items"].as_array().unwrap().contains(&json!("reader")));
+    let body = json!({"policies": ["reader"], "ttl": 60, "display_name": "ci"});
+    let grant = server.root("POST", "/api/v1/tokens", body).await.is(200).json();
+    let token = grant["token"].as_str().unwrap();
+    server.as_token(token, "GET", "/api/v1/secrets/acme/A", Value::Null).await.is(404);
+    server.as_token(token, "GET", "/api/v1/secrets/other/A", Value::Null).await.is(403);
+    let info =
+        server.root("POST", "/api/v1/tokens/lookup", json!({"accessor": grant["accessor"]})).await.is(200).json();
+    assert_eq!(info["display_name"], "token-ci");
+    let renewed = server.as_token(token, "POST", "/api/v1/tokens/renew", json!({})).await.is(200).json();
+    assert_eq!(renewed["lease_duration"], 60);
+    let list = server.root("GET", "/api/v1/tokens?limit=1000", Value::Null).await.is(200).json();
+    assert!(list["items"].as_array().unwrap().contains(&grant["accessor"]));
+    server.root("POST", "/api/v1/tokens/revoke", json!({"token": token})).await.is(204);
+    server.as_token(token, "GET", "/api/v1/tokens/self", Value::Null).await.is(401);
+    server.root("DELETE", "/api/v1/policies/reader", Value::Null).await.is(204);
+    server.root("GET", "/api/v1/policies/reader", Value::Null).await.is(404);
+    server.stop().await;
+}

@@ -1,0 +1,104 @@
+//! User names and passwords, through both dialects.
+
+use serde_json::{Value, json};
+
+use crate::server::{ROOT, TestServer};
+
+async fn enabled() -> TestServer {
+    let server = TestServer::dev().await;
+    server.root("POST", "/v1/sys/auth/userpass", json!({"type": "userpass"})).await.is(204);
+    server
+}
+
+#[tokio::test]
+async fn user_is_written_shown_listed_and_deleted() {
+    let server = enabled().await;
+    let path = "/v1/auth/userpass/users/Bob";
+    let body = json!({"password": "pw", "token_policies": "p1", "token_ttl": "30m"});
+    server.root("POST", path, body).await.is(204);
+    assert_eq!(
+        server.root("GET", "/v1/auth/userpass/users/bob", Value::Null).await.data(),
+        json!({"token_bound_cidrs": [], "token_explicit_max_ttl": 0, "token_max_ttl": 0, "token_no_default_policy": false,
+            "token_num_uses": 0, "token_period": 0, "token_policies": ["p1"], "token_ttl": 1800, "token_type": "default"})
+    );
+    assert_eq!(server.root("LIST", "/v1/auth/userpass/users", Value::Null).await.data(), json!({"keys": ["bob"]}));
+    server.root("POST", "/v1/auth/userpass/users/bob/policies", json!({"token_policies": ["p1", "p3"]})).await.is(204);
+    assert_eq!(server.root("GET", path, Value::Null).await.data()["token_policies"], json!(["p1", "p3"]));
+    server.root("POST", "/v1/auth/userpass/users/new", json!({})).await.is(400);
+    server.root("POST", path, json!({"password_hash": "$2a$"})).await.is(400);
+    server.root("DELETE", path, Value::Null).await.is(204);
+    assert_eq!(server.root("GET", path, Value::Null).await.errors(404), json!([]));
+    server.root("LIST", "/v1/auth/userpass/users", Value::Null).await.is(404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn login_needs_no_token_and_makes_an_entity() {
+    let server = enabled().await;
+    let body = json!({"password": "pw", "token_policies": ["p1"], "token_ttl": "30m"});
+    server.root("POST", "/v1/auth/userpass/users/bob", body).await.is(204);
+    let login =
+        async |user: &str, body: &str| server.raw("POST", &format!("/v1/auth/userpass/login/{user}"), None, body).await;
+    let auth = login("BOB", r#"{"password":"pw"}"#).await.is(200).json()["auth"].take();
+    assert_eq!(
+        (&auth["policies"], &auth["metadata"], &auth["lease_duration"], &auth["orphan"]),
+        (&json!(["default", "p1"]), &json!({"username": "bob"}), &json!(1800), &json!(true))
+    );
+    assert_eq!(auth["entity_id"].as_str().unwrap().len(), 36);
+    let again = login("bob", r#"{"password":"pw"}"#).await.is(200).json()["auth"].take();
+    assert_eq!(again["entity_id"], auth["entity_id"]);
+    let data =
+        server.as_token(auth["client_token"].as_str().unwrap(), "GET", "/v1/auth/token/lookup-self", Value::Null);
+    assert_eq!(data.await.data()["display_name"], "userpass-bob");
+
+    let native = r#"{"username":"bob","password":"pw"}"#;
+    let grant = server.raw("POST", "/api/v1/login/userpass", None, native).await.is(200).json();
+    assert_eq!(grant["entity_id"], auth["entity_id"]);
+
+    for (user, body) in [("bob", r#"{"password":"bad"}"#), ("none", r#"{"password":"bad"}"#)] {
+        assert_eq!(login(user, body).await.errors(400), json!(["invalid username or password"]));
+    }
+    for body in ["", "{}", r#"{"password":""}"#, "{"] {
+        login("bob", body).await.is(400);
+    }
+    let wrong = r#"{"username":"bob","password":"bad"}"#;
+    assert_eq!(
+        server.raw("POST", "/api/v1/login/userpass", None, wrong).await.is(401).json()["code"],
+        "invalid_credentials"
+    );
+    let missing = r#"{"username":"bob"}"#;
+    server.raw("POST", "/api/v1/login/userpass", None, missing).await.is(400);
+    let nowhere = server.raw("POST", "/v1/auth/nosuch/login/bob", None, r#"{"password":"pw"}"#).await;
+    assert_eq!(nowhere.errors(403), json!(["permission denied"]));
+    let long = format!("{{\"password\":\"{}\"}}", "x".repeat(70_000));
+    login("bob", &long).await.is(413);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn fifth_wrong_password_locks_the_user_out() {
+    let server = enabled().await;
+    server.root("POST", "/v1/auth/userpass/users/bob", json!({"password": "pw"})).await.is(204);
+    let login = async |password: &str| {
+        let body = json!({"password": password}).to_string();
+        server.raw("POST", "/v1/auth/userpass/login/bob", None, &body).await.status
+    };
+    for _ in 0..5 {
+        login("bad").await;
+    }
+    assert_eq!(login("pw").await, 403);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn changed_password_is_the_one_that_counts() {
+    let server = enabled().await;
+    server.root("POST", "/v1/auth/userpass/users/bob", json!({"password": "pw"})).await.is(204);
+    server.root("POST", "/v1/auth/userpass/users/bob/password", json!({"password": "pw2"})).await.is(204);
+    let login = async |password: &str| {
+        let body = json!({"password": password}).to_string();
+        server.raw("PUT", "/v1/auth/userpass/login/bob", Some(ROOT), &body).await.status
+    };
+    assert_eq!((login("pw").await, login("pw2").await), (400, 200));
+    server.stop().await;
+}
