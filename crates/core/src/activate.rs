@@ -277,9 +277,18 @@ impl Active {
     }
 
     /// Logs what a local caller did.
-    pub(crate) async fn log_local(&self, class: &'static str, cx: &Context) -> Result<(), Error> {
+    pub(crate) async fn log_local(
+        &self,
+        class: &'static str,
+        cx: &Context,
+        failed: Option<coffer_api::Code>,
+    ) -> Result<(), Error> {
         let actor = Actor { kind: "local", ..Actor::default() };
-        self.log_synced(&Record::of_request(class, String::new(), actor, cx)).await
+        let mut record = Record::of_request(class, String::new(), actor, cx);
+        if let Some(code) = failed {
+            record.fail(&Error::new(code, ""));
+        }
+        self.log_synced(&record).await
     }
 }
 

@@ -36,6 +36,9 @@ use crate::{
     token::Tokens,
 };
 
+/// Records handed to the log in one call.
+const RECORDS_TOGETHER: usize = 128;
+
 /// The state of a leading node.
 pub(crate) struct Active {
     pub(crate) node: String,
@@ -177,19 +180,32 @@ impl Active {
 
     /// Logs a record that belongs to no change, and waits as the setting for reads says.
     pub(crate) async fn log_read(&self, record: &Record) -> Result<(), Error> {
-        match self.read_durability {
-            ReadDurability::Synced => self.log_synced(record).await,
-            ReadDurability::Written => {
-                let appended = self.log.append_relaxed(self.entries(record)).await;
-                let ticket = appended.map_err(|error| self.log_broke(error))?;
-                self.log.written(&ticket).await.map(drop).map_err(|error| self.log_broke(error))
+        self.log_reads(std::slice::from_ref(record)).await
+    }
+
+    /// Logs the records of one request together, as [`Active::log_read`] does one.
+    pub(crate) async fn log_reads(&self, records: &[Record]) -> Result<(), Error> {
+        // The log takes so many entries, of 16 KiB at most, in one call.
+        for some in records.chunks(RECORDS_TOGETHER) {
+            match self.read_durability {
+                ReadDurability::Synced => self.log_all_synced(some).await?,
+                ReadDurability::Written => {
+                    let appended = self.log.append_relaxed(self.entries(some)).await;
+                    let ticket = appended.map_err(|error| self.log_broke(error))?;
+                    self.log.written(&ticket).await.map_err(|error| self.log_broke(error))?;
+                }
             }
         }
+        Ok(())
     }
 
     /// Logs a record that belongs to no change and waits until it is synced.
     pub(crate) async fn log_synced(&self, record: &Record) -> Result<(), Error> {
-        let appended = self.log.append(self.entries(record)).await;
+        self.log_all_synced(std::slice::from_ref(record)).await
+    }
+
+    async fn log_all_synced(&self, records: &[Record]) -> Result<(), Error> {
+        let appended = self.log.append(self.entries(records)).await;
         let ticket = appended.map_err(|error| self.log_broke(error))?;
         self.log.synced(&ticket).await.map(drop).map_err(|error| self.log_broke(error))
     }
@@ -205,8 +221,9 @@ impl Active {
         self.authority.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn entries(&self, record: &Record) -> Vec<Vec<u8>> {
-        record.encode(&self.node, self.clock.now()).into_iter().map(Encoded::into_entry).collect()
+    fn entries(&self, records: &[Record]) -> Vec<Vec<u8>> {
+        let now = self.clock.now();
+        records.iter().flat_map(|record| record.encode(&self.node, now)).map(Encoded::into_entry).collect()
     }
 
     fn log_broke(&self, error: crate::tlog::AppendError) -> Error {

@@ -245,14 +245,14 @@ impl Core {
     /// # Errors
     /// Where the caller is not local or the node does not become active or stand by.
     pub async fn local_unseal(&self, cx: Context) -> Result<(), Error> {
-        self.check_local(&cx)?;
+        self.check_local(&cx).await?;
         let opened = match root::read(self.store.as_ref()).await {
             Ok(Some(row)) => root::unwrap(&row, &self.seal).map(drop),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         let failed = opened.as_ref().err().map(|_| Code::Invalid);
-        self.remember_attempt(Attempt { class: "system.unseal", cx, time_ms: self.clock.load().now(), failed });
+        self.note("system.unseal", &cx, failed).await?;
         if let Err(error) = opened {
             return Err(Error::invalid(format!("the store cannot be unsealed: {error}")));
         }
@@ -264,9 +264,9 @@ impl Core {
     /// # Errors
     /// Where the caller is not local or the record cannot be logged.
     pub async fn local_seal(&self, cx: Context) -> Result<(), Error> {
-        self.check_local(&cx)?;
+        self.check_local(&cx).await?;
         if let Ok(active) = self.active() {
-            active.log_local("system.seal", &cx).await?;
+            active.log_local("system.seal", &cx, None).await?;
         }
         self.seal_now().await
     }
@@ -276,7 +276,7 @@ impl Core {
     /// # Errors
     /// Where the caller is not local, or this node is not active.
     pub async fn local_initial_token(&self, cx: Context) -> Result<PathBuf, Error> {
-        self.check_local(&cx)?;
+        self.check_local(&cx).await?;
         let active = self.active()?;
         activate::write_initial_token(&active, &self.config, Some(&cx)).await
     }
@@ -286,9 +286,9 @@ impl Core {
     /// # Errors
     /// Where the caller is not local or the record cannot be logged.
     pub async fn local_clock_accept(&self, cx: Context) -> Result<(), Error> {
-        self.check_local(&cx)?;
+        self.check_local(&cx).await?;
         let active = self.active()?;
-        active.log_local("system.clock_accept", &cx).await?;
+        active.log_local("system.clock_accept", &cx, None).await?;
         active.clock.accept();
         housekeeping::persist_clock(&active).await
     }
@@ -323,27 +323,25 @@ impl Core {
         }
     }
 
-    fn check_local(&self, cx: &Context) -> Result<(), Error> {
-        let own = rustix::process::geteuid().as_raw();
-        if cx.local_uid == Some(own) {
+    async fn check_local(&self, cx: &Context) -> Result<(), Error> {
+        if cx.local_uid == Some(rustix::process::geteuid().as_raw()) {
             return Ok(());
         }
-        let failed = Some(Code::Denied);
-        self.remember_attempt(Attempt {
-            class: "system.local",
-            cx: cx.clone(),
-            time_ms: self.clock.load().now(),
-            failed,
-        });
+        self.note("system.local", cx, Some(Code::Denied)).await?;
         Err(Error::new(Code::Denied, "only over the unix socket and as the server's own user"))
     }
 
-    fn remember_attempt(&self, attempt: Attempt) {
+    /// Records an attempt at the seal: in the log, or while there is none in a bounded list that is logged first.
+    async fn note(&self, class: &'static str, cx: &Context, failed: Option<Code>) -> Result<(), Error> {
+        if let Ok(active) = self.active() {
+            return active.log_local(class, cx, failed).await;
+        }
         let mut attempts = self.attempts.lock();
         if attempts.len() >= MAX_ATTEMPTS {
             attempts.pop_front();
         }
-        attempts.push_back(attempt);
+        attempts.push_back(Attempt { class, cx: cx.clone(), time_ms: self.clock.load().now(), failed });
+        Ok(())
     }
 
     async fn reach(&self, wanted: Wanted) -> Result<(), Error> {

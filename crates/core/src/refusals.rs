@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::{active::Active, lease::monotonic_ms, record::Record};
+use crate::{active::Active, lease::monotonic_ms, record::{Outcome, Record}};
 
 /// Single records a second.
 const SINGLE: u32 = 100;
@@ -49,9 +49,11 @@ impl Refusals {
 pub(crate) async fn summarise(active: &Arc<Active>) {
     let count = active.refusals.take_counted();
     if count > 0 {
-        let record = Record::system("auth.refused").fact("count", count.to_string());
+        let mut record = Record::system("auth.refused").fact("count", count.to_string());
+        record.outcome = Outcome::Denied;
         if let Err(error) = active.log_synced(&record).await {
-            tracing::warn!(cause = ?error, count, "a summary of refusals could not be logged");
+            active.refusals.inner.lock().counted += count;
+            tracing::warn!(cause = ?error, count, "a summary of refusals could not be logged; the next one counts them");
         }
     }
 }

@@ -18,8 +18,8 @@ const ENTRY: u8 = 1;
 /// Records by their id. A record that is there twice (legal after a crash) must be there with the same content.
 pub type Records = BTreeMap<String, Value>;
 
-/// Every whole record that the files of a log hold at this moment, synced or not.
-pub fn on_disk(dir: &Path) -> Records {
+/// Every whole record with this text in it that the files of a log hold at this moment, synced or not.
+pub fn on_disk(dir: &Path, text: &str) -> Records {
     let mut records = Records::new();
     for file in files(dir) {
         let Ok(bytes) = fs::read(&file) else { continue };
@@ -32,10 +32,14 @@ pub fn on_disk(dir: &Path) -> Records {
             continue;
         };
         for entry in entries {
-            let start = entry.iter().position(|byte| *byte == b'{');
-            let Some(record) = start.and_then(|start| serde_json::from_slice::<Value>(&entry[start..]).ok()) else {
+            // The envelope of a new signing key stands before the record that it is about.
+            let Some(record) = std::str::from_utf8(entry).ok().and_then(|entry| entry.get(entry.find('{')?..)) else {
                 continue;
             };
+            if !record.contains(text) {
+                continue;
+            }
+            let Ok(record) = serde_json::from_str::<Value>(record) else { continue };
             let id = record["id"].as_str().unwrap().to_owned();
             let before = records.insert(id, record.clone());
             assert!(before.is_none_or(|before| before == record), "two records with one id: {record}");

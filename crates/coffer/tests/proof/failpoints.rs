@@ -86,11 +86,11 @@ fn die_at(node: &Node, token: &str, load: &mut Load, point: &str, passage: u32) 
     let server = node.prepare().env("COFFER_TEST_FAILPOINT", &format!("{point}:{passage}")).start();
     load.run(&server, token, |_: &AtomicU64| {});
     server.wait_killed();
-    let before = audit_log::on_disk(&node.audit_dir());
+    let before = audit_log::on_disk(&node.audit_dir(), "");
     assert!(load.answered() > 0);
     load.check_recorded(&before);
     let server = node.start();
-    let after = audit_log::on_disk(&node.audit_dir());
+    let after = audit_log::on_disk(&node.audit_dir(), "");
     load.check_recorded(&after);
     (server, before, after)
 }

@@ -48,11 +48,11 @@ fn kill_again_and_again(engine: Engine) {
             server.signal(Signal::KILL);
         });
         server.wait_killed();
-        let before = audit_log::on_disk(&node.audit_dir());
+        let before = audit_log::on_disk(&node.audit_dir(), &format!("-r{round}-"));
         load.check_recorded(&before);
         (answered, open) = (answered + load.answered(), open + load.pending());
         server = node.start();
-        let after = audit_log::on_disk(&node.audit_dir());
+        let after = audit_log::on_disk(&node.audit_dir(), &format!("-r{round}-"));
         load.check_recorded(&after);
         load.check_stored(&server, &token, &after);
         println!("round {round}: {} answered, {:?}", load.answered(), start.elapsed());

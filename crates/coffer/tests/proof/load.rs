@@ -2,7 +2,7 @@
 //! them must find after a crash.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     io,
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -59,7 +59,7 @@ enum Version {
 
 struct Token {
     id: String,
-    parent: Option<usize>,
+    parent: Option<String>,
     alive: bool,
 }
 
@@ -70,8 +70,8 @@ enum Operation {
     Destroy(Vec<u64>),
     Read,
     Remove,
-    TokenCreate(Option<usize>),
-    TokenRevoke(usize),
+    TokenCreate(Option<String>),
+    TokenRevoke(String),
     Undelete(Vec<u64>),
     Write(String),
 }
@@ -185,12 +185,12 @@ impl Worker {
             30..33 => Operation::Remove,
             33..36 => Operation::Read,
             36..46 => {
-                let alive: Vec<usize> = self.alive().collect();
+                let alive: Vec<&Token> = self.tokens.iter().filter(|token| token.alive).collect();
                 if alive.len() >= MAX_TOKENS || (dice < 40 && !alive.is_empty()) {
-                    Operation::TokenRevoke(alive[self.random.index(alive.len())])
+                    Operation::TokenRevoke(alive[self.random.index(alive.len())].id.clone())
                 } else {
-                    let parent = alive.first().copied().filter(|_| dice < 43);
-                    Operation::TokenCreate(parent)
+                    let parent = alive.first().filter(|_| dice < 43);
+                    Operation::TokenCreate(parent.map(|parent| parent.id.clone()))
                 }
             }
             _ => {
@@ -224,14 +224,12 @@ impl Worker {
                 match parent {
                     None => client.post("/v1/auth/token/create", &wanted),
                     Some(parent) => {
-                        let mut child = client.another().with_token(&self.tokens[*parent].id);
+                        let mut child = client.another().with_token(parent);
                         child.post("/v1/auth/token/create", &wanted)
                     }
                 }
             }
-            Operation::TokenRevoke(index) => {
-                client.post("/v1/auth/token/revoke", &json!({ "token": self.tokens[*index].id }))
-            }
+            Operation::TokenRevoke(id) => client.post("/v1/auth/token/revoke", &json!({ "token": id })),
         }
     }
 
@@ -241,7 +239,7 @@ impl Worker {
                 let id = answer.json()["auth"]["client_token"].as_str().unwrap().to_owned();
                 self.tokens.push(Token { id, parent, alive: true });
             }
-            Operation::TokenRevoke(index) => self.revoked(index),
+            Operation::TokenRevoke(id) => self.revoked(&id),
             _ => self.key.apply(&operation),
         }
     }
@@ -251,8 +249,8 @@ impl Worker {
         if let Some((agent, operation)) = self.pending.take() {
             // The record decides what must be in the store: neither may be there without the other.
             if outcomes.has(&agent, true) {
-                match operation {
-                    Operation::TokenRevoke(index) => self.revoked(index),
+                match operation.clone() {
+                    Operation::TokenRevoke(id) => self.revoked(&id),
                     Operation::TokenCreate(_) | Operation::Read => {}
                     _ => self.key.apply(&operation),
                 }
@@ -266,21 +264,19 @@ impl Worker {
             let status = client.another().with_token(&token.id).get("/v1/auth/token/lookup-self").unwrap().status;
             assert_eq!(status, if token.alive { 200 } else { 403 }, "a token of {}", self.name);
         }
-        let keep: BTreeSet<usize> = self.alive().collect();
-        if keep.is_empty() {
-            self.tokens.clear();
-        }
+        self.tokens.retain(|token| token.alive);
     }
 
-    fn alive(&self) -> impl Iterator<Item = usize> + use<'_> {
-        self.tokens.iter().enumerate().filter(|(_, token)| token.alive).map(|(index, _)| index)
-    }
-
-    fn revoked(&mut self, index: usize) {
-        self.tokens[index].alive = false;
-        let children = self.tokens.iter().enumerate().filter(|(_, token)| token.parent == Some(index) && token.alive);
-        for child in children.map(|(child, _)| child).collect::<Vec<_>>() {
-            self.revoked(child);
+    /// A token is revoked, and with it all below it.
+    fn revoked(&mut self, id: &str) {
+        let mut gone = vec![id.to_owned()];
+        while let Some(id) = gone.pop() {
+            for token in &mut self.tokens {
+                token.alive &= token.id != id;
+                if token.alive && token.parent.as_ref() == Some(&id) {
+                    gone.push(token.id.clone());
+                }
+            }
         }
     }
 }

@@ -153,6 +153,9 @@ pub(crate) struct Batch {
     pub(crate) bytes: usize,
     /// Whether callers that wait until it is written were told that it is.
     pub(crate) announced: bool,
+    /// Whether a caller waits until the batch is synced.
+    pub(crate) must_sync: bool,
+    has_relaxed: bool,
     reserved: u64,
     /// Why the entries that may not use reserved space are no longer among them.
     refused: Option<AppendError>,
@@ -161,23 +164,34 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn new() -> Self {
         let outcome = Outcome::new();
-        Self { outcome, entries: Vec::new(), calls: 0, bytes: 0, announced: false, reserved: 0, refused: None }
+        Self {
+            outcome,
+            entries: Vec::new(),
+            calls: 0,
+            bytes: 0,
+            announced: false,
+            must_sync: false,
+            has_relaxed: false,
+            reserved: 0,
+            refused: None,
+        }
     }
 
     /// A batch of one entry, whose outcome the caller already has.
     pub(crate) fn single(outcome: Arc<Outcome>, entry: Vec<u8>) -> Self {
-        Self { outcome, entries: vec![(entry, Class::Synced)], ..Self::new() }
+        Self { outcome, entries: vec![(entry, Class::Synced)], must_sync: true, ..Self::new() }
     }
 
     /// Drops the entries that may not use reserved space; their callers get `error` once the others are synced.
     pub(crate) fn keep_reserved(&mut self, error: AppendError) {
         self.entries.retain(|(_, class)| *class == Class::Reserved);
+        self.has_relaxed = false;
         self.refused = Some(error);
     }
 
     /// Tells its callers that it is written, once.
     pub(crate) fn announce_written(&mut self, base: u64) {
-        if self.has_relaxed() && !self.announced {
+        if self.has_relaxed && !self.announced {
             self.announced = true;
             self.outcome.set(State::Written { base });
         }
@@ -196,16 +210,6 @@ impl Batch {
         self.outcome.set(State::Retained { base, error });
     }
 
-    /// Whether a caller waits until the batch is synced.
-    pub(crate) fn must_sync(&self) -> bool {
-        self.entries.iter().any(|(_, class)| *class != Class::Relaxed)
-    }
-
-    /// Whether a caller goes on as soon as the batch is written.
-    pub(crate) fn has_relaxed(&self) -> bool {
-        self.entries.iter().any(|(_, class)| *class == Class::Relaxed)
-    }
-
     /// Whether an entry may use reserved space.
     pub(crate) fn has_reserved(&self) -> bool {
         self.reserved > 0
@@ -220,8 +224,13 @@ impl Batch {
             reserved: (call.class == Class::Reserved).then_some(self.reserved),
             count,
         };
-        if call.class == Class::Reserved {
-            self.reserved += count;
+        match call.class {
+            Class::Relaxed => self.has_relaxed = true,
+            Class::Reserved => {
+                self.reserved += count;
+                self.must_sync = true;
+            }
+            Class::Synced => self.must_sync = true,
         }
         self.calls += 1;
         self.bytes += call.bytes;

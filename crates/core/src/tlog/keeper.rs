@@ -284,11 +284,15 @@ impl Keeper {
         let disk = self.shared.disk.as_ref();
         let tmp = self.shared.paths.tmp();
         let beside: Vec<PathBuf> = (0..files.len()).map(|number| tmp.join(number.to_string())).collect();
-        for (file, path) in files.iter().zip(&beside) {
-            disk.create(path).and_then(|open| open.write_at(&file.bytes, 0)).named("write", path)?;
-        }
         if files.is_empty() {
             return Ok(());
+        }
+        for (file, path) in files.iter().zip(&beside) {
+            let written = disk.create(path).and_then(|open| open.write_at(&file.bytes, 0));
+            written.named("write", path).inspect_err(|_| {
+                // On a full disk they would be missed; those that stay are replaced by the next attempt.
+                beside.iter().for_each(|path| drop(disk.remove(path)));
+            })?;
         }
         disk.sync(&beside).named("sync", &tmp)?;
         let mut changed = BTreeSet::new();

@@ -41,6 +41,7 @@ mod zeros;
 
 use std::{
     io,
+    panic::{self, AssertUnwindSafe},
     path::Path,
     sync::{Arc, atomic::Ordering},
     thread,
@@ -390,7 +391,12 @@ impl Drop for Log {
 fn keep(shared: &Shared, keeper: &Mutex<Keeper>) {
     let every = shared.options.publish_interval.min(shared.options.check_interval);
     loop {
-        keeper.lock().tick();
+        let tick = panic::catch_unwind(AssertUnwindSafe(|| keeper.lock().tick()));
+        if tick.is_err() {
+            // The thread goes on: what it was at is begun again from what is on disk.
+            tracing::error!(log = %shared.options.origin, "keeping the log's files failed");
+            shared.counters.publish_failures.fetch_add(1, Ordering::Relaxed);
+        }
         let mut keep = shared.keep.value.lock();
         if !keep.taken && !keep.stop {
             shared.keep.changed.wait_for(&mut keep, every);

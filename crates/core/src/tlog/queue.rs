@@ -198,8 +198,9 @@ impl Queue {
                 return Work::SyncFailed(generation, error);
             }
             let full = inner.pending.len() > 1 || !inner.open || inner.pending_calls >= linger.calls;
-            let is_batch = matches!(inner.pending.front(), Some(Work::Batch(_)));
-            if is_batch && !full && !linger.limit.is_zero() {
+            // Callers that do not wait for the sync gain nothing when more share it.
+            let may_grow = matches!(inner.pending.front(), Some(Work::Batch(batch)) if batch.must_sync);
+            if may_grow && !full && !linger.limit.is_zero() {
                 let deadline = *lingered_until.get_or_insert_with(|| Instant::now() + linger.limit);
                 inner.wake_at = linger.calls;
                 if !self.work.wait_until(&mut inner, deadline).timed_out() {

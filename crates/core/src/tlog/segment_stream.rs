@@ -48,8 +48,13 @@ impl From<Finding> for StreamError {
     }
 }
 
-/// A file, its path, and the offset from which it holds nothing that belongs to the log.
-pub(crate) type Leftover = (PathBuf, Arc<dyn DiskFile>, u64);
+/// A file, and the offset from which it holds nothing that belongs to the log.
+#[derive(Clone)]
+pub(crate) struct Leftover {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) from: u64,
+}
 
 pub(crate) struct SegmentStream {
     first: u64,
@@ -95,7 +100,7 @@ impl SegmentStream {
             let file = disk.open(&path, Access::Read).named("open", &path)?;
             match look(&path, Arc::clone(&file))?.filter(|found| found.header.ordinal == ordinal) {
                 Some(found) => segments.push(found),
-                None => leftovers.push((path, file, 0)),
+                None => leftovers.push(Leftover { path, file, from: 0 }),
             }
         }
         segments.sort_by_key(|found| found.header.ordinal);
@@ -125,7 +130,7 @@ impl SegmentStream {
     /// How many bytes other than zero lie there.
     pub(crate) fn unfinished_bytes(&self) -> Result<u64, DiskError> {
         let mut bytes = 0;
-        for (path, file, from) in &self.leftovers {
+        for Leftover { path, file, from } in &self.leftovers {
             scan(file.as_ref(), *from, 0, |window| bytes += count_not_zero(window)).named("read", path)?;
         }
         Ok(bytes)
@@ -162,7 +167,7 @@ impl SegmentStream {
                 }
                 None => {
                     if let Some(found) = self.segments.pop_front() {
-                        self.leftovers.push((path, found.file, before));
+                        self.leftovers.push(Leftover { path, file: found.file, from: before });
                     }
                     self.reader = None;
                 }
@@ -188,6 +193,15 @@ impl SegmentStream {
         self.reader = None;
         Ok(())
     }
+}
+
+/// Whether a log in use has gone on since the end of a file was met there.
+pub(crate) fn grew(path: &Path, file: &Arc<dyn DiskFile>, from: u64) -> Result<bool, VerifyError> {
+    if from == 0 {
+        return Ok(look(path, Arc::clone(file))?.is_some());
+    }
+    let mut reader = FrameReader::new(Arc::clone(file), from);
+    Ok(read_batch(&mut reader, path)?.is_some())
 }
 
 /// The entries of one batch and its checkpoint; none at the end of what is whole.

@@ -16,7 +16,7 @@ use super::{
     paths::Paths,
     replay::later_checkpoint,
     rotation::{KeyChain, RotationError},
-    segment_stream::{Event, SegmentStream, StreamError},
+    segment_stream::{Event, Leftover, SegmentStream, StreamError, grew},
     tail::MAX_BUNDLE,
     tile::{TILE_WIDTH, TileKind, TilePath, decode_entries},
     tile_check::TileCheck,
@@ -144,6 +144,15 @@ impl From<Finding> for VerifyError {
     }
 }
 
+impl From<StreamError> for VerifyError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Disk(error) => error.into(),
+            StreamError::Finding(finding) => finding.into(),
+        }
+    }
+}
+
 /// What the caller thinks of an entry; the text becomes [`Finding::Record`].
 pub type EachEntry<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), String>;
 
@@ -228,10 +237,10 @@ impl Run<'_> {
     /// The whole log: bundles up to the first segment, then segments.
     fn segments(&mut self, mut stream: SegmentStream, report: &mut Report) -> Result<(), VerifyError> {
         let first = stream.first_index();
-        self.tiles.require_up_to(first.div_ceil(TILE_WIDTH) * TILE_WIDTH);
+        self.tiles.require_up_to(first.div_ceil(TILE_WIDTH).saturating_mul(TILE_WIDTH));
         self.bundles(first)?;
         loop {
-            match stream.next(&self.frontier).map_err(|error| self.stream_error(error))? {
+            match stream.next(&self.frontier)? {
                 Event::Entry(entry) => {
                     self.entry(&entry, leaf_hash(&entry))?;
                 }
@@ -248,7 +257,10 @@ impl Run<'_> {
         let listed = self.listed_keys.as_deref().and_then(|bytes| KeyChain::parse(str::from_utf8(bytes).ok()?));
         let keys: Vec<&VerifierKey> = self.chain.keys().chain(listed.iter().flat_map(KeyChain::keys)).collect();
         let is_signed = |checkpoint: &Checkpoint| checkpoint.verify(&self.origin, keys.iter().copied()).is_ok();
-        for (path, file, from) in stream.leftovers() {
+        for Leftover { path, file, from } in stream.leftovers() {
+            if grew(&path, &file, from)? {
+                continue;
+            }
             let size = self.frontier.size();
             if later_checkpoint(file.as_ref(), &path, from, size, &self.origin, is_signed)?.is_some() {
                 return Err(Finding::File { path, what: "it is damaged before entries that were acknowledged" }.into());
@@ -361,13 +373,6 @@ impl Run<'_> {
         match self.disk.list(&path).named("list", &path) {
             Err(error) if error.is_missing() => Ok(false),
             listed => listed.map(|listed| !listed.is_empty()),
-        }
-    }
-
-    fn stream_error(&self, error: StreamError) -> VerifyError {
-        match error {
-            StreamError::Disk(error) => error.into(),
-            StreamError::Finding(finding) => finding.into(),
         }
     }
 }

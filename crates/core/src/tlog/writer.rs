@@ -133,7 +133,7 @@ impl Writer {
         if let Err(error) = self.ensure(room, batch_room(&batch)) {
             return Err(Box::new((batch, error)));
         }
-        let must_sync = batch.must_sync();
+        let must_sync = batch.must_sync;
         if let Err(failed) = self.write(batch, None) {
             self.fall_back(&failed.1);
             return Err(failed);

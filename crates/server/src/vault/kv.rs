@@ -24,6 +24,14 @@ pub(crate) async fn answer(call: &mut VaultCall, mount: &Mount, rest: &str) -> O
     }
     match (area, call.verb) {
         ("data", Verb::Read) if !path.is_empty() => read(call, mount, path).await,
+        _ => Box::pin(answer_other(call, mount, rest)).await,
+    }
+}
+
+/// All but the read of data.
+async fn answer_other(call: &mut VaultCall, mount: &Mount, rest: &str) -> Outcome {
+    let (area, path) = rest.split_once('/').unwrap_or((rest, ""));
+    match (area, call.verb) {
         ("data", Verb::Write) => write(call, mount, path).await,
         ("data", Verb::Patch) => patch(call, mount, path).await,
         ("data", Verb::Delete) => {

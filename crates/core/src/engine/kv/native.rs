@@ -23,6 +23,7 @@ use crate::{
     commit::Edit,
     mount::Mount,
     policy::{Operation, Parameters},
+    record::Record,
     time::rfc3339,
 };
 
@@ -294,11 +295,11 @@ impl Caller {
         let mut read = Vec::new();
         let result = self.effective(scope, &logical, &mut read).await;
         // One record for each value that leaves, as if it were read by itself.
-        for (path, version) in read {
-            let mut record = self.record("secret.read", path).fact("view", scope.to_string());
-            record.version = Some(version);
-            self.active.log_read(&record).await?;
-        }
+        let values = read.into_iter().map(|(path, version)| {
+            let record = self.record("secret.read", path).fact("view", scope.to_string());
+            Record { version: Some(version), ..record }
+        });
+        self.active.log_reads(&values.collect::<Vec<_>>()).await?;
         self.recorded(record, async { result.map(Done::Unlogged) }).await
     }
 

@@ -1,5 +1,7 @@
 //! Configuration: a TOML file that refuses unknown keys, under overrides from flags and environment, over defaults.
 
+mod limits;
+
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -8,6 +10,8 @@ use std::{
 
 use coffer_api::Sensitive;
 use serde::Deserialize;
+
+pub use self::limits::{LimitOverrides, Limits};
 
 /// What the command line and the environment set; a flag stands before its variable, and both before the file.
 #[derive(Clone, Debug, Default)]
@@ -32,32 +36,6 @@ pub struct Overrides {
     pub read_durability: Option<ReadDurability>,
     /// Numbers that bound what the server takes and keeps.
     pub limits: LimitOverrides,
-}
-
-/// [`Limits`], each absent until set. In the file, section `[limits]`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LimitOverrides {
-    /// Bytes of ciphertext kept in memory.
-    pub cache_bytes: Option<usize>,
-    /// Bytes of token entries kept in memory.
-    pub token_cache_bytes: Option<usize>,
-    /// Connections at a time.
-    pub max_connections: Option<usize>,
-    /// Largest request body in bytes.
-    pub request_body_bytes: Option<usize>,
-    /// Changes are refused below the smaller of this share of the disk …
-    pub min_free_percent_changes: Option<u8>,
-    /// … and this many bytes.
-    pub min_free_bytes_changes: Option<u64>,
-    /// Reads are refused below the smaller of this share of the disk …
-    pub min_free_percent_reads: Option<u8>,
-    /// … and this many bytes.
-    pub min_free_bytes_reads: Option<u64>,
-    /// Lifetime of a token that asks for none, in seconds.
-    pub default_lease_ttl: Option<u64>,
-    /// Longest lifetime that a token can ask for, in seconds.
-    pub max_lease_ttl: Option<u64>,
 }
 
 /// What the defaults depend on, taken from the process once.
@@ -112,31 +90,6 @@ pub enum ReadDurability {
     Synced,
     /// After its audit record is written.
     Written,
-}
-
-/// Numbers that bound what the server takes and keeps.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Limits {
-    /// Bytes of ciphertext kept in memory.
-    pub cache_bytes: usize,
-    /// Bytes of token entries kept in memory.
-    pub token_cache_bytes: usize,
-    /// Connections at a time, 1 to 65,536.
-    pub max_connections: usize,
-    /// Largest request body in bytes, 1 KiB to 32 MiB.
-    pub request_body_bytes: usize,
-    /// Changes are refused below the smaller of this share of the disk (percent, 0 to 50) …
-    pub min_free_percent_changes: u8,
-    /// … and this many bytes.
-    pub min_free_bytes_changes: u64,
-    /// Reads are refused below the smaller of this share of the disk (percent, 0 to 50) …
-    pub min_free_percent_reads: u8,
-    /// … and this many bytes.
-    pub min_free_bytes_reads: u64,
-    /// Lifetime of a token that asks for none, in seconds.
-    pub default_lease_ttl: u64,
-    /// Longest lifetime that a token can ask for, in seconds.
-    pub max_lease_ttl: u64,
 }
 
 /// Why there is no configuration.
@@ -220,23 +173,6 @@ impl std::str::FromStr for ReadDurability {
             "synced" => Ok(Self::Synced),
             "written" => Ok(Self::Written),
             _ => Err("either \"synced\" or \"written\"".into()),
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            cache_bytes: 32 << 20,
-            token_cache_bytes: 8 << 20,
-            max_connections: 1024,
-            request_body_bytes: MAX_BODY,
-            min_free_percent_changes: 5,
-            min_free_bytes_changes: 1 << 30,
-            min_free_percent_reads: 2,
-            min_free_bytes_reads: 256 << 20,
-            default_lease_ttl: 768 * 3600,
-            max_lease_ttl: 768 * 3600,
         }
     }
 }
@@ -334,7 +270,7 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
         dev,
         audit_dir: flags.audit_dir.or(file.audit.dir),
         read_durability: flags.read_durability.or(file.audit.read_durability).unwrap_or_default(),
-        limits: limits(&flags.limits, &file.limits)?,
+        limits: limits::resolve(&flags.limits, &file.limits)?,
         warnings,
     })
 }
@@ -350,55 +286,8 @@ fn default_data(host: &Host) -> Result<PathBuf, ConfigError> {
     }
 }
 
-fn limits(flags: &LimitOverrides, file: &LimitOverrides) -> Result<Limits, ConfigError> {
-    let base = Limits::default();
-    let limits = Limits {
-        cache_bytes: flags.cache_bytes.or(file.cache_bytes).unwrap_or(base.cache_bytes),
-        token_cache_bytes: flags.token_cache_bytes.or(file.token_cache_bytes).unwrap_or(base.token_cache_bytes),
-        max_connections: flags.max_connections.or(file.max_connections).unwrap_or(base.max_connections),
-        request_body_bytes: flags.request_body_bytes.or(file.request_body_bytes).unwrap_or(base.request_body_bytes),
-        min_free_percent_changes: flags
-            .min_free_percent_changes
-            .or(file.min_free_percent_changes)
-            .unwrap_or(base.min_free_percent_changes),
-        min_free_bytes_changes: flags
-            .min_free_bytes_changes
-            .or(file.min_free_bytes_changes)
-            .unwrap_or(base.min_free_bytes_changes),
-        min_free_percent_reads: flags
-            .min_free_percent_reads
-            .or(file.min_free_percent_reads)
-            .unwrap_or(base.min_free_percent_reads),
-        min_free_bytes_reads: flags
-            .min_free_bytes_reads
-            .or(file.min_free_bytes_reads)
-            .unwrap_or(base.min_free_bytes_reads),
-        default_lease_ttl: flags.default_lease_ttl.or(file.default_lease_ttl).unwrap_or(base.default_lease_ttl),
-        max_lease_ttl: flags.max_lease_ttl.or(file.max_lease_ttl).unwrap_or(base.max_lease_ttl),
-    };
-    let refuse = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
-    if !(1..=65_536).contains(&limits.max_connections) {
-        return refuse("limits.max_connections", "1 to 65536");
-    }
-    if !(1024..=MAX_BODY).contains(&limits.request_body_bytes) {
-        return refuse("limits.request_body_bytes", "1024 to 33554432 (32 MiB)");
-    }
-    if limits.min_free_percent_changes > 50 || limits.min_free_percent_reads > 50 {
-        return refuse("limits.min_free_percent_*", "0 to 50");
-    }
-    if !(1..=MAX_TTL).contains(&limits.max_lease_ttl) {
-        return refuse("limits.max_lease_ttl", "1 to 315360000 seconds (ten years)");
-    }
-    if !(1..=limits.max_lease_ttl).contains(&limits.default_lease_ttl) {
-        return refuse("limits.default_lease_ttl", "1 second to max_lease_ttl");
-    }
-    Ok(limits)
-}
-
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8200);
-const MAX_BODY: usize = 32 << 20;
 const MAX_FILE: u64 = 1 << 20;
-const MAX_TTL: u64 = 10 * 365 * 86_400;
 
 #[cfg(test)]
 mod tests {
