@@ -1,6 +1,6 @@
 # What a person types. Everything that takes more than a line is in scripts/.
 
-.PHONY: run check test fuzz
+.PHONY: run check test stress bench fuzz
 
 # Builds the release and starts it on its embedded default; it says itself what to type next. Flags: make run ARGS=...
 run:
@@ -14,6 +14,16 @@ check:
 test:
 	scripts/install-test-deps.sh
 	cargo test --locked --workspace --no-fail-fast
+
+# Kills the server under load two hundred times on each store.
+stress:
+	scripts/stress.sh
+
+# Speed and size, beside a bare server, OpenBao and SQLite alone; rewrites docs/BENCHMARKS.md. Takes about 40 minutes;
+# with ARGS=--quick a few, and rewrites nothing.
+bench:
+	scripts/install-test-deps.sh
+	python3 scripts/bench $(ARGS)
 
 # The property tests of formats and parsers, with far more cases than `make test` gives them.
 CASES ?= 20000

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 packages=(
     build-essential:gcc
     curl:curl
+    faketime:/usr/lib/*/faketime/libfaketimeMT.so.1
     git:git
     jq:jq
     lld:ld.lld

@@ -36,7 +36,7 @@ class Load:
 
     kind: str
     connections: int
-    seconds: float
+    seconds: int
     # How many secrets there are.
     secrets: int
     # Distinguishes the names that different runs create.
@@ -47,7 +47,7 @@ class Load:
         """The wrk command line."""
         threads = min(2, self.connections)
         return [
-            "wrk", f"-t{threads}", f"-c{self.connections}", f"-d{self.seconds:g}s", "--timeout", "20s",
+            "wrk", f"-t{threads}", f"-c{self.connections}", f"-d{self.seconds}s", "--timeout", "20s",
             "-s", str(SCRIPT), f"http://127.0.0.1:{server.port}", "--",
             self.kind, self.path, str(self.secrets), server.token, self.name,
         ]

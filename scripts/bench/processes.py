@@ -48,12 +48,14 @@ class Process:
 
     def stop(self, seconds=60):
         """Asks it to end, and makes it end when it does not."""
-        if self.child.poll() is None:
-            self._signal(signal.SIGTERM)
-            try:
-                self.child.wait(seconds)
-            except subprocess.TimeoutExpired:
+        deadline = time.monotonic() + seconds
+        self._signal(signal.SIGTERM)
+        # Below strace the server ends after it.
+        while self.child.poll() is None or self._lives():
+            if time.monotonic() > deadline:
                 self.kill()
+                break
+            time.sleep(0.01)
         if self in _running:
             _running.remove(self)
 
@@ -61,6 +63,14 @@ class Process:
         """Ends it and everything in its session at once."""
         self._signal(signal.SIGKILL)
         self.child.wait()
+
+    def _lives(self):
+        """Whether anything of its session is left."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _signal(self, number):
         try:

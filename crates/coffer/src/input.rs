@@ -1,11 +1,13 @@
 //! Secrets on their way in: from stdin, a file or a hidden prompt, and never from the command line unless the user insists.
 
 use std::{
+    fs::File,
     io::{self, IsTerminal, Read},
     path::Path,
 };
 
 use coffer_api::Sensitive;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -33,12 +35,39 @@ pub(crate) fn password(prompt: &str) -> Result<Sensitive<String>, Failure> {
 /// # Errors
 /// Where there is no terminal, or nothing was typed.
 pub(crate) fn ask(prompt: &str) -> Result<Sensitive<String>, Failure> {
+    let _silence = Silence::begin();
     let text = rpassword::prompt_password(format!("{prompt}: "))
         .map_err(|error| Failure::io("cannot ask on the terminal", &error))?;
     if text.is_empty() {
         return Err(Failure::local("nothing was typed"));
     }
     Ok(Sensitive::new(text))
+}
+
+/// No echo before the question is there: the prompt's own library turns it off only after, too late for who types at once.
+struct Silence(Option<(File, Termios)>);
+
+impl Silence {
+    /// Where there is no terminal, there is nothing to silence.
+    fn begin() -> Self {
+        let Ok(terminal) = File::options().read(true).write(true).open("/dev/tty") else { return Self(None) };
+        let Ok(usual) = tcgetattr(&terminal) else { return Self(None) };
+        let mut silent = usual.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        match tcsetattr(&terminal, OptionalActions::Now, &silent) {
+            Ok(()) => Self(Some((terminal, usual))),
+            Err(_) => Self(None),
+        }
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        if let Self(Some((terminal, usual))) = self {
+            // A terminal that is gone needs no echo.
+            let _ = tcsetattr(terminal, OptionalActions::Now, usual);
+        }
+    }
 }
 
 /// Asks a question that only a person can answer; without a terminal the command itself is the answer.
@@ -69,7 +98,7 @@ pub(crate) fn stdin_value() -> Result<Sensitive<String>, Failure> {
 /// Where it cannot be read, exceeds a value's limit or is not UTF-8.
 pub(crate) fn file_value(path: &Path) -> Result<Sensitive<String>, Failure> {
     let shown = path.display().to_string();
-    let file = std::fs::File::open(path).map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
+    let file = File::open(path).map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
     value(bounded(file, VALUE_LIMIT, &shown)?, &shown)
 }
 
@@ -82,7 +111,7 @@ pub(crate) fn text_file(path: &Path, limit: usize) -> Result<String, Failure> {
     let bytes = if path == Path::new("-") {
         bounded(io::stdin().lock(), limit, "stdin")?
     } else {
-        let file = std::fs::File::open(path).map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
+        let file = File::open(path).map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
         bounded(file, limit, &shown)?
     };
     std::str::from_utf8(&bytes).map(str::to_owned).map_err(|_| Failure::local(format!("{shown} is not UTF-8")))

@@ -65,8 +65,16 @@ async fn run(dir: PathBuf, tasks: u64, time: Duration, relaxed: bool) -> Result<
     let rate = u64::try_from(waits.len())? * 1000 / u64::try_from(elapsed.as_millis())?.max(1);
     let stats = log.stats();
     let kind = if relaxed { "relaxed" } else { "synced" };
-    println!("{kind}: {rate} entries/s, {tasks} tasks, p50 {:?}, p99 {:?}, worst {} us", at(50), at(99), worst.load(Ordering::Relaxed));
-    println!("  {} batches, {} syncs, last sync {:?}, sizes {:?}", stats.batches, stats.syncs, stats.last_sync_time, stats.batch_sizes);
+    println!(
+        "{kind}: {rate} entries/s, {tasks} tasks, p50 {:?}, p99 {:?}, worst {} us",
+        at(50),
+        at(99),
+        worst.load(Ordering::Relaxed)
+    );
+    println!(
+        "  {} batches, {} syncs, last sync {:?}, sizes {:?}",
+        stats.batches, stats.syncs, stats.last_sync_time, stats.batch_sizes
+    );
     let started = Instant::now();
     let Ok(log) = Arc::try_unwrap(log) else { return Err("a task still has the log".into()) };
     log.close()?;

@@ -440,8 +440,7 @@ async fn open_log(
                 StartError::Log(format!("it is signed by {signed_by}, which the store does not hold"))
             })?;
             let seed = barrier::unwrap_under_root(&root.key, &key, &entry.value)?;
-            let log =
-                open_with(core, &row, &seed, known).await?.map_err(|error| StartError::Log(explain(&error)))?;
+            let log = open_with(core, &row, &seed, known).await?.map_err(|error| StartError::Log(explain(&error)))?;
             let mut edit = Edit::default();
             let row = LogRow { key_number: number, ..row.clone() };
             edit.put(log_row, codec::encode(&row)?, None);

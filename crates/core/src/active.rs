@@ -205,7 +205,11 @@ impl Active {
     }
 
     async fn log_all_synced(&self, records: &[Record]) -> Result<(), Error> {
-        let appended = self.log.append(self.entries(records)).await;
+        let entries = self.entries(records);
+        let appended = match records.iter().any(|record| record.urgency() == Urgency::Essential) {
+            true => self.log.append_reserved(entries).await,
+            false => self.log.append(entries).await,
+        };
         let ticket = appended.map_err(|error| self.log_broke(error))?;
         self.log.synced(&ticket).await.map(drop).map_err(|error| self.log_broke(error))
     }

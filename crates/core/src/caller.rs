@@ -36,7 +36,7 @@ pub(crate) enum Done<T> {
 impl Caller {
     /// Authenticates a token; a refusal is recorded.
     pub(crate) async fn authenticate(active: Arc<Active>, cx: Context, token: Option<&str>) -> Result<Self, Error> {
-        active.may_read()?;
+        active.lease.check()?;
         let found = match token {
             Some(token) => active.token_state(token).await?,
             None => None,
@@ -91,6 +91,9 @@ impl Caller {
         record: Record,
         work: impl Future<Output = Result<Done<T>, Error>>,
     ) -> Result<T, Error> {
+        if record.urgency() == Urgency::Ordinary {
+            self.active.space.check_read()?;
+        }
         match work.await {
             Ok(Done::Logged(value, logged)) => {
                 logged.spend();
@@ -107,7 +110,9 @@ impl Caller {
 
     /// Logs the failure of an operation; where even that fails, that is the error.
     pub(crate) async fn failed(&self, mut record: Record, error: Error) -> Error {
-        if matches!(error.code(), Code::AuditUnavailable | Code::DiskFull) {
+        // Without room for a record there is none; between the two marks there is.
+        let unlogged = error.code() == Code::DiskFull && self.active.space.check_read().is_err();
+        if unlogged || error.code() == Code::AuditUnavailable {
             return error;
         }
         record.fail(&error);

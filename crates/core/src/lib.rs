@@ -57,8 +57,8 @@ pub use ops::{
     identity::{AliasView, By, Deleted, EntityView, GroupView, IdentityWrite},
     system::RotateKey,
 };
-pub use seal::file::FileSealError;
 pub use policy::{Operation, Parameters};
+pub use seal::file::FileSealError;
 pub use start::{StartError, Started};
 pub use token::{create::CreatePath, role::RoleRow};
 

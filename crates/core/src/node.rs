@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// How often a standby looks at the leader row.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(150);
 /// How long requests in flight may take to end when a node stops being active.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Attempts to seal and unseal that are kept while there is no log to write them to.

@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use coffer_api::Code;
 use uuid::Uuid;
 
-use crate::{Context, Error};
+use crate::{Context, Error, commit::Urgency};
 
 /// Bytes of changes in one entry of the log (an entry holds at most 65,535); more are split over several entries
 /// of one commit.
@@ -109,6 +109,14 @@ impl Record {
     /// A record of a request.
     pub(crate) fn of_request(class: &'static str, path: String, actor: Actor, cx: &Context) -> Self {
         Self { actor, path, request: Some(RequestFacts::of(cx)), ..Self::system(class) }
+    }
+
+    /// Whether the request goes on when the disk is nearly full.
+    pub(crate) fn urgency(&self) -> Urgency {
+        match self.class {
+            "system.seal" | "token.revoke" => Urgency::Essential,
+            _ => Urgency::Ordinary,
+        }
     }
 
     /// Adds a fact.

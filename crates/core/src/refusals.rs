@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::{active::Active, lease::monotonic_ms, record::{Outcome, Record}};
+use crate::{
+    active::Active,
+    lease::monotonic_ms,
+    record::{Outcome, Record},
+};
 
 /// Single records a second.
 const SINGLE: u32 = 100;

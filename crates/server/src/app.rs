@@ -5,13 +5,15 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    http::{HeaderMap, HeaderValue, Method, Request, header, request::Parts},
+    extract::OriginalUri,
+    http::{HeaderMap, HeaderValue, Method, Request, Uri, header, request::Parts},
     response::Response,
 };
 use coffer_api::{Code, Sensitive};
 use coffer_core::{Context, Core, Error};
 use futures_util::FutureExt;
 use hyper::body::Incoming;
+use tokio::time::error::Elapsed;
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -76,7 +78,7 @@ impl App {
             remote,
             local_uid,
             method: method_name(&parts.method),
-            path: parts.uri.path().to_owned(),
+            path: asked_uri(parts).path().to_owned(),
             user_agent: text_header(&parts.headers, &header::USER_AGENT).map(|text| text.chars().take(256).collect()),
             wrap_ttl: None,
         }
@@ -116,17 +118,9 @@ impl Answer for Server {
         let origin = Origin { id: self.app.0.ids.next(), peer };
         let is_native = !request.uri().path().starts_with("/v1/");
         let uri = request.uri().clone();
-        let reads = is_read(request.method());
-        let work = AssertUnwindSafe(self.clone().dispatch(origin, request.map(Body::new))).catch_unwind();
-        // A change runs as a task of its own, so that neither a client that hangs up nor the time limit can stop it
-        // between its commit and its log entry.
-        let outcome = if reads {
-            tokio::time::timeout(self.app.0.timeout, work).await.map(|outcome| outcome.ok())
-        } else {
-            tokio::time::timeout(self.app.0.timeout, tokio::spawn(work))
-                .await
-                .map(|task| task.ok().and_then(Result::ok))
-        };
+        let effect = Effect::of(request.method());
+        let work = self.clone().dispatch(origin, request.map(Body::new));
+        let outcome = guarded(effect, self.app.0.timeout, work).await;
         let failed = match outcome {
             Ok(Some(response)) => return response,
             // The panic hook has logged where and why.
@@ -135,6 +129,42 @@ impl Answer for Server {
         };
         if is_native { error::native(&failed, origin.id, &uri) } else { error::vault(&failed, origin.id, &uri) }
     }
+}
+
+/// What may happen to a request half-way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Effect {
+    /// It must come to its end.
+    Changes,
+    /// It may be dropped.
+    Reads,
+}
+
+impl Effect {
+    fn of(method: &Method) -> Self {
+        match method.as_str() {
+            "GET" | "HEAD" | "LIST" | "SCAN" => Self::Reads,
+            _ => Self::Changes,
+        }
+    }
+}
+
+/// Runs a request within a time limit; `None` where it panicked. A change runs as a task of its own, so that neither a
+/// client that hangs up nor the limit stops it between its commit and its log entry.
+async fn guarded<T: Send + 'static>(
+    effect: Effect,
+    limit: Duration,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<Option<T>, Elapsed> {
+    match effect {
+        Effect::Changes => tokio::time::timeout(limit, tokio::spawn(work)).await.map(Result::ok),
+        Effect::Reads => tokio::time::timeout(limit, AssertUnwindSafe(work).catch_unwind()).await.map(Result::ok),
+    }
+}
+
+/// The target as the client sent it: below `/api/v1` the router strips that prefix from the other one.
+pub(crate) fn asked_uri(parts: &Parts) -> &Uri {
+    parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |asked| &asked.0)
 }
 
 /// The token a request carries: `X-Vault-Token`, else a bearer token; an empty one is none.
@@ -152,11 +182,6 @@ pub(crate) fn token_of(headers: &HeaderMap) -> Option<Sensitive<String>> {
 /// A header's value where it is text.
 pub(crate) fn text_header<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// Whether a request changes nothing, so that it may be dropped half-way.
-fn is_read(method: &Method) -> bool {
-    matches!(method.as_str(), "GET" | "HEAD" | "LIST" | "SCAN")
 }
 
 fn method_name(method: &Method) -> &'static str {
@@ -194,6 +219,39 @@ mod tests {
         // It is moved several times before it runs; what is large and rare is boxed.
         let size = size(|server, origin, request| server.dispatch(origin, request));
         assert!(size <= 6 << 10, "{size} bytes");
+    }
+
+    #[tokio::test]
+    async fn change_outlives_the_client_and_a_read_does_not() {
+        for (effect, finishes) in [(Effect::Changes, true), (Effect::Reads, false)] {
+            let (go, gate) = tokio::sync::oneshot::channel::<()>();
+            let (done, finished) = tokio::sync::oneshot::channel();
+            let work = async {
+                let _ = gate.await;
+                let _ = done.send(());
+            };
+            let mut request = Box::pin(guarded(effect, Duration::from_secs(60), work));
+            assert!((&mut request).now_or_never().is_none());
+            drop(request);
+            let _ = go.send(());
+            assert_eq!(finished.await.is_ok(), finishes, "{effect:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn panic_and_time_limit_are_told_apart() {
+        for effect in [Effect::Changes, Effect::Reads] {
+            let limit = Duration::from_secs(60);
+            assert_eq!(guarded(effect, limit, async { 7 }).await.unwrap(), Some(7));
+            let panics = async {
+                if Uuid::nil().is_nil() {
+                    panic!("as the test wants")
+                }
+            };
+            assert_eq!(guarded(effect, limit, panics).await.unwrap(), None);
+            let never = std::future::pending::<()>();
+            assert!(guarded(effect, Duration::from_millis(1), never).await.is_err());
+        }
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub(crate) fn native(error: &Error, request_id: Uuid, target: &Uri) -> Response 
     let status = native_status(error);
     let problem = problem(error, request_id);
     let body = serde_json::to_vec(&problem).unwrap_or_default();
-    finish(status, PROBLEM, Bytes::from(body), error, target)
+    finish(status, PROBLEM, Bytes::from(body), error, request_id, target)
 }
 
 /// The body of the native answer to an error.
@@ -98,7 +98,7 @@ pub(crate) fn problem(error: &Error, request_id: Uuid) -> Problem {
 pub(crate) fn vault(error: &Error, request_id: Uuid, target: &Uri) -> Response {
     error.log_cause(&request_id);
     let body = envelope::errors(vault_message(error, request_id).as_deref());
-    finish(vault_status(error), JSON, body, error, target)
+    finish(vault_status(error), JSON, body, error, request_id, target)
 }
 
 /// The Vault dialect's answer to a PATCH of another type than JSON merge patch.
@@ -125,9 +125,19 @@ pub(crate) fn respond(status: StatusCode, content_type: HeaderValue, body: Bytes
     response
 }
 
-fn finish(status: StatusCode, content_type: HeaderValue, body: Bytes, error: &Error, target: &Uri) -> Response {
+fn finish(
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: Bytes,
+    error: &Error,
+    request_id: Uuid,
+    target: &Uri,
+) -> Response {
     let mut response = respond(status, content_type, body);
     let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
     match error.code() {
         Code::Standby => {
             if let Some(address) = error.active_address()

@@ -9,10 +9,9 @@ use crate::{data_dir::data_directory, duration, failure::Failure, input, session
 
 /// Options of `login`.
 #[derive(Args)]
-#[command(
-    after_help = "A password or token is asked for on the terminal, or read from the first line of stdin where that is a pipe.
-Neither is ever taken from the command line."
-)]
+#[command(after_help = "\
+A password or token is asked for on the terminal, or read from the first line of stdin where
+that is a pipe. Neither is ever taken from the command line.")]
 pub(crate) struct Arguments {
     /// How to log in
     #[arg(long, value_enum, default_value_t = Method::Token, conflicts_with = "initial")]

@@ -25,16 +25,16 @@ use crate::{
 /// Options of `run`.
 #[derive(Args)]
 #[command(after_help = "\
-The program gets the caller's environment and, over it, the effective view of the scope: the service's
-values over the environment's over the project's. Coffer's own tokens are taken out of it.
+The program gets the caller's environment and, over it, the effective view of the scope: the
+service's values over the environment's over the project's. Coffer's own tokens are taken out.
 
-Your shell replaces $NAME before coffer starts: in `coffer run -- echo $DATABASE_URL` it is your shell's
-variable, most likely empty. Leave it to a shell that the program's environment reaches:
+Your shell replaces $NAME before coffer starts: in `coffer run -- echo $DATABASE_URL` it is your
+shell's variable, most likely empty. Leave it to a shell that the values reach:
   coffer run -p acme -e prod -s api -- sh -c 'echo \"$DATABASE_URL\"'
 
-The exit code is the program's: 126 where it cannot be started, 127 where it is not found, 128+n where
-signal n ended it. SIGHUP, SIGTERM, SIGUSR1 and SIGUSR2 are passed on; SIGINT and SIGQUIT too, unless
-the terminal sends them to the program anyway.")]
+The exit code is the program's: 126 where it cannot be started, 127 where it is not found,
+128+n where signal n ended it. SIGHUP, SIGTERM, SIGUSR1 and SIGUSR2 are passed on; SIGINT and
+SIGQUIT too, unless the terminal sends them to the program anyway.")]
 pub(crate) struct Arguments {
     /// Start the program even where some values are hidden from this token
     #[arg(long)]

@@ -91,7 +91,7 @@ struct Limits {
 }
 
 /// Runs the server until it is told to stop. Its log goes to stderr; `COFFER_LOG` chooses what is in it (`info` unless set,
-/// as `debug` or `warn,coffer_core=debug`).
+/// as `debug` or `warn,coffer_server=debug`).
 ///
 /// # Errors
 /// Where the configuration is refused, or the server cannot start.

@@ -8,3 +8,5 @@ mod node;
 mod program;
 mod server;
 mod stub;
+mod terminal;
+mod userpass;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -215,6 +216,21 @@ fn tail_shows_the_newest_entries_alone() {
     let lines: Vec<&str> = tail.lines().collect();
     assert!(lines.len() <= 7 && !tail.contains("system.init"), "{tail}");
     assert!(lines.iter().filter(|line| line.contains("secret.read")).count() >= 3, "{tail}");
+}
+
+#[test]
+fn tail_that_follows_prints_what_comes_and_not_its_own_looks() {
+    let server = started();
+    let mut child = server.spawn(&["audit", "tail", "-n", "1", "--follow"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.next().is_some(), "what is there already");
+    server.stdout(&["secrets", "set", "LATER=x", "-p", "acme"]);
+    let later = lines.by_ref().inspect(|line| assert!(!line.contains("audit.query"), "{line}"));
+    assert!(later.take(20).any(|line| line.contains("secret/data/acme/LATER")));
+    drop(lines);
+    // The reader is gone: the next line to be printed ends the command as it ends any other.
+    server.stdout(&["secrets", "set", "LATER=y", "-p", "acme"]);
+    assert_eq!(child.wait().unwrap().code(), Some(141));
 }
 
 #[test]

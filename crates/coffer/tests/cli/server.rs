@@ -1,7 +1,8 @@
 //! A server of the program under test, on a port of the system's choice, ended with the test.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -51,7 +52,12 @@ impl Server {
 
     /// Runs a command against this server, as a user at home here.
     pub fn coffer(&self, args: &[&str]) -> Said {
-        let output = Command::new(env!("CARGO_BIN_EXE_coffer"))
+        self.coffer_with_input(args, "")
+    }
+
+    /// Starts a command against this server, with pipes.
+    pub fn spawn(&self, args: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_coffer"))
             .args(args)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
@@ -59,14 +65,36 @@ impl Server {
             .env("COFFER_DATA", self.home().join("data"))
             .env("COFFER_ADDR", &self.url)
             .current_dir(self.home())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// As [`Self::coffer`], with something on stdin.
+    pub fn coffer_with_input(&self, args: &[&str], input: &str) -> Said {
+        let mut child = self.spawn(args);
+        // A command that does not read its input breaks the pipe, which is its right.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
         Said {
             code: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// Sends a request of the Vault dialect, for what has no command, and asserts that it succeeds.
+    pub fn vault(&self, path: &str, body: &str) {
+        let host = self.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(host).unwrap();
+        let length = body.len();
+        let head = format!("POST /v1/{path} HTTP/1.1\r\nhost: {host}\r\nx-vault-token: root\r\nconnection: close\r\n");
+        write!(stream, "{head}content-length: {length}\r\n\r\n{body}").unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        assert!(reply.starts_with("HTTP/1.1 20"), "{path}: {reply}");
     }
 
     /// As [`Self::coffer`], for a command that must succeed: what it wrote to stdout.

@@ -2,7 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rustix::process::Signal;
@@ -11,7 +11,7 @@ use crate::{
     audit_log,
     load::{Load, Random},
     node::{Engine, Node},
-    wait::until,
+    wait::{PATIENCE, until},
 };
 
 const WRITERS: usize = 16;
@@ -44,7 +44,7 @@ fn kill_again_and_again(engine: Engine) {
         let start = Instant::now();
         let last = 20 + random.below(300);
         load.run(&server, &token, |count: &AtomicU64| {
-            until("writes", Duration::from_secs(120), || (count.load(Ordering::SeqCst) >= last).then_some(()));
+            until("writes", PATIENCE, || (count.load(Ordering::SeqCst) >= last).then_some(()));
             server.signal(Signal::KILL);
         });
         server.wait_killed();

@@ -92,7 +92,8 @@ impl Load {
         Self { workers: (0..workers).map(worker).collect(), round: 0 }
     }
 
-    /// Writes until the server is gone. `meanwhile` sees how many requests were answered, and is what ends it.
+    /// Writes until the server is gone, or says 503 or 307: no longer sure, no longer leading. `meanwhile` sees how many
+    /// requests were answered, and is what ends it.
     pub fn run(&mut self, server: &Server, token: &str, meanwhile: impl FnOnce(&AtomicU64)) {
         self.round += 1;
         let round = self.round;
@@ -159,6 +160,11 @@ impl Worker {
             self.sent += 1;
             client.set_agent(&agent);
             match self.send(&mut client, &operation) {
+                // Neither says that nothing was changed: a commit that cannot be logged in time is answered so too.
+                Ok(answer) if matches!(answer.status, 307 | 503) => {
+                    self.pending = Some((agent, operation));
+                    return;
+                }
                 Ok(answer) => {
                     let absent = matches!(operation, Operation::Read) && answer.status == 404;
                     assert!(answer.is_success() || absent, "{operation:?}: {answer}");

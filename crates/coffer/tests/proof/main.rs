@@ -1,19 +1,25 @@
 //! Proof under stress: the built program, driven as a process over HTTP, killed, stopped, starved of disk and lied to
 //! about the time, on SQLite and on PostgreSQL. What must hold afterwards is in ARCHITECTURE.md, "Invariants".
 #![allow(
-    clippy::as_conversions,
     clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::print_stdout,
     clippy::unwrap_used,
     unreachable_pub,
-    reason = "a test fails by panicking"
+    reason = "a test fails by panicking, and says what it saw"
 )]
 
 mod audit_log;
+mod clock;
+mod disk_full;
+mod durability;
 mod failpoints;
+mod flood;
 mod http;
 mod kill;
 mod load;
 mod node;
+mod nodes;
 mod wait;
 
 #[path = "../../../storage/tests/postgres_server/mod.rs"]

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, mpsc},
@@ -14,10 +14,11 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::{http::Client, postgres_server::PostgresServer, wait::until};
-
-/// How long a start, a stop or the death of a process may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::{
+    http::Client,
+    postgres_server::PostgresServer,
+    wait::{PATIENCE, until},
+};
 
 /// Where a node's entries are stored.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,6 +32,7 @@ pub struct Node {
     dir: tempfile::TempDir,
     data: PathBuf,
     storage: Option<String>,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// A running server; killed with the value.
@@ -58,12 +60,28 @@ impl Node {
     pub fn on(storage: Option<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
-        Self { dir, data, storage }
+        Self { dir, data, storage, environment: Vec::new() }
+    }
+
+    /// Another node on the same store, under the same seal. The first must have started once.
+    pub fn sibling(&self) -> Self {
+        let sibling = Self::on(self.storage.clone());
+        std::fs::create_dir(&sibling.data).unwrap();
+        std::fs::set_permissions(&sibling.data, PermissionsExt::from_mode(0o700)).unwrap();
+        let key = sibling.data.join("seal.key");
+        std::fs::copy(self.data.join("seal.key"), &key).unwrap();
+        std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+        sibling
     }
 
     /// With its data in this directory, on SQLite.
     pub fn at(data: &Path) -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), data: data.to_owned(), storage: None }
+        Self { data: data.to_owned(), ..Self::on(None) }
+    }
+
+    /// Sets a variable for the server and for the command line.
+    pub fn env(&mut self, name: &'static str, value: &str) {
+        self.environment.push((name, value.to_owned()));
     }
 
     /// The data directory.
@@ -137,7 +155,8 @@ impl Node {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.dir.path())
-            .env("COFFER_DATA", &self.data);
+            .env("COFFER_DATA", &self.data)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
     }
 }
 
@@ -224,12 +243,6 @@ impl Server {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// `kill -9`; returns once the process is gone.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
     /// Asks it to stop and waits for it.
     pub fn stop(mut self) {
         self.signal(Signal::TERM);
@@ -258,7 +271,8 @@ impl Server {
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
-    fn wait(&mut self) -> ExitStatus {
+    /// Waits for the process to end.
+    pub fn wait(&mut self) -> ExitStatus {
         until("the end of the process", PATIENCE, || self.child.try_wait().unwrap())
     }
 }

@@ -5,6 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long anything may take that takes a moment on an idle machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Asks until there is an answer; fails after `within`, saying what was awaited.
 #[track_caller]
 pub fn until<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Option<T>) -> T {

@@ -18,6 +18,8 @@ pub(crate) struct Ledger {
     hasher: RandomState,
     part: u64,
     parts: u64,
+    /// The newest time of a record, UTC milliseconds: the node's own clock, which may be ahead of the verifier's.
+    newest_ms: i64,
 }
 
 /// A key's last record.
@@ -53,6 +55,8 @@ struct Changes<'a> {
     changes: Vec<Changed<'a>>,
     #[serde(default)]
     rev: Option<u64>,
+    #[serde(borrow, default)]
+    t: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +77,7 @@ impl Ledger {
 
     /// A ledger of one part of `parts`; the parts of one round share the hasher.
     pub(crate) fn part(part: u64, parts: u64, hasher: RandomState) -> Self {
-        Self { last: HashMap::new(), hasher, part, parts }
+        Self { last: HashMap::new(), hasher, part, parts, newest_ms: 0 }
     }
 
     /// Takes in an entry of the log.
@@ -82,6 +86,8 @@ impl Ledger {
     /// What is wrong with it as a record.
     pub(crate) fn absorb(&mut self, entry: &[u8]) -> Result<(), String> {
         let record: Changes<'_> = serde_json::from_slice(tlog::payload(entry)).map_err(|error| error.to_string())?;
+        let time_ms = record.t.parse::<i128>().ok().and_then(|ns| i64::try_from(ns / 1_000_000).ok());
+        self.newest_ms = self.newest_ms.max(time_ms.unwrap_or(0));
         if record.changes.is_empty() {
             return Ok(());
         }
@@ -126,7 +132,10 @@ impl Ledger {
             _ if last.revision < revision => Standing::Elsewhere,
             _ if last.revision > revision => altered(
                 key,
-                &format!("is of revision {revision}, its last record of {}: an older entry was put back", last.revision),
+                &format!(
+                    "is of revision {revision}, its last record of {}: an older entry was put back",
+                    last.revision
+                ),
             ),
             Some(digest) if *digest == sha256(&[value]) => Standing::Agrees,
             Some(_) => altered(key, "is not what was recorded"),
@@ -136,6 +145,7 @@ impl Ledger {
 
     /// Keys whose last record wrote them and that were not compared, but for those that may have expired by `now`.
     pub(crate) fn missing(&self, now: i64) -> impl Iterator<Item = (&str, u64)> {
+        let now = now.max(self.newest_ms);
         let gone = move |last: &&Last| last.digest.is_some() && !last.seen && last.expires.is_none_or(|at| at > now);
         self.last.iter().filter(move |(_, last)| gone(last)).map(|(key, last)| (key.as_str(), last.revision))
     }
@@ -186,7 +196,13 @@ mod tests {
     #[test]
     fn entry_that_is_no_record_is_refused() {
         let mut ledger = Ledger::whole();
-        for bad in [&b""[..], b"{", b"[]", br#"{"changes":[{"key":"a"}]}"#, br#"{"changes":[{"key":"a","digest":"x"}],"rev":1}"#] {
+        for bad in [
+            &b""[..],
+            b"{",
+            b"[]",
+            br#"{"changes":[{"key":"a"}]}"#,
+            br#"{"changes":[{"key":"a","digest":"x"}],"rev":1}"#,
+        ] {
             assert!(ledger.absorb(bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
         ledger.absorb(br#"{"cls":"secret.read"}"#).unwrap();

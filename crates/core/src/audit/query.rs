@@ -91,6 +91,10 @@ impl Filter {
         let (since, until) = (time(&question.since)?, time(&question.until)?);
         let cursor = question.after.as_deref().map(str::parse).transpose();
         let cursor = cursor.map_err(|_| Error::invalid("after is not a cursor of this log"))?;
+        let cursor = match order {
+            Order::Oldest => cursor.into_iter().chain(question.from).max(),
+            Order::Newest => cursor,
+        };
         let terms = [
             (Term::Actor, &question.actor),
             (Term::Action, &question.action),

@@ -10,8 +10,7 @@ use crate::{
     Error,
     active::Active,
     commit::Edit,
-    housekeeping,
-    keys,
+    housekeeping, keys,
     record::Record,
     tlog::{
         RealDisk,

@@ -1,3 +1,5 @@
+//! Tests of the module around this file.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -95,7 +95,7 @@ impl From<ReadError> for OpenError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Disk(error) if !error.is_missing() => Self::Disk(error),
-            error => Self::Damaged(error),
+            error @ (ReadError::Damaged { .. } | ReadError::Disk(_) | ReadError::Range { .. }) => Self::Damaged(error),
         }
     }
 }

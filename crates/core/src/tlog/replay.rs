@@ -28,12 +28,37 @@ pub(crate) struct Found {
     pub(crate) len: u64,
 }
 
+/// Why it cannot be said whether a file is a segment.
+pub(crate) enum LookError {
+    Disk(DiskError),
+    /// It has a format of a later release.
+    Newer {
+        path: PathBuf,
+        format: u8,
+    },
+}
+
+impl From<DiskError> for LookError {
+    fn from(error: DiskError) -> Self {
+        Self::Disk(error)
+    }
+}
+
+impl From<LookError> for OpenError {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::Disk(error) => Self::Disk(error),
+            LookError::Newer { path, format } => Self::Newer { path, format },
+        }
+    }
+}
+
 impl Found {
     /// Looks at a file; one that was made ahead, or whose first write did not come to its end, is none.
-    pub(crate) fn look(path: &Path, file: Arc<dyn DiskFile>) -> Result<Option<Self>, OpenError> {
+    pub(crate) fn look(path: &Path, file: Arc<dyn DiskFile>) -> Result<Option<Self>, LookError> {
         let header = match read_header(file.as_ref()).named("read", path)? {
             HeaderRead::Header(header) => header,
-            HeaderRead::Other(format) => return Err(OpenError::Newer { path: path.to_owned(), format }),
+            HeaderRead::Other(format) => return Err(LookError::Newer { path: path.to_owned(), format }),
             HeaderRead::Torn | HeaderRead::Zero => return Ok(None),
         };
         let mut reader = FrameReader::new(Arc::clone(&file), FIRST_FRAME);

@@ -10,9 +10,8 @@ use super::{
     checkpoint::Checkpoint,
     disk::{Access, Disk, DiskError, DiskFile, Named},
     merkle::Frontier,
-    open_error::OpenError,
     paths::{Paths, RESERVE, SPARE, ordinal_of},
-    replay::{Found, scan},
+    replay::{Found, LookError, scan},
     segment::{FIRST_FRAME, Frame, FrameReader, Next},
     verify::{Finding, VerifyError},
     zeros::count_not_zero,
@@ -242,8 +241,10 @@ fn begins_where_it_should(found: &Found, tree: &Frontier) -> Result<(), Finding>
 
 fn look(path: &Path, file: Arc<dyn DiskFile>) -> Result<Option<Found>, VerifyError> {
     Found::look(path, file).map_err(|error| match error {
-        OpenError::Disk(error) => error.into(),
-        _ => Finding::File { path: path.to_owned(), what: "a format that this release does not know" }.into(),
+        LookError::Disk(error) => error.into(),
+        LookError::Newer { path, .. } => {
+            Finding::File { path, what: "a format that this release does not know" }.into()
+        }
     })
 }
 

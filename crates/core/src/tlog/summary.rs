@@ -56,7 +56,8 @@ impl BundleSummary {
 
     /// Whether an entry with all these terms and a time in the range may be in the bundle.
     pub(crate) fn may_have(&self, terms: &[u64], times: &TimeRange) -> bool {
-        let set = |term: &u64| places(*term).all(|(byte, bit)| self.filter.get(byte).is_some_and(|byte| byte & bit != 0));
+        let set =
+            |term: &u64| places(*term).all(|(byte, bit)| self.filter.get(byte).is_some_and(|byte| byte & bit != 0));
         self.count > 0
             && times.from_ms.is_none_or(|from| self.latest >= from)
             && times.until_ms.is_none_or(|until| self.earliest < until)

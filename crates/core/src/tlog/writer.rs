@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::Instant,
 };
@@ -28,7 +29,7 @@ pub(crate) struct Open {
     pub(crate) file: Arc<dyn DiskFile>,
     /// The same file, opened once more for the syncing thread.
     pub(crate) again: Arc<dyn DiskFile>,
-    pub(crate) path: std::path::PathBuf,
+    pub(crate) path: PathBuf,
     pub(crate) generation: u64,
     /// Where the next frame goes; 0 where the header is still to be written, with the first batch.
     pub(crate) at: u64,
@@ -59,6 +60,8 @@ pub(crate) struct Writer {
     /// again, with the same indexes.
     retained: VecDeque<Batch>,
     failed: Option<(Instant, DiskError)>,
+    /// Segments in which nothing was synced, to be removed once what was written to them is synced elsewhere.
+    replaced: Vec<PathBuf>,
     /// Failures since the last sync that succeeded.
     failures: u32,
     pace: Pace,
@@ -81,6 +84,7 @@ impl Writer {
             next_ordinal,
             retained: VecDeque::new(),
             failed: None,
+            replaced: Vec::new(),
             failures: 0,
             pace: Pace::new(),
             buffer: Vec::new(),
@@ -217,19 +221,14 @@ impl Writer {
             let _ = shared.disk.remove(&path);
         })?;
         let header = Header { ordinal: self.next_ordinal - 1, first: self.frontier.size(), root: self.frontier.root() };
-        let replaced: Vec<std::path::PathBuf> = {
+        {
             let mut tail = shared.tail.write();
             // Segments of failed attempts: nothing in them was synced.
             let empty = |segment: &Segment| segment.first == header.first && header.first > 0;
-            let paths = tail.segments.iter().filter(|s| empty(s)).map(|s| s.path.clone()).collect();
+            self.replaced.extend(tail.segments.iter().filter(|s| empty(s)).map(|s| s.path.clone()));
             tail.segments.retain(|segment| !empty(segment));
             let segment = Segment::new(header.ordinal, header.first, path.clone(), Arc::clone(&file), len);
             tail.segments.push(segment);
-            paths
-        };
-        for path in replaced {
-            // One that stays is passed over when the log is opened again.
-            let _ = shared.disk.remove(&path);
         }
         let generation = shared.ledger.begin();
         let reserve = room == Room::Reserve;
@@ -238,7 +237,7 @@ impl Writer {
     }
 
     /// A zeroed file of at least so many bytes, under the path.
-    fn next_file(&self, room: Room, least: u64, path: &std::path::Path) -> Result<AheadFile, DiskError> {
+    fn next_file(&self, room: Room, least: u64, path: &Path) -> Result<AheadFile, DiskError> {
         let shared = &self.shared;
         {
             // Renamed before the lock is given back: from then on the keeping thread may make the next one.
@@ -328,6 +327,10 @@ impl Writer {
         self.pace.sync_done(took);
         self.shared.counters.count_sync(took);
         self.shared.advance(open.generation, self.frontier.size());
+        for path in self.replaced.drain(..) {
+            // One that stays is passed over when the log is opened again.
+            let _ = self.shared.disk.remove(&path);
+        }
         Ok(())
     }
 

@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn full_sample_names_every_key() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/samples/full.toml");
-        let table: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        let table: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>();
         assert_eq!(
             keys(&table),
@@ -329,6 +329,8 @@ mod tests {
         );
         assert_eq!(keys(table["audit"].as_table().unwrap()), ["dir", "read_durability"]);
         assert_eq!(table["limits"].as_table().unwrap().len(), 10);
+        let config = Config::load(Some(&path), Overrides::default(), &host()).unwrap();
+        assert_eq!((config.limits, config.listen), (Limits::default(), DEFAULT_LISTEN));
     }
 
     #[test]

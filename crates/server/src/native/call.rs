@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    app::{App, Origin, text_header, token_of},
+    app::{App, Origin, asked_uri, text_header, token_of},
     error::{self, Success},
     vault::envelope,
 };
@@ -198,7 +198,7 @@ impl<T: DeserializeOwned + Send> FromBody for Json<T> {
 
 /// Path, id and place of a native request.
 fn reply_of(parts: &Parts) -> Result<(Reply, Origin), Box<Response>> {
-    let uri = parts.uri.clone();
+    let uri = asked_uri(parts).clone();
     match parts.extensions.get::<Origin>() {
         Some(origin) => Ok((Reply { id: origin.id, uri }, *origin)),
         None => {

@@ -12,6 +12,7 @@ async fn unknown_token_and_no_token_are_refused_alike() {
             ["/v1/secret/data/none", "/v1/nosuch/x", "/v1/sys/mounts", "/v1/sys/internal/ui/mounts/secret", "/v1/%zz"]
         {
             let reply = server.raw("GET", path, token, "").await;
+            assert!(reply.headers.contains_key("x-request-id"));
             assert_eq!(reply.errors(403), json!(["permission denied"]), "{path}");
         }
         let native = server.raw("GET", "/api/v1/tokens/self", token, "").await.is(401);

@@ -2,6 +2,7 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod audit;
+mod dialects;
 mod endpoints;
 mod http;
 mod identity;

@@ -33,8 +33,9 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "\
 Every entry is hashed, and every signed checkpoint held against the tree that it closes.
-Exit code 0: nothing is wrong. 8: something is altered or missing, and is named. 5: nothing was found, but
-the check proves too little; without --vkey, for whoever wrote the directory wrote its keys too.")]
+Exit code 0: nothing is wrong. 8: something is altered or missing, and is named. 5: nothing was
+found, but the check proves too little: without --vkey, for whoever wrote the directory wrote its
+keys too; or where entries are recorded in logs that were not given, or not logged yet.")]
 pub(crate) struct Arguments {
     /// Directory of the log, or a copy of it
     #[arg(required_unless_present = "proof")]

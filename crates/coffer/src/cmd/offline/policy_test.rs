@@ -23,7 +23,7 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "\
 The path is the logical one, with its mount, as policies name it:
-  coffer policy test --policy api.hcl --path secret/data/acme/prod/api/DATABASE_URL --operation read
+  coffer policy test --policy api.hcl --path secret/data/acme/prod/api/URL --operation read
 A token has the policy `default` too unless it was made without: --builtin default adds it.
 Exit code 0 means allowed, 4 denied.")]
 pub(crate) struct Arguments {

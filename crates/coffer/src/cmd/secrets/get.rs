@@ -18,7 +18,8 @@ use crate::{
     disable_version_flag = true,
     after_help = "\
 The value comes byte for byte: a line break is added on a terminal alone, so that
-`coffer secrets get TLS_KEY > key.pem` makes exactly the file that was set. -n leaves it out there too."
+`coffer secrets get TLS_KEY > key.pem` makes exactly the file that was set. -n leaves it out
+there too."
 )]
 pub(crate) struct Arguments {
     /// The secret's name

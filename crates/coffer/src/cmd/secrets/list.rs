@@ -18,7 +18,8 @@ use crate::{
 /// Options of `secrets list`.
 #[derive(Args)]
 #[command(after_help = "\
-The formats env and dotenv hold values, so they show what is in force at the scope, as --effective does:
+The formats env and dotenv hold values, so they show what is in force at the scope, as
+--effective does:
   eval \"$(coffer secrets list -p acme -e prod -s api --format env)\"
   coffer secrets list -p acme -e prod -s api --format dotenv > .env")]
 pub(crate) struct Arguments {

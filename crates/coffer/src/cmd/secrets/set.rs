@@ -16,8 +16,8 @@ use crate::{failure::Failure, input, scope::ScopeArguments, session::Session};
   NAME          asks for the value on the terminal, without echo
   NAME=-        takes it from stdin, byte for byte
   NAME=@FILE    takes it from a file, byte for byte
-  NAME=VALUE    takes it from the command line, where your shell's history and, while the command
-                runs, other processes of this machine can see it
+  NAME=VALUE    takes it from the command line, where your shell's history and, while the
+                command runs, other processes of this machine can see it
 A value that is - or starts with @ comes over one of the first three.")]
 pub(crate) struct Arguments {
     /// What to set

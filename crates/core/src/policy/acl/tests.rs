@@ -1,3 +1,5 @@
+//! Tests of the module around this file.
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 

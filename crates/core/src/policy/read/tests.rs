@@ -1,3 +1,5 @@
+//! Tests of the module around this file.
+
 use super::*;
 
 fn rules(text: &str) -> Vec<Rule> {

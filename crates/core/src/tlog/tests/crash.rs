@@ -3,11 +3,18 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    super::{Head, Log, OpenError, payload, proof::verify_consistency},
-    DIR, append, count, open,
+    super::{
+        Head, Log, OpenError,
+        checkpoint::sign_head,
+        note::KeyName,
+        payload,
+        proof::verify_consistency,
+        segment::{push_checkpoint_frame, push_entry_frame},
+    },
+    DIR, ORIGIN, append, count, open,
     sim::{Dice, Op, SimDisk},
     small,
-    vectors::signing_key,
+    vectors::{signer, signing_key},
     verify,
 };
 
@@ -92,7 +99,11 @@ async fn lose_power_and_recover(seed: u64) {
             Err(error) => panic!("{seed}: {error}"),
         }
         if round < 2 {
-            if dice.one_in(3) { disk.kill() } else { disk.crash(dice.next()) }
+            if dice.one_in(3) {
+                disk.kill()
+            } else {
+                disk.crash(dice.next())
+            }
             if told.head.is_some() {
                 // What a crash leaves behind is no finding.
                 verify(&disk, told.checkpoint.as_deref()).unwrap_or_else(|error| panic!("{seed}: {error}"));
@@ -125,7 +136,9 @@ fn log_after_a_loss_of_power_has_every_acknowledged_entry_and_goes_on() {
         for part in 0..4 {
             scope.spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                (0..1000).filter(|seed| seed % 4 == part).for_each(|seed| runtime.block_on(lose_power_and_recover(seed)));
+                (0..1000)
+                    .filter(|seed| seed % 4 == part)
+                    .for_each(|seed| runtime.block_on(lose_power_and_recover(seed)));
             });
         }
     });
@@ -148,4 +161,34 @@ async fn log_whose_sync_failed_before_a_kill_is_written_again_before_it_is_trust
     drop(log);
     disk.crash(1);
     assert_eq!(open(&disk, Some(opened.head)).unwrap().1.head, opened.head);
+}
+
+#[tokio::test]
+async fn frames_that_a_crash_left_behind_the_end_never_come_back() {
+    let disk = SimDisk::new();
+    let (log, _) = open(&disk, None).unwrap();
+    append(&log, vec![b"one".to_vec()]).await.unwrap();
+    let head = log.head();
+    log.close().unwrap();
+    // Two batches were written and not synced; of the first nothing survived, the second is whole.
+    let segment = Path::new(DIR).join("segments/00000000000000000001.seg");
+    let end = disk.contents(&segment).iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let batch = |size| {
+        let mut bytes = Vec::new();
+        push_entry_frame(&mut bytes, b"two");
+        let note = sign_head(&KeyName::new(ORIGIN).unwrap(), &Head { size, root: [9; 32] }, [&signer(ORIGIN, 0)]);
+        push_checkpoint_frame(&mut bytes, 1, &note);
+        bytes
+    };
+    let (lost, kept) = (batch(2).len(), batch(3));
+    disk.tamper(&segment, |bytes| bytes[end + lost..end + lost + kept.len()].copy_from_slice(&kept));
+    let (log, opened) = open(&disk, Some(head)).unwrap();
+    assert_eq!(opened.head, head);
+    assert!(opened.dropped_bytes > 0);
+    // The next batch ends exactly where the leftover begins.
+    append(&log, vec![b"TWO".to_vec()]).await.unwrap();
+    let head = log.head();
+    log.close().unwrap();
+    assert_eq!(verify(&disk, None).unwrap().1, [b"one", b"TWO"]);
+    assert_eq!(open(&disk, Some(head)).unwrap().1.head.size, 2);
 }

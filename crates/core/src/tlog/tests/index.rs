@@ -42,7 +42,13 @@ async fn log_of(count: u64) -> (SimDisk, Log, Vec<Vec<u8>>) {
     let (log, _) = open(&disk, None).unwrap();
     let mut dice = Dice(5);
     let entries: Vec<Vec<u8>> = (0..count)
-        .map(|i| if i % 97 == 13 { b"not summarised".to_vec() } else { entry(1000 + i + dice.below(20), i / 300, dice.below(40)) })
+        .map(|i| {
+            if i % 97 == 13 {
+                b"not summarised".to_vec()
+            } else {
+                entry(1000 + i + dice.below(20), i / 300, dice.below(40))
+            }
+        })
         .collect();
     for chunk in entries.chunks(60) {
         append(&log, chunk.to_vec()).await.unwrap();
@@ -118,11 +124,15 @@ async fn search_opens_only_bundles_that_may_have_what_is_looked_for() {
     let index = index_of(&log);
     assert_eq!(index.catch_up(2).unwrap(), 5);
     assert_eq!(index.catch_up(100).unwrap(), 0);
-    let (found, scanned) = search(&index, query(Order::Oldest, &["actor-1"], TimeRange::default(), 999, ENOUGH), &["actor-1"]);
+    let (found, scanned) =
+        search(&index, query(Order::Oldest, &["actor-1"], TimeRange::default(), 999, ENOUGH), &["actor-1"]);
     assert!(found.len() > 280);
     // Entries 300 to 600 lie in two bundles; what is no full bundle is looked at in any case.
     assert!(scanned <= 2 * 256 + 2000 % 256 + 256, "{scanned}");
-    let page = index.query(&query(Order::Oldest, &["actor-1"], TimeRange::default(), 999, Budget { summaries: 1, bundles: 9 }), &|_| true);
+    let page = index.query(
+        &query(Order::Oldest, &["actor-1"], TimeRange::default(), 999, Budget { summaries: 1, bundles: 9 }),
+        &|_| true,
+    );
     assert_eq!(page.unwrap(), QueryPage { entries: vec![], next: Some(256), scanned: 0 });
 }
 
@@ -133,7 +143,8 @@ async fn index_missing_damaged_or_of_another_log_is_made_again() {
     let expected = entries.iter().filter(|entry| matches(entry, &["path-7"], &TimeRange::default())).count();
     let check = |log: &Log| {
         let index = index_of(log);
-        let find = || search(&index, query(Order::Oldest, &["path-7"], TimeRange::default(), 9, ENOUGH), &["path-7"]).0.len();
+        let find =
+            || search(&index, query(Order::Oldest, &["path-7"], TimeRange::default(), 9, ENOUGH), &["path-7"]).0.len();
         assert_eq!(find(), expected);
         assert_eq!(index.catch_up(1000).unwrap(), 0);
         assert_eq!(find(), expected);

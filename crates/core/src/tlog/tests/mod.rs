@@ -3,7 +3,9 @@
 mod crash;
 mod faults;
 mod index;
+mod live;
 mod log;
+mod oracle;
 pub(crate) mod sim;
 mod tamper;
 pub(crate) mod vectors;

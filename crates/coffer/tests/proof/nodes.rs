@@ -1,0 +1,198 @@
+//! Two nodes on one PostgreSQL: one answers, the other stands by, takes over when the first dies, and a leader that was
+//! only asleep wakes up harmless.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::{
+    audit_log,
+    load::Load,
+    node::{Engine, Node, Server},
+    wait::{PATIENCE, until},
+};
+
+/// How soon the standby must answer after the leader's death.
+const TAKEOVER: Duration = Duration::from_secs(5);
+
+#[test]
+fn second_node_stands_by_and_sends_clients_to_the_first() {
+    let first = Node::new(Engine::Postgres);
+    let leader = first.start();
+    let token = first.login(&leader);
+    let second = first.sibling();
+    let standby = second.prepare().start_anyhow();
+    standby.wait_for_state("standby", PATIENCE);
+
+    let mut client = standby.client().with_token(&token);
+    client.get("/v1/sys/health").unwrap().expect(429);
+    client.get("/v1/sys/health?standbyok=true").unwrap().expect(200);
+    client.get("/healthz").unwrap().expect(200);
+    client.get("/readyz").unwrap().expect(503);
+    client.get("/metrics").unwrap().expect(200);
+    let shown = client.get("/v1/sys/leader").unwrap().expect(200).json();
+    assert_eq!((&shown["is_self"], &shown["leader_address"]), (&json!(false), &json!(leader.url())));
+    let body = json!({ "data": { "value": "v" } });
+    for (method, path, body) in [
+        ("GET", "/v1/secret/data/a?version=1", None),
+        ("POST", "/v1/secret/data/a", Some(&body)),
+        ("LIST", "/v1/secret/metadata/", None),
+        ("GET", "/api/v1/secrets/acme/", None),
+        ("POST", "/v1/auth/token/create", Some(&body)),
+    ] {
+        let answer = client.send(method, path, body).unwrap().expect(307);
+        assert_eq!(answer.header("location"), Some(format!("{}{path}", leader.url()).as_str()), "{answer}");
+    }
+    // Without a token as well: a standby knows nobody.
+    standby.client().get("/v1/secret/data/a").unwrap().expect(307);
+    leader.client().with_token(&token).get("/v1/sys/health").unwrap().expect(200);
+}
+
+#[test]
+fn node_whose_key_does_not_open_the_store_refuses_to_start() {
+    let first = Node::new(Engine::Postgres);
+    let leader = first.start();
+    let stranger = first.sibling();
+    std::fs::remove_file(stranger.data().join("seal.key")).unwrap();
+    let other = Node::new(Engine::Sqlite);
+    other.start().stop();
+    std::fs::copy(other.data().join("seal.key"), stranger.data().join("seal.key")).unwrap();
+    let said = stranger.prepare().attempt().map(drop).unwrap_err();
+    assert!(said.contains("error: ") && said.contains("key"), "{said}");
+    leader.wait_for_state("active", PATIENCE);
+}
+
+#[test]
+fn second_server_on_the_same_sqlite_refuses_to_start() {
+    let node = Node::new(Engine::Sqlite);
+    let server = node.start();
+    let said = node.prepare().attempt().map(drop).unwrap_err();
+    assert!(said.contains("error: "), "{said}");
+    server.wait_for_state("active", PATIENCE);
+    let token = node.login(&server);
+    let answer = server.client().with_token(&token).post("/v1/secret/data/a", &json!({ "data": {} })).unwrap();
+    answer.expect(200);
+}
+
+#[test]
+fn standby_takes_over_within_five_seconds_of_the_leader_s_death() {
+    let (first, second) = pair();
+    let mut leader = first.start();
+    let token = first.login(&leader);
+    let mut standby = second.prepare().start_anyhow();
+    standby.wait_for_state("standby", PATIENCE);
+    let mut load = Load::new("takeover", 8, 3);
+    let mut names = (&first, &second);
+    for round in 1..=3 {
+        let mut died = None;
+        load.run(&leader, &token, |answered: &AtomicU64| {
+            until("writes", PATIENCE, || (answered.load(Ordering::SeqCst) >= 100).then_some(()));
+            leader.signal(Signal::KILL);
+            died = Some(Instant::now());
+        });
+        let mut client = standby.client().with_token(&token);
+        client.set_agent("takeover");
+        let body = json!({ "data": { "round": round } });
+        until("takeover", PATIENCE, || client.post("/v1/secret/data/first", &body).ok()?.is_success().then_some(()));
+        let took = died.unwrap().elapsed();
+        println!("round {round}: taken over after {took:?}");
+        assert!(took < TAKEOVER, "{took:?}");
+
+        // What the dead one answered is in its own log; what it only committed, in that of its heir.
+        load.check_recorded(&audit_log::on_disk(&names.0.audit_dir(), "takeover"));
+        let mut records = audit_log::on_disk(&names.0.audit_dir(), "takeover");
+        records.extend(audit_log::on_disk(&names.1.audit_dir(), "takeover"));
+        load.check_stored(&standby, &token, &records);
+
+        let back = names.0.prepare().start_anyhow();
+        back.wait_for_state("standby", PATIENCE);
+        (leader, standby, names) = (standby, back, (names.1, names.0));
+    }
+}
+
+#[test]
+fn leader_that_slept_beyond_its_lease_answers_nothing_and_then_redirects() {
+    let (first, second) = pair();
+    let mut leader = first.start();
+    let token = first.login(&leader);
+    let mut standby = second.prepare().start_anyhow();
+    standby.wait_for_state("standby", PATIENCE);
+    let mut names = (&first, &second);
+    let mut load = Load::new("asleep", 8, 5);
+    for round in 1..=3 {
+        leader.client().with_token(&token).post("/v1/secret/data/x", &value("before")).unwrap().expect(200);
+        let mut waiting = Vec::new();
+        load.run(&leader, &token, |answered: &AtomicU64| {
+            // Stopped in the middle of its work, whatever it holds.
+            until("writes", PATIENCE, || (answered.load(Ordering::SeqCst) >= 60).then_some(()));
+            leader.signal(Signal::STOP);
+            // In its socket's queue while it sleeps: the first things it sees when it wakes up.
+            waiting = stale_requests(&leader, &token);
+            standby.wait_for_state("active", PATIENCE);
+            standby.client().with_token(&token).post("/v1/secret/data/x", &value("after")).unwrap().expect(200);
+            leader.signal(Signal::CONT);
+        });
+        for (what, mut stream) in waiting {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            let refused = ["HTTP/1.1 503 ", "HTTP/1.1 307 "].iter().any(|status| answer.starts_with(status));
+            assert!(refused, "{what}: {answer}");
+            println!("round {round}: {what}: {}", answer.lines().next().unwrap());
+        }
+        let mut late = leader.client().with_token(&token);
+        let location = until("redirects", PATIENCE, || {
+            let answer = late.get("/v1/secret/data/x").unwrap();
+            assert!(matches!(answer.status, 307 | 503), "{answer}");
+            answer.header("location").map(str::to_owned)
+        });
+        assert_eq!(location, format!("{}/v1/secret/data/x", standby.url()));
+        late.get("/v1/sys/health").unwrap().expect(429);
+
+        let found = standby.client().with_token(&token).get("/v1/secret/data/x").unwrap().expect(200).json();
+        assert_eq!(found["data"]["data"]["value"], "after");
+        let mut records = audit_log::on_disk(&names.0.audit_dir(), "asleep");
+        load.check_recorded(&records);
+        let stale = audit_log::on_disk(&names.0.audit_dir(), "stale-request");
+        assert!(stale.values().all(|record| record["out"] != "success"), "{stale:?}");
+        records.extend(audit_log::on_disk(&names.1.audit_dir(), "asleep"));
+        load.check_stored(&standby, &token, &records);
+        (leader, standby, names) = (standby, leader, (names.1, names.0));
+    }
+}
+
+/// Two nodes of one store and one seal; neither runs.
+fn pair() -> (Node, Node) {
+    let first = Node::new(Engine::Postgres);
+    first.start().stop();
+    let second = first.sibling();
+    (first, second)
+}
+
+fn value(text: &str) -> serde_json::Value {
+    json!({ "data": { "value": text } })
+}
+
+/// Requests sent to a process that does not run, each on a connection of its own.
+fn stale_requests(server: &Server, token: &str) -> Vec<(&'static str, TcpStream)> {
+    let head = format!("Host: x\r\nUser-Agent: stale-request\r\nX-Vault-Token: {token}\r\nConnection: close\r\n");
+    let write = r#"{"data":{"value":"stale"}}"#;
+    let write = format!("{head}Content-Length: {}\r\n\r\n{write}", write.len());
+    let send = |what: &'static str, request: String| {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        (what, stream)
+    };
+    vec![
+        send("a write", format!("POST /v1/secret/data/x HTTP/1.1\r\n{write}")),
+        send("a read", format!("GET /v1/secret/data/x HTTP/1.1\r\n{head}\r\n")),
+        send("a native read", format!("GET /api/v1/secrets/acme/ HTTP/1.1\r\n{head}\r\n")),
+        send("a lookup", format!("GET /v1/auth/token/lookup-self HTTP/1.1\r\n{head}\r\n")),
+    ]
+}

@@ -1,0 +1,271 @@
+"""`make bench`: Coffer against a bare server, OpenBao and SQLite alone, on this machine. See docs/BENCHMARKS.md.
+
+Usage: python3 scripts/bench [--quick] [--no-build] [--dir DIR]
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+# Keeps the tree clean: the modules below lie beside this file.
+sys.dont_write_bytecode = True
+
+import bars
+import machine
+import openbao
+import processes
+import report
+import rounds
+import scale
+import servers
+import syncs
+import writes
+from load import CREATE, READ, UPDATE, Load
+from openbao import OpenBao
+from plan import CONNECTIONS, FULL, QUICK, Plan
+from postgres import Postgres
+from servers import ROOT, Bare, Coffer
+
+DOCUMENT = ROOT / "docs" / "BENCHMARKS.md"
+
+
+@dataclasses.dataclass
+class Results:
+    """Everything that was measured."""
+
+    plan: Plan
+    machine: str = ""
+    synced: str = "coffer"
+    written: str = "coffer, `written`"
+    postgres: str = "coffer on PostgreSQL"
+    peer: str = "openbao"
+    slim: str = "openbao, no default policy"
+    replay: str = "sqlite replay"
+    few: str = ""
+    many: str = ""
+    reads: dict = dataclasses.field(default_factory=dict)
+    writes: dict = dataclasses.field(default_factory=dict)
+    groups: dict = dataclasses.field(default_factory=dict)
+    syncs: dict = dataclasses.field(default_factory=dict)
+    slow: list = dataclasses.field(default_factory=list)
+    scale: list = dataclasses.field(default_factory=list)
+    starts: list = dataclasses.field(default_factory=list)
+    idle_rss: list = dataclasses.field(default_factory=list)
+    loaded_rss: list = dataclasses.field(default_factory=list)
+    loading: str = ""
+    binary_mb: float = 0
+    commands: list = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Programs:
+    """What is built before anything runs."""
+
+    coffer: pathlib.Path
+    bare: pathlib.Path
+    replay: pathlib.Path
+
+
+def main():
+    arguments = _arguments()
+    plan = QUICK if arguments.quick else FULL
+    _check_tools()
+    if not arguments.no_build:
+        _build()
+    programs = _programs()
+    began = time.monotonic()
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="coffer-bench-", dir=arguments.dir))
+    try:
+        results = _measure(plan, programs, directory)
+    finally:
+        processes.stop_all()
+        shutil.rmtree(directory, ignore_errors=True)
+    judged = bars.judge(results)
+    text = report.render(results, judged)
+    print(text)
+    if not plan.quick:
+        DOCUMENT.write_text(report.insert(DOCUMENT.read_text(), text))
+        print(f"written to {DOCUMENT.relative_to(ROOT)}")
+    print(f"took {(time.monotonic() - began) / 60:.1f} minutes")
+    busy = any(bar.holds is None for bar in judged)
+    if busy:
+        print("the machine was too busy: no verdict where the table says so")
+    raise SystemExit(1 if any(not bar.holds for bar in judged) else 0)
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="shorter, fewer rounds, smaller stores; changes no document")
+    parser.add_argument("--no-build", action="store_true", help="measure the release build as it is")
+    parser.add_argument("--dir", default="/tmp", help="where the servers' data lies for the time of the run [/tmp]")
+    return parser.parse_args()
+
+
+def _check_tools():
+    """Everything needed is there, before anything starts."""
+    for tool in ("wrk", "strace"):
+        if not shutil.which(tool):
+            raise SystemExit(f"error: {tool} is not installed\nhint: scripts/install-test-deps.sh installs it")
+    openbao.program()
+
+
+def _build():
+    for arguments in (
+        ["--package", "coffer"],
+        ["--package", "coffer-server", "--example", "bare"],
+        ["--package", "coffer-storage", "--example", "replay"],
+    ):
+        subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", *arguments], check=True, cwd=ROOT)
+
+
+def _programs():
+    release = _target() / "release"
+    return Programs(release / "coffer", release / "examples" / "bare", release / "examples" / "replay")
+
+
+def _target():
+    command = ["cargo", "metadata", "--format-version", "1", "--no-deps", "--locked"]
+    done = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
+    return pathlib.Path(json.loads(done.stdout)["target_directory"])
+
+
+def _measure(plan, programs, directory):
+    if machine.filesystem(directory) in ("tmpfs", "ramfs", "overlay"):
+        raise SystemExit(f"error: {directory} is not on a disk, so that syncs mean nothing\nhint: --dir DIR")
+    results = Results(plan, machine.describe(directory), binary_mb=programs.coffer.stat().st_size / 1e6)
+    results.commands = [
+        (f"{kind}s; also with -t1 -c1 and -c16", report.wrk_line(kind, 64, plan)) for kind in (READ, UPDATE, CREATE)
+    ]
+    _starts_and_memory(plan, programs, directory, results)
+    postgres = Postgres()
+    try:
+        _side_by_side(plan, programs, directory, results, postgres)
+    finally:
+        postgres.stop()
+    _syncs(plan, programs, directory, results)
+    _many(plan, programs, directory, results)
+    return results
+
+
+def _starts_and_memory(plan, programs, directory, results):
+    say("starts of an empty server")
+    times = scale.first_start(programs.coffer, directory, plan.starts)
+    results.starts.append(("empty, first start: makes its store, keys and log", 100, times))
+    server = Coffer(programs.coffer, directory / "small", "coffer")
+    server.prepare(1)
+    results.starts.append(("empty but for the secret read", 100, scale.starts(server, plan.starts)))
+    results.idle_rss.append(("empty", scale.idle_rss(server)))
+    server.stop()
+
+
+def _side_by_side(plan, programs, directory, results, postgres):
+    say(f"loading {plan.secrets:,} secrets into each server")
+    coffer = Coffer(programs.coffer, directory / "coffer", results.synced)
+    written = Coffer(programs.coffer, directory / "written", results.written, read_durability="written")
+    url = postgres.url("coffer")
+    on_postgres = Coffer(programs.coffer, directory / "postgres", results.postgres, storage=url, database=postgres)
+    peer = OpenBao(directory / "openbao")
+    for server in (coffer, written, on_postgres, peer):
+        server.prepare(plan.secrets)
+    bare = Bare(programs.bare, directory, servers.body_bytes(coffer))
+    results.commands.append(("Coffer", "coffer server --data DIR --listen 127.0.0.1:$PORT --audit-read-durability synced"))
+    results.commands.append(("OpenBao, with this configuration", "bao server -config=FILE  # " + "; ".join(openbao.CONFIG.split("\n")[1:4])))
+    subjects = [coffer, written, on_postgres, peer, peer.without_default_policy()]
+    for connections in reversed(CONNECTIONS):
+        say(f"reads, {connections} connections")
+
+        def read(_name, connections=connections):
+            return {each.name: Load(READ, connections, plan.seconds, plan.secrets).run(each) for each in subjects}
+
+        for each in subjects:
+            Load(READ, connections, 1, plan.secrets).run(each)
+        results.reads[connections] = rounds.measure(plan, bare, connections, read)
+    written.stop()
+    replay = writes.Replay(programs.replay, directory)
+    for kind in (UPDATE, CREATE):
+        results.writes[kind] = {}
+        for connections in reversed(CONNECTIONS):
+            say(f"{kind}s, {connections} connections")
+            groups = results.groups.setdefault(connections, [])
+            work = writes.work(plan, kind, connections, coffer, [on_postgres, peer], replay, groups)
+            results.writes[kind][connections] = rounds.measure(plan, bare, connections, work)
+    results.loaded_rss.append((f"{plan.secrets:,} secrets and their writes, SQLite", machine.rss_mb(coffer.pid)))
+    for server in (coffer, on_postgres, peer):
+        server.stop()
+    results.bare = bare
+
+
+def _syncs(plan, programs, directory, results):
+    say("syncs per write")
+    counters = {name: syncs.Counter(directory / f"syncs-{name}") for name in ("coffer", "front", "postgres", "openbao")}
+    coffer = Coffer(programs.coffer, directory / "counted", results.synced, prefix=counters["coffer"].prefix)
+    postgres = Postgres(prefix=counters["postgres"].prefix)
+    try:
+        front = Coffer(
+            programs.coffer, directory / "counted-pg", results.postgres, storage=postgres.url("coffer"),
+            prefix=counters["front"].prefix,
+        )
+        peer = OpenBao(directory / "counted-bao", prefix=counters["openbao"].prefix)
+        counted = [
+            (coffer, [counters["coffer"]]),
+            (front, [counters["front"], counters["postgres"]]),
+            (peer, [counters["openbao"]]),
+        ]
+        for server, _ in counted:
+            server.prepare(plan.secrets)
+        results.syncs = syncs.per_write(plan, counted)
+        for server, _ in counted:
+            server.stop()
+    finally:
+        postgres.stop()
+    say("2 ms more for each sync")
+    slow = [
+        Coffer(programs.coffer, directory / "slow", results.synced, prefix=syncs.slowed()),
+        OpenBao(directory / "slow-bao", prefix=syncs.slowed()),
+    ]
+    for server in slow:
+        server.prepare(plan.secrets)
+    results.commands.append(("with slower syncs, before each server's command", " ".join(syncs.slowed())))
+    one = syncs.slow_round(plan, slow)
+    results.slow = [one(f"r{number}") for number in range(plan.rounds)]
+    for server in slow:
+        server.stop()
+
+
+def _many(plan, programs, directory, results):
+    results.few, results.many = f"{plan.few:,} secrets", f"{plan.many:,} secrets"
+    say(f"loading {plan.many:,} secrets")
+    few = Coffer(programs.coffer, directory / "few", results.few)
+    few.prepare(plan.few)
+    many = Coffer(programs.coffer, directory / "many", results.many)
+    began = time.monotonic()
+    many.prepare(plan.many)
+    took = time.monotonic() - began
+    bytes_now = many.metrics()["coffer_store_bytes"]
+    results.loading = f"The {results.many} were loaded in {took:.0f} s over HTTP; the database has {bytes_now / 1e6:,.0f} MB."
+    say(f"reads of {plan.many:,} and of {plan.few:,} secrets")
+    results.scale = rounds.measure(plan, results.bare, 64, scale.pair(plan, few, many), plan.seconds)
+    results.loaded_rss.append((results.many, machine.rss_mb(many.pid)))
+    few.stop()
+    say(f"starts with {plan.many:,} secrets")
+    results.starts.append((results.many, 1000, scale.starts(many, plan.starts)))
+    killed = scale.starts(many, plan.starts, end=signal.SIGKILL)
+    results.starts.append((f"{results.many}, after kill -9", 1000, killed))
+    results.idle_rss.append((f"{results.many}", scale.idle_rss(many)))
+    many.stop()
+
+
+def say(text):
+    """Tells what is going on, on the terminal."""
+    print(f"bench: {time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""The tables, in Markdown."""
+
+import datetime
+
+import bars as judging
+from load import CREATE, READ, UPDATE, Load
+from plan import BARE_RATE, CONNECTIONS, STEAL
+from rounds import median, spread
+
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+
+def render(results, bars):
+    """The whole report."""
+    plan = results.plan
+    lines = [
+        f"Measured on {datetime.date.today().isoformat()}: {results.machine}. "
+        f"Medians of {plan.rounds} interleaved rounds (range in brackets), {plan.seconds:g} s each; "
+        f"{plan.secrets:,} secrets of 512 bytes.",
+        "",
+    ]
+    if plan.quick:
+        lines[:0] = ["**QUICK RUN: shorter, fewer rounds, smaller stores. Good for trying, no result.**", ""]
+    lines += [*_bars(bars), *_reads(results), *_writes(results), *_slow(results), *_scale(results), *_commands(results)]
+    return "\n".join(lines) + "\n"
+
+
+def insert(text, report):
+    """A document with the report between its markers."""
+    before, rest = text.split(BEGIN, 1)
+    _, after = rest.split(END, 1)
+    return f"{before}{BEGIN}\n\n{report}\n{END}{after}"
+
+
+def _bars(bars):
+    yield from _table("Bars", ["", "wanted", "measured", ""], [
+        [bar.what, bar.wanted, bar.measured, bar.verdict] for bar in bars
+    ])
+    missed = judging.not_reached(bars)
+    yield "## Not reached"
+    yield ""
+    if not missed:
+        yield "Nothing." if all(bar.holds for bar in bars) else "Nothing that could be judged."
+    for bar, cost in missed:
+        yield f"- {bar.what}: {bar.measured}, wanted {bar.wanted}.{' ' + cost if cost else ''}"
+    yield ""
+
+
+def _reads(results):
+    heads = ["connections", "server", "requests/s", "of bare", "CPU us/request", "times bare", "p50 ms", "p99 ms"]
+    rows = []
+    for connections in CONNECTIONS:
+        rounds = results.reads[connections]
+        rows.append([connections, "bare axum", *_run_cells([each.bare for each in rounds], rounds)])
+        for name in rounds[0].runs:
+            rows.append([connections, name, *_run_cells([each.runs[name] for each in rounds], rounds)])
+    yield from _table("Reads (KV v2)", heads, rows)
+    yield _noise(rounds for rounds in results.reads.values())
+    yield ""
+
+
+def _run_cells(runs, rounds):
+    database = median(run.database_us for run in runs)
+    return [
+        spread((run.rate for run in runs), _count),
+        spread((run.rate / each.bare.rate for run, each in zip(runs, rounds)), _two),
+        f"{median(run.cpu_us for run in runs):.1f}" + (f" + {database:.1f} database" if database else ""),
+        spread((run.cpu_us / each.bare.cpu_us for run, each in zip(runs, rounds)), _two),
+        f"{median(run.p50_ms for run in runs):.2f}",
+        spread((run.p99_ms for run in runs), _two),
+    ]
+
+
+def _writes(results):
+    heads = ["connections", "server", "writes/s", "of OpenBao", "CPU us/write", "syncs/write", "p50 ms", "p99 ms"]
+    for kind in (UPDATE, CREATE):
+        rows = []
+        for connections in CONNECTIONS:
+            rounds = results.writes[kind][connections]
+            for name in rounds[0].runs:
+                rows.append([connections, name, *_write_cells(results, kind, connections, name)])
+        yield from _table(f"Writes: {kind}s (KV v2)", heads, rows)
+        yield _noise(rounds for rounds in results.writes[kind].values())
+        yield ""
+    groups = ", ".join(f"{connections}: {median(means):.1f}" for connections, means in results.groups.items())
+    yield (
+        "`sqlite replay` is SQLite alone, in one thread of one process, with the batches of the run before it: the same "
+        f"rows, statements, settings and group sizes. Mean batches in a group, by connections: {groups}."
+    )
+    yield ""
+
+
+def _write_cells(results, kind, connections, name):
+    rounds = results.writes[kind][connections]
+    runs = [each.runs[name] for each in rounds]
+    over = [run.rate / each.runs[results.peer].rate for run, each in zip(runs, rounds)]
+    syncs = results.syncs.get((kind, connections, name))
+    rates = [spread((run.rate for run in runs), _count), spread(over, _two)]
+    if name == results.replay:
+        return [*rates, "", "", "", ""]
+    database = median(run.database_us for run in runs)
+    return [
+        *rates,
+        f"{median(run.cpu_us for run in runs):.0f}" + (f" + {database:.0f} database" if database else ""),
+        " + ".join(f"{each:.2f}" for each in syncs) if syncs else "",
+        f"{median(run.p50_ms for run in runs):.2f}",
+        spread((run.p99_ms for run in runs), _two),
+    ]
+
+
+def _slow(results):
+    heads = ["", "server", "requests/s", "mean log sync ms", "of 64 / sync time", "p50 ms", "p99 ms"]
+    rows = []
+    for kind in (READ, UPDATE, CREATE):
+        for name in (results.synced, results.peer):
+            runs = [each[kind, name] for each, _ in results.slow]
+            sync = [times[kind] for _, times in results.slow]
+            share = [run.rate * time / 64 for run, time in zip(runs, sync)]
+            own = name == results.synced
+            rows.append([
+                f"{kind}s", name, spread((run.rate for run in runs), _count), f"{median(sync) * 1e3:.2f}" if own else "",
+                spread(share, _two) if own else "", f"{median(run.p50_ms for run in runs):.2f}",
+                spread((run.p99_ms for run in runs), _two),
+            ])
+    yield from _table("64 connections, with 2 ms added to each sync", heads, rows)
+    yield "A write waits for two syncs in series, the store's and the log's, so that its share can reach 0.5 at most."
+    yield ""
+
+
+def _scale(results):
+    rounds, rows = results.scale, []
+    for name in (results.few, results.many):
+        runs = [each.runs[name] for each in rounds]
+        rows.append([
+            name, spread((run.rate for run in runs), _count), f"{median(run.cpu_us for run in runs):.1f}",
+            f"{median(run.p50_ms for run in runs):.2f}", spread((run.p99_ms for run in runs), _two),
+        ])
+    yield from _table("Size: reads of uniformly random secrets, 64 connections", ["", "requests/s", "CPU us", "p50 ms", "p99 ms"], rows)
+    yield _noise([rounds])
+    yield ""
+    rows = [[what, spread(times, _two)] for what, _, times in results.starts]
+    yield from _table("Exec to the first authenticated read", ["", "ms"], rows)
+    yield f"{results.loading}"
+    yield ""
+
+
+def _commands(results):
+    yield "## Commands"
+    yield ""
+    yield "```sh"
+    yield "make bench"
+    for name, command in results.commands:
+        yield f"# {name}"
+        yield command
+    yield "```"
+    yield ""
+    yield (
+        f"A round is run again, up to {results.plan.tries} times, while the bare server answers fewer than {BARE_RATE:,} "
+        f"requests a second at 64 connections or the hypervisor takes more than {STEAL} of a core; if it stays so there is "
+        "no verdict. CPU is user and system time of the server's process over the requests. Syncs per write are "
+        "counted by strace in runs of their own."
+    )
+
+
+def _noise(groups):
+    rounds = [each for group in groups for each in group]
+    runs = [run for each in rounds for run in [each.bare, *each.runs.values()]]
+    busy = sum(not each.quiet for each in rounds)
+    text = (
+        f"Bare server: {spread((each.bare.rate for each in rounds), _count)} requests/s; stolen by the hypervisor: "
+        f"{spread((run.steal for run in runs), _two)} cores; used by other processes: "
+        f"{spread((run.foreign for run in runs), _two)} cores; rounds run again: {sum(each.tries - 1 for each in rounds)}."
+    )
+    return text + (f" **The machine was too busy in {busy} of {len(rounds)} rounds.**" if busy else "")
+
+
+def wrk_line(kind, connections, plan):
+    """The wrk command as a person would type it."""
+
+    class _Shown:
+        port, token = "$PORT", "$TOKEN"
+
+    command = Load(kind, connections, plan.seconds, plan.secrets).command(_Shown)
+    return " ".join(word.rsplit("/", 1)[-1] if word.endswith("wrk.lua") else word for word in command)
+
+
+def _table(title, heads, rows):
+    yield f"## {title}"
+    yield ""
+    yield "| " + " | ".join(heads) + " |"
+    yield "|" + "---|" * len(heads)
+    for row in rows:
+        yield "| " + " | ".join(str(cell) for cell in row) + " |"
+    yield ""
+
+
+def _count(number):
+    return f"{number:,.0f}"
+
+
+def _two(number):
+    return f"{number:.2f}"

@@ -1,0 +1,55 @@
+"""Interleaved rounds, each begun by the bare server, repeated while the machine is too busy to say anything."""
+
+import dataclasses
+import statistics
+
+from load import READ, Load, Run
+from plan import BARE_RATE, STEAL
+
+
+@dataclasses.dataclass
+class Round:
+    """One interleaved round: the bare server's run, then one run of each subject by name."""
+
+    bare: Run
+    runs: dict
+    tries: int
+    quiet: bool
+
+    def ratio(self, subject):
+        """A subject's rate over the bare server's in the same round."""
+        return self.runs[subject].rate / self.bare.rate
+
+    def cpu_ratio(self, subject):
+        """A subject's CPU per request over the bare server's in the same round."""
+        return self.runs[subject].cpu_us / self.bare.cpu_us
+
+
+def measure(plan, bare, connections, work, seconds=None):
+    """Runs `work`, which returns runs by subject, `plan.rounds` times."""
+    return [_round(plan, bare, connections, work, number, seconds or plan.seconds) for number in range(plan.rounds)]
+
+
+def _round(plan, bare, connections, work, number, seconds):
+    probe = Load(READ, connections, seconds, plan.secrets)
+    for attempt in range(1, plan.tries + 1):
+        found = Round(probe.run(bare), work(f"r{number}t{attempt}"), attempt, True)
+        if _is_quiet(found, connections):
+            return found
+    return dataclasses.replace(found, quiet=False)
+
+
+def _is_quiet(found, connections):
+    steal = max(run.steal for run in [found.bare, *found.runs.values()])
+    return steal <= STEAL and (connections < 64 or found.bare.rate >= BARE_RATE)
+
+
+def median(values):
+    """The median of an iterable."""
+    return statistics.median(list(values))
+
+
+def spread(values, show):
+    """Median and range: `12 (11-14)`."""
+    values = list(values)
+    return f"{show(median(values))} ({show(min(values))}-{show(max(values))})"
