@@ -167,14 +167,21 @@ impl Caller {
         Ok(())
     }
 
-    /// After the last use of a use-limited token: revokes it. Call it when the operation is over.
+    /// After the last use of a use-limited token: revokes it. Call it when the operation is over; it goes on to its
+    /// end even if the caller goes away.
     pub async fn finish(self) {
-        if self.uses_left == Some(0) {
-            let record = self.record("token.revoke", "auth/token/revoke-self").fact("reason", "uses exhausted");
+        if self.uses_left != Some(0) {
+            return;
+        }
+        let record = self.record("token.revoke", "auth/token/revoke-self").fact("reason", "uses exhausted");
+        let revoked = tokio::spawn(async move {
             match self.active.revoke_tree(&self.token.accessor, record).await {
                 Ok(logged) => logged.spend(),
                 Err(error) => error.log_cause(&self.cx.request_id),
             }
+        });
+        if let Err(error) = revoked.await {
+            tracing::error!(cause = %error, "the revocation of a used-up token ended early");
         }
     }
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 pub use crate::space::FreeSpace;
 
-/// Everything a core needs to know at start.
-#[derive(Clone, Debug)]
+/// Everything a core needs to know at start. No `Debug`: a PostgreSQL URL may hold a password.
+#[derive(Clone)]
 pub struct Config {
     /// `memory:`, `sqlite:/path/store.db` or `postgres://…`.
     pub storage: String,
