@@ -59,8 +59,10 @@ class Results:
     starts: list = dataclasses.field(default_factory=list)
     idle_rss: list = dataclasses.field(default_factory=list)
     loaded_rss: list = dataclasses.field(default_factory=list)
+    memory: list = dataclasses.field(default_factory=list)
     loading: str = ""
     binary_mb: float = 0
+    bare: Bare | None = None
     commands: list = dataclasses.field(default_factory=list)
 
 
@@ -176,7 +178,7 @@ def _side_by_side(plan, programs, directory, results, postgres):
         server.prepare(plan.secrets)
     bare = Bare(programs.bare, directory, servers.body_bytes(coffer))
     results.commands.append(("Coffer", "coffer server --data DIR --listen 127.0.0.1:$PORT --audit-read-durability synced"))
-    results.commands.append(("OpenBao, with this configuration", "bao server -config=FILE  # " + "; ".join(openbao.CONFIG.split("\n")[1:4])))
+    results.commands.append(("OpenBao", "bao server -config=FILE"))
     subjects = [coffer, written, on_postgres, peer, peer.without_default_policy()]
     for connections in reversed(CONNECTIONS):
         say(f"reads, {connections} connections")
@@ -187,6 +189,7 @@ def _side_by_side(plan, programs, directory, results, postgres):
         for each in subjects:
             Load(READ, connections, 1, plan.secrets).run(each)
         results.reads[connections] = rounds.measure(plan, bare, connections, read)
+    results.memory.append(("coffer, `written`, after the reads", machine.rss_mb(written.pid)))
     written.stop()
     replay = writes.Replay(programs.replay, directory)
     for kind in (UPDATE, CREATE):
@@ -198,15 +201,16 @@ def _side_by_side(plan, programs, directory, results, postgres):
             results.writes[kind][connections] = rounds.measure(plan, bare, connections, work)
     results.loaded_rss.append((f"{plan.secrets:,} secrets and their writes, SQLite", machine.rss_mb(coffer.pid)))
     for server in (coffer, on_postgres, peer):
+        results.memory.append((f"{server.name}, after the reads and writes", machine.rss_mb(server.pid)))
         server.stop()
     results.bare = bare
 
 
 def _syncs(plan, programs, directory, results):
     say("syncs per write")
-    counters = {name: syncs.Counter(directory / f"syncs-{name}") for name in ("coffer", "front", "postgres", "openbao")}
+    counters = {name: syncs.Counter(directory / f"syncs-{name}") for name in ("coffer", "front", "openbao")}
     coffer = Coffer(programs.coffer, directory / "counted", results.synced, prefix=counters["coffer"].prefix)
-    postgres = Postgres(prefix=counters["postgres"].prefix)
+    postgres = Postgres(counter=syncs.Counter)
     try:
         front = Coffer(
             programs.coffer, directory / "counted-pg", results.postgres, storage=postgres.url("coffer"),
@@ -215,7 +219,7 @@ def _syncs(plan, programs, directory, results):
         peer = OpenBao(directory / "counted-bao", prefix=counters["openbao"].prefix)
         counted = [
             (coffer, [counters["coffer"]]),
-            (front, [counters["front"], counters["postgres"]]),
+            (front, [counters["front"], postgres.counter]),
             (peer, [counters["openbao"]]),
         ]
         for server, _ in counted:
@@ -226,16 +230,17 @@ def _syncs(plan, programs, directory, results):
     finally:
         postgres.stop()
     say("2 ms more for each sync")
+    slowed = {name: syncs.Counter(directory / f"slow-{name}.trace", syncs.DELAY_MS) for name in ("coffer", "openbao")}
     slow = [
-        Coffer(programs.coffer, directory / "slow", results.synced, prefix=syncs.slowed()),
-        OpenBao(directory / "slow-bao", prefix=syncs.slowed()),
+        (Coffer(programs.coffer, directory / "slow", results.synced, prefix=slowed["coffer"].prefix), slowed["coffer"]),
+        (OpenBao(directory / "slow-bao", prefix=slowed["openbao"].prefix), slowed["openbao"]),
     ]
-    for server in slow:
+    for server, _ in slow:
         server.prepare(plan.secrets)
-    results.commands.append(("with slower syncs, before each server's command", " ".join(syncs.slowed())))
-    one = syncs.slow_round(plan, slow)
-    results.slow = [one(f"r{number}") for number in range(plan.rounds)]
-    for server in slow:
+    prefix = " ".join(word if not word.startswith("/") else "FILE" for word in slowed["coffer"].prefix)
+    results.commands.append(("with slower syncs, before each server's command", prefix))
+    results.slow = [syncs.slow_round(plan, slow, f"r{number}") for number in range(plan.rounds)]
+    for server, _ in slow:
         server.stop()
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import costs
 from load import CREATE, READ, UPDATE
 from rounds import median
+from syncs import in_series
 
 
 @dataclasses.dataclass
@@ -72,8 +73,8 @@ def _writes(results):
 
 def _slow(results):
     for kind in (READ, UPDATE, CREATE):
-        shares = [runs[kind, results.synced].rate * sync[kind] / 64 for runs, sync in results.slow]
-        value = median(shares)
+        pairs = [each[kind, results.synced] for each in results.slow]
+        value = median(run.rate * in_series(kind, syncs)[0] / 1e3 / 64 for run, syncs in pairs)
         what = f"{kind}s with 2 ms more a sync, over connections / measured sync time"
         yield Bar(what, ">= 0.5", f"{value:.2f}", value >= 0.5, "slow read" if kind == READ else "slow write")
 

@@ -25,7 +25,7 @@ class Run:
     cpu_us: float
     # The same of the database behind it, where it has one.
     database_us: float
-    # Cores, on average over the run.
+    # Cores, on average over the run: taken by the hypervisor; used by other processes and the kernel's own threads.
     steal: float
     foreign: float
 

@@ -66,13 +66,8 @@ def rss_mb(pid):
     return _status_kib(pid, "VmRSS:") * 1024 / 1e6
 
 
-def peak_rss_mb(pid):
-    """The most resident memory that the process ever had."""
-    return _status_kib(pid, "VmHWM:") * 1024 / 1e6
-
-
 class Watch:
-    """Between construction and `stop`: time passed, cores stolen by the hypervisor, cores used by others than `pids`."""
+    """Between construction and `stop`: time passed, and how many cores were used here and stolen by the hypervisor."""
 
     def __init__(self):
         self.started = time.monotonic()

@@ -13,9 +13,9 @@ from processes import Process
 
 
 class Postgres:
-    """A server with Debian's defaults: every commit is synced."""
+    """A server with Debian's defaults: every commit is synced. `counter` makes what counts its syncs, given a file."""
 
-    def __init__(self, prefix=()):
+    def __init__(self, counter=None):
         self.binaries = _binaries()
         # The path of a unix socket is at most 107 bytes long.
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="coffer-bench-pg-", dir="/tmp"))
@@ -24,8 +24,9 @@ class Postgres:
             os.chown(self.root, self.account.pw_uid, self.account.pw_gid)
         try:
             self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
+            self.counter = counter(self.root / "syncs") if counter else None
             command = [
-                *prefix, self.binaries / "postgres", "-D", self.data, "-k", self.root,
+                *(self.counter.prefix if self.counter else ()), self.binaries / "postgres", "-D", self.data, "-k", self.root,
                 "-c", "listen_addresses=", "-c", "max_connections=100",
             ]
             log = self.root.with_suffix(".log")

@@ -4,8 +4,10 @@ import datetime
 
 import bars as judging
 from load import CREATE, READ, UPDATE, Load
+from openbao import CONFIG
 from plan import BARE_RATE, CONNECTIONS, STEAL
 from rounds import median, spread
+from syncs import in_series
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
@@ -40,9 +42,13 @@ def _bars(bars):
     yield "## Not reached"
     yield ""
     if not missed:
-        yield "Nothing." if all(bar.holds for bar in bars) else "Nothing that could be judged."
+        yield "Nothing."
     for bar, cost in missed:
         yield f"- {bar.what}: {bar.measured}, wanted {bar.wanted}.{' ' + cost if cost else ''}"
+    open_bars = sum(bar.holds is None for bar in bars)
+    if open_bars:
+        yield ""
+        yield f"No verdict on {open_bars} of {len(bars)}: the machine was too busy."
     yield ""
 
 
@@ -109,21 +115,33 @@ def _write_cells(results, kind, connections, name):
 
 
 def _slow(results):
-    heads = ["", "server", "requests/s", "mean log sync ms", "of 64 / sync time", "p50 ms", "p99 ms"]
+    heads = [
+        "", "server", "requests/s", "syncs/request", "mean sync ms", "of 64 / log sync", "of 64 / syncs in series",
+        "p50 ms", "p99 ms",
+    ]
     rows = []
     for kind in (READ, UPDATE, CREATE):
         for name in (results.synced, results.peer):
-            runs = [each[kind, name] for each, _ in results.slow]
-            sync = [times[kind] for _, times in results.slow]
-            share = [run.rate * time / 64 for run, time in zip(runs, sync)]
-            own = name == results.synced
+            pairs = [each[kind, name] for each in results.slow]
+            runs = [run for run, _ in pairs]
+            shares = ["", ""]
+            if name == results.synced:
+                series = [in_series(kind, syncs) for _, syncs in pairs]
+                shares = [
+                    spread((run.rate * times[part] / 1e3 / 64 for run, times in zip(runs, series)), _two)
+                    for part in (0, 1)
+                ]
             rows.append([
-                f"{kind}s", name, spread((run.rate for run in runs), _count), f"{median(sync) * 1e3:.2f}" if own else "",
-                spread(share, _two) if own else "", f"{median(run.p50_ms for run in runs):.2f}",
-                spread((run.p99_ms for run in runs), _two),
+                f"{kind}s", name, spread((run.rate for run in runs), _count),
+                f"{median(syncs.count / run.requests for run, syncs in pairs):.3f}",
+                f"{median(syncs.mean() for _, syncs in pairs):.2f}", *shares,
+                f"{median(run.p50_ms for run in runs):.2f}", spread((run.p99_ms for run in runs), _two),
             ])
     yield from _table("64 connections, with 2 ms added to each sync", heads, rows)
-    yield "A write waits for two syncs in series, the store's and the log's, so that its share can reach 0.5 at most."
+    yield (
+        "A write waits for two syncs in series, the store's and then the log's: of connections / one sync time it can "
+        "reach 0.5 at the very most."
+    )
     yield ""
 
 
@@ -142,6 +160,7 @@ def _scale(results):
     yield from _table("Exec to the first authenticated read", ["", "ms"], rows)
     yield f"{results.loading}"
     yield ""
+    yield from _table("Resident memory", ["", "MB"], [[what, f"{value:.0f}"] for what, value in results.memory])
 
 
 def _commands(results):
@@ -152,6 +171,12 @@ def _commands(results):
     for name, command in results.commands:
         yield f"# {name}"
         yield command
+    yield "```"
+    yield ""
+    yield "OpenBao's configuration:"
+    yield ""
+    yield "```hcl"
+    yield CONFIG.format(directory="DIR", port="PORT", cluster="PORT").strip()
     yield "```"
     yield ""
     yield (

@@ -34,6 +34,8 @@ def _round(plan, bare, connections, work, number, seconds):
     probe = Load(READ, connections, seconds, plan.secrets)
     for attempt in range(1, plan.tries + 1):
         found = Round(probe.run(bare), work(f"r{number}t{attempt}"), attempt, True)
+        rates = ", ".join(f"{name} {run.rate:,.0f}" for name, run in {"bare": found.bare, **found.runs}.items())
+        print(f"bench:   round {number + 1}, try {attempt}: {rates}", flush=True)
         if _is_quiet(found, connections):
             return found
     return dataclasses.replace(found, quiet=False)

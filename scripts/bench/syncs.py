@@ -1,82 +1,99 @@
-"""Syncs: how many a write costs, and what becomes of the rates when each one takes 2 ms longer."""
+"""Syncs: how many a request costs, how long they take, and what becomes of the rates when each one takes 2 ms longer."""
 
+import collections
+import dataclasses
 import re
-import shutil
 
 from load import CREATE, READ, UPDATE, Load
+from plan import CONNECTIONS
 
-DELAY_US = 2000
-TRACE = "fdatasync,fsync"
-# The mean waits are short against this, and the counts large, even where a sync is slow.
-_CALL = re.compile(rb"\b(?:fdatasync|fsync)\(")
+DELAY_MS = 2
+_CALL = re.compile(rb"^(\d+) +(?:fdatasync|fsync)\(\d+(?:<([^>]*)>)?")
+_RESUMED = re.compile(rb"^(\d+) +<\.\.\. (?:fdatasync|fsync) resumed>")
+_TIME = re.compile(rb"<([\d.]+)>$")
 
 
-def slowed():
-    """The command line before a server that makes each of its syncs take 2 ms longer."""
-    return [
-        "strace", "--seccomp-bpf", "-f", "-o", "/dev/null", "-e", f"trace={TRACE}",
-        "-e", f"inject={TRACE}:delay_exit={DELAY_US}",
-    ]
+@dataclasses.dataclass
+class Syncs:
+    """The syncs of a stretch of time."""
+
+    count: int = 0
+    # Milliseconds that each took, the added delay included, by the file's suffix (`db-wal`, `seg`, ...).
+    times: dict = dataclasses.field(default_factory=lambda: collections.defaultdict(list))
+
+    def mean(self, *suffixes):
+        """The mean over the files with these suffixes, or over all, in milliseconds; 0 where there was none."""
+        chosen = [times for suffix, times in self.times.items() if not suffixes or suffix in suffixes]
+        total = sum(len(times) for times in chosen)
+        return sum(map(sum, chosen)) / total if total else 0.0
 
 
 class Counter:
-    """Counts the syncs of a server that is started with `prefix` before its command line."""
+    """Watches the syncs of a server that is started with `prefix` before its command line."""
 
-    def __init__(self, file):
-        self.file = file
-        self.prefix = ["strace", "--seccomp-bpf", "-f", "-qq", "-o", str(file), "-e", f"trace={TRACE}"]
+    def __init__(self, file, delay_ms=0):
+        self.file, self.delay_ms = file, delay_ms
+        inject = ["-e", f"inject=fdatasync,fsync:delay_exit={delay_ms * 1000}"] if delay_ms else []
+        self.prefix = [
+            "strace", "--seccomp-bpf", "-f", "-y", "-T", "-qq", "-o", str(file), "-e", "trace=fdatasync,fsync", *inject,
+        ]
         self.position = 0
+        self.unfinished = {}
 
     def take(self):
         """The syncs since the last call."""
         with self.file.open("rb") as trace:
             trace.seek(self.position)
             text = trace.read()
-        # A line that is still being written is counted next time.
+        # A line that is still being written is for the next time.
         whole = text.rfind(b"\n") + 1
         self.position += whole
-        return len(_CALL.findall(text, 0, whole))
+        found = Syncs()
+        for line in text[:whole].splitlines():
+            self._read(line, found)
+        return found
+
+    def _read(self, line, found):
+        call, resumed = _CALL.match(line), _RESUMED.match(line)
+        if call:
+            found.count += 1
+            suffix = (call[2] or b"").rsplit(b".", 1)[-1].decode()
+            self.unfinished[call[1]] = suffix
+        elif not resumed:
+            return
+        time = _TIME.search(line)
+        pid = (call or resumed)[1]
+        if time and pid in self.unfinished:
+            # strace does not count the delay that it adds itself.
+            found.times[self.unfinished.pop(pid)].append(float(time[1]) * 1e3 + self.delay_ms)
 
 
 def per_write(plan, servers):
     """Syncs per write by (kind, connections, server name); `servers` is pairs of a server and its counters."""
     found = {}
     for kind in (UPDATE, CREATE):
-        for connections in (1, 16, 64):
+        for connections in CONNECTIONS:
             for server, counters in servers:
                 load = Load(kind, connections, min(plan.seconds, 2), plan.secrets, name=f"n{connections}")
                 for counter in counters:
                     counter.take()
                 run = load.run(server)
-                found[kind, connections, server.name] = [counter.take() / run.requests for counter in counters]
+                found[kind, connections, server.name] = [counter.take().count / run.requests for counter in counters]
     return found
 
 
-def slow_round(plan, servers):
-    """One round at 64 connections over servers started with `slowed()`: runs, and Coffer's mean log sync in seconds."""
-
-    def one(name):
-        runs, sync = {}, {}
-        for kind in (READ, UPDATE, CREATE):
-            for server in servers:
-                before = _log_syncs(server)
-                runs[kind, server.name] = Load(kind, 64, plan.seconds, plan.secrets, name=f"slow{name}").run(server)
-                after = _log_syncs(server)
-                if after:
-                    sync[kind] = (after[1] - before[1]) / max(1, after[0] - before[0]) / 1e6
-        return runs, sync
-
-    return one
+def slow_round(plan, servers, name):
+    """One round at 64 connections over servers with slow syncs, as (server, counter): (run, syncs) by (kind, name)."""
+    found = {}
+    for kind in (READ, UPDATE, CREATE):
+        for server, counter in servers:
+            counter.take()
+            run = Load(kind, 64, plan.seconds, plan.secrets, name=f"slow{name}").run(server)
+            found[kind, server.name] = (run, counter.take())
+    return found
 
 
-def _log_syncs(server):
-    """(number, microseconds) of Coffer's log syncs so far; None for others."""
-    if not hasattr(server, "metrics"):
-        return None
-    metrics = server.metrics()
-    return metrics["coffer_log_syncs_total"], metrics["coffer_log_sync_microseconds_total"]
-
-
-def is_available():
-    """Whether strace is here."""
-    return shutil.which("strace") is not None
+def in_series(kind, syncs):
+    """The mean sync of the log, and all the mean syncs that a request of Coffer waits for one after another, in ms."""
+    log = syncs.mean("seg")
+    return log, log if kind == READ else log + syncs.mean("db-wal")

@@ -172,6 +172,7 @@ pub fn verify_dir(disk: &dyn Disk, what: Verification<'_>, each: EachEntry<'_>) 
     }
     // Read before the entries: while the log is in use they may grow, and must not fall behind these.
     let published = read_published(disk, &paths)?;
+    let listed_keys = read_keys(disk, &paths)?;
     let tiles = TileCheck::walk(disk, &paths)?;
     let segments = SegmentStream::open(disk, &paths)?;
     let mut stated = VecDeque::new();
@@ -186,7 +187,7 @@ pub fn verify_dir(disk: &dyn Disk, what: Verification<'_>, each: EachEntry<'_>) 
         frontier: Frontier::new(),
         chain: KeyChain::new(first.clone()),
         stated: stated.into(),
-        listed_keys: read_keys(disk, &paths)?,
+        listed_keys,
         published: published.is_some(),
         checkpoints: 0,
     };

@@ -146,21 +146,70 @@ fn log_after_a_loss_of_power_has_every_acknowledged_entry_and_goes_on() {
 
 #[tokio::test]
 async fn log_whose_sync_failed_before_a_kill_is_written_again_before_it_is_trusted() {
+    for seed in 0..10 {
+        let disk = SimDisk::new();
+        let (log, _) = open(&disk, None).unwrap();
+        append(&log, vec![b"one".to_vec()]).await.unwrap();
+        // The sync fails, the process ends before it can go on: the batch can still be read, and is not on disk.
+        disk.fail(Op::SyncData, "segments", std::io::ErrorKind::Other);
+        assert!(append(&log, vec![b"two".to_vec()]).await.is_err());
+        disk.cut_power_after(0);
+        drop(log);
+        disk.kill();
+        let (log, opened) = open(&disk, None).unwrap();
+        assert_eq!(opened.head.size, 2);
+        disk.cut_power_after(0);
+        drop(log);
+        disk.crash(seed);
+        assert_eq!(open(&disk, Some(opened.head)).unwrap().1.head, opened.head);
+    }
+}
+
+/// Operations fail here and there, one after the other and on any thread; then the power goes.
+async fn fail_and_lose_power(seed: u64) {
     let disk = SimDisk::new();
+    let mut dice = Dice(seed);
     let (log, _) = open(&disk, None).unwrap();
-    append(&log, vec![b"one".to_vec()]).await.unwrap();
-    // The sync fails, the process ends before it can go on: the batch can still be read, and is not on disk.
-    disk.fail(Op::SyncData, "segments", std::io::ErrorKind::Other);
-    assert!(append(&log, vec![b"two".to_vec()]).await.is_err());
+    let mut faults = Dice(dice.next());
+    disk.set_fault(Some(Box::new(move |op, _| {
+        let often = if op == Op::SyncData { 5 } else { 40 };
+        faults.one_in(often).then_some(std::io::ErrorKind::Other)
+    })));
+    let mut synced = Vec::new();
+    let mut head = None;
+    for step in 0..40_u64 {
+        let relaxed = log.append_relaxed(vec![format!("relaxed {step}").into()]).await.unwrap();
+        let bytes = format!("{step}/{}", "y".repeat(dice.index(2000))).into_bytes();
+        let strict = log.append(vec![bytes.clone()]).await.unwrap();
+        if let Ok(index) = log.synced(&strict).await {
+            synced.push((index, bytes));
+            head = Some(log.head());
+        }
+        if dice.one_in(3) {
+            // Whether it was written or not; what matters is that it does not disturb the others.
+            let _ = log.written(&relaxed).await;
+        }
+        if dice.one_in(8) {
+            let _ = log.publish();
+        }
+    }
     disk.cut_power_after(0);
     drop(log);
-    disk.kill();
-    let (log, opened) = open(&disk, None).unwrap();
-    assert_eq!(opened.head.size, 2);
-    disk.cut_power_after(0);
-    drop(log);
-    disk.crash(1);
-    assert_eq!(open(&disk, Some(opened.head)).unwrap().1.head, opened.head);
+    if dice.one_in(3) {
+        disk.kill()
+    } else {
+        disk.crash(dice.next())
+    }
+    let (log, opened) = open(&disk, head).unwrap_or_else(|error| panic!("{seed}: {error}"));
+    check(&log, opened.head, &Told { synced, head, ..Told::default() }, seed);
+    log.close().unwrap();
+    verify(&disk, None).unwrap_or_else(|error| panic!("{seed}: {error}"));
+}
+
+#[test]
+fn log_on_a_failing_disk_that_loses_power_has_every_acknowledged_entry() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    (0..300).for_each(|seed| runtime.block_on(fail_and_lose_power(seed)));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -27,11 +27,14 @@ fn beside(disk: &SimDisk, mut read: impl FnMut(&Log)) {
     let options = super::Options { retry_after: std::time::Duration::from_millis(1), ..small() };
     let (log, _) = Log::open(Path::new(DIR), Arc::new(disk.clone()), signing_key(0), options, None).unwrap();
     let done = AtomicBool::new(false);
+    let reads = AtomicU64::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async {
-                for index in (0..4000).step_by(20) {
+                let mut index = 0;
+                // As long as it takes for the reader to have its share.
+                while index < 4000 || reads.load(Ordering::Acquire) < 20 && index < 400_000 {
                     append(&log, (index..index + 20).map(entry).collect()).await.unwrap();
                     if index % 200 == 0 {
                         log.publish().unwrap();
@@ -39,12 +42,14 @@ fn beside(disk: &SimDisk, mut read: impl FnMut(&Log)) {
                     if index == 2000 {
                         log.rotate_key(signing_key(50), |_, _| b"change".to_vec()).await.unwrap();
                     }
+                    index += 20;
                 }
             });
             done.store(true, Ordering::Release);
         });
         while !done.load(Ordering::Acquire) {
             read(&log);
+            reads.fetch_add(1, Ordering::Release);
         }
     });
     log.close().unwrap();
@@ -83,7 +88,7 @@ fn entries_and_proofs_read_beside_the_writer_are_right_while_segments_turn_into_
         let keys = log.keys();
         proof.verify(&read[0].1, &super::KeyName::new(super::ORIGIN).unwrap(), keys.keys()).unwrap();
     });
-    assert!(rounds > 10);
+    assert!(rounds > 5, "{rounds}");
 }
 
 #[test]
@@ -96,7 +101,7 @@ fn log_in_use_verifies_at_any_moment() {
         assert!(report.published.is_none_or(|published| published.size <= report.head.size));
         sizes.push(report.head.size);
     });
-    assert!(sizes.is_sorted() && sizes.len() > 2, "{sizes:?}");
+    assert!(sizes.is_sorted() && sizes.len() > 5, "{sizes:?}");
 }
 
 #[tokio::test]

@@ -213,14 +213,11 @@ impl State {
         }
     }
 
-    /// A sync that fails: part of it is on disk, and the rest will not be tried again.
+    /// A sync that fails: nothing of it is on disk, and it will not be tried again.
     fn fail_sync(&mut self, id: u64) {
         let inode = self.inodes.get_mut(&id).unwrap();
-        let mut dice = Dice(inode.errors + 7 * id);
         inode.errors += 1;
-        for (offset, bytes) in std::mem::take(&mut inode.pending) {
-            lose_some(&mut inode.durable, offset, &bytes, &mut dice);
-        }
+        inode.pending.clear();
     }
 }
 
