@@ -85,7 +85,12 @@ impl Ledger {
     /// # Errors
     /// What is wrong with it as a record.
     pub(crate) fn absorb(&mut self, entry: &[u8]) -> Result<(), String> {
-        let record: Changes<'_> = serde_json::from_slice(tlog::payload(entry)).map_err(|error| error.to_string())?;
+        let entry = tlog::payload(entry);
+        // An array would do for a struct whose fields may all be absent.
+        if !entry.starts_with(b"{") {
+            return Err("not a JSON object".to_owned());
+        }
+        let record: Changes<'_> = serde_json::from_slice(entry).map_err(|error| error.to_string())?;
         let time_ms = record.t.parse::<i128>().ok().and_then(|ns| i64::try_from(ns / 1_000_000).ok());
         self.newest_ms = self.newest_ms.max(time_ms.unwrap_or(0));
         if record.changes.is_empty() {

@@ -31,7 +31,7 @@ struct Told {
 
 /// Appends until the power goes, or for some steps.
 async fn work(log: &Log, dice: &mut Dice, told: &mut Told, round: u64) {
-    for step in 0..dice.below(60) {
+    for step in 0..dice.below(30) {
         if dice.one_in(40) {
             let record = format!("{round}/{step}/key").into_bytes();
             let copy = record.clone();

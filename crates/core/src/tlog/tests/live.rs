@@ -48,8 +48,10 @@ fn beside(disk: &SimDisk, mut read: impl FnMut(&Log)) {
             done.store(true, Ordering::Release);
         });
         while !done.load(Ordering::Acquire) {
-            read(&log);
-            reads.fetch_add(1, Ordering::Release);
+            if log.head().size > 0 {
+                read(&log);
+                reads.fetch_add(1, Ordering::Release);
+            }
         }
     });
     log.close().unwrap();
@@ -71,9 +73,6 @@ fn entries_and_proofs_read_beside_the_writer_are_right_while_segments_turn_into_
     let mut rounds = 0;
     beside(&disk, |log| {
         let head = log.head();
-        if head.size == 0 {
-            return;
-        }
         rounds += 1;
         let from = dice.below(head.size);
         let read = log.read(from, 300).unwrap();
