@@ -27,7 +27,7 @@ const EDGES: [(&str, &str); 11] = [
 const FORBIDDEN: [(&str, &[&str]); 6] = [
     ("coffer-api", &["axum", "http", "hyper", "tokio", "tracing"]),
     ("coffer-client", &["axum", "tracing"]),
-    ("coffer-core", &["axum", "clap", "http", "hyper", "hyper-util", "tower"]),
+    ("coffer-core", &["axum", "clap", "http", "hyper", "hyper-util", "rusqlite", "tokio-postgres", "tower"]),
     ("coffer-crypto", &["log", "serde", "serde_json", "tokio", "tracing"]),
     ("coffer-lockmem", &["log", "serde", "serde_json", "tokio", "tracing"]),
     ("coffer-storage", &["argon2", "aws-lc-rs", "serde", "serde_json"]),

@@ -378,6 +378,7 @@ impl Writer {
 
 /// Syncs beside the log thread what is written and whose callers do not wait for it.
 pub(crate) fn sync_beside(shared: &Shared) {
+    let mut failed = None;
     loop {
         let job = {
             let mut jobs = shared.sync.value.lock();
@@ -393,7 +394,8 @@ pub(crate) fn sync_beside(shared: &Shared) {
             jobs.latest.take()
         };
         let Some(SyncJob { generation, file, path, size }) = job else { continue };
-        if shared.ledger.size() >= size {
+        // After a failure a file says nothing more about what was written to it before; the log thread leaves it.
+        if shared.ledger.size() >= size || failed == Some(generation) {
             continue;
         }
         let started = Instant::now();
@@ -402,7 +404,10 @@ pub(crate) fn sync_beside(shared: &Shared) {
                 shared.counters.count_sync(started.elapsed());
                 shared.advance(generation, size);
             }
-            Err(error) => shared.queue.sync_failed(generation, error),
+            Err(error) => {
+                failed = Some(generation);
+                shared.queue.sync_failed(generation, error);
+            }
         }
     }
 }

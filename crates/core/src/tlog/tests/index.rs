@@ -9,8 +9,10 @@ use super::{
         index::{Budget, Index, Order, Query, QueryPage},
         summary::{Summary, TimeRange},
     },
-    append, open,
-    sim::{Dice, SimDisk},
+    append,
+    dice::Dice,
+    open,
+    sim::SimDisk,
 };
 
 /// An entry with a time, an actor and a path.

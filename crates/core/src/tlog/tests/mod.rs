@@ -1,6 +1,7 @@
 //! Tests of the log as a whole, and what they share.
 
 mod crash;
+pub(crate) mod dice;
 mod faults;
 mod index;
 mod live;

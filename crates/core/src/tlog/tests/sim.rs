@@ -12,7 +12,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::super::disk::{Access, Disk, DiskFile, FileStat, Listed};
+use super::{
+    super::disk::{Access, Disk, DiskFile, FileStat, Listed},
+    dice::Dice,
+};
 
 /// What an operation is, for making some of them fail.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -474,31 +477,6 @@ fn put(into: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
     let end = offset + bytes.len();
     into.resize(into.len().max(end), 0);
     into[offset..end].copy_from_slice(bytes);
-}
-
-/// Numbers that look random and follow from a seed (splitmix64).
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
-        self.next().is_multiple_of(n)
-    }
-
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    pub(crate) fn index(&mut self, len: usize) -> usize {
-        usize::try_from(self.below(u64::try_from(len).unwrap())).unwrap()
-    }
 }
 
 const SECTOR: usize = 512;
