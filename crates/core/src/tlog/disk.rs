@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::{
+    fs::{FallocateFlags, FlockOperation, OFlags},
+    io::Errno,
+};
 
 /// A failed operation on a file: what was tried, on what, and what the system said.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -33,11 +36,23 @@ impl DiskError {
         self.cause.kind() == io::ErrorKind::FileTooLarge
     }
 
+    /// Whether something else than a regular file, or than a directory, stands in its place.
+    pub(crate) fn is_another_kind(&self) -> bool {
+        let odd = [Errno::LOOP, Errno::NXIO, Errno::NOTDIR, Errno::ISDIR];
+        self.cause.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NotRegular>)
+            || self.cause.raw_os_error().is_some_and(|code| odd.iter().any(|errno| errno.raw_os_error() == code))
+    }
+
     /// Whether the file does not exist.
     pub fn is_missing(&self) -> bool {
         self.cause.kind() == io::ErrorKind::NotFound
     }
 }
+
+/// What stands in a file's place is no regular file.
+#[derive(Debug, thiserror::Error)]
+#[error("not a regular file")]
+struct NotRegular;
 
 /// Names the operation and the path of an I/O error.
 pub(crate) trait Named<T> {
@@ -95,13 +110,13 @@ pub trait Disk: Send + Sync {
     /// What is at a path now.
     fn stat(&self, path: &Path) -> io::Result<FileStat>;
 
-    /// Opens a file that exists.
+    /// Opens a regular file that exists.
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>>;
 
     /// Makes an empty file, for the owner alone, in place of any that is there.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// A whole file of at most `limit` bytes; a longer one fails with [`io::ErrorKind::FileTooLarge`].
+    /// A whole regular file of at most `limit` bytes; a longer one fails with [`io::ErrorKind::FileTooLarge`].
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>>;
 
     /// Gives a file another name, in place of any file that has it.
@@ -127,8 +142,8 @@ pub trait DiskFile: Send + Sync {
 
     /// Makes the file `len` bytes long, all zero and all with their place on the disk, durably.
     ///
-    /// For a new file. Writing within it then changes no metadata, so that [`DiskFile::sync_data`] is one write.
-    fn allocate(&self, len: u64) -> io::Result<()>;
+    /// For a new file.
+    fn allocate(&self, len: u64, blocks: Blocks) -> io::Result<()>;
 
     /// Makes what was written durable.
     ///
@@ -138,6 +153,15 @@ pub trait DiskFile: Send + Sync {
 
     /// What the open file is.
     fn stat(&self) -> io::Result<FileStat>;
+}
+
+/// How a file gets its place on the disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Blocks {
+    /// Quickly, where the file system can; the first write within it changes metadata.
+    Reserved,
+    /// By writing it: a later write changes no metadata, so that [`DiskFile::sync_data`] is one write.
+    Written,
 }
 
 /// The file system of the machine.
@@ -170,8 +194,7 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
-        let file = fs::OpenOptions::new().read(true).write(access == Access::Write).open(path)?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile(open_regular(path, access)?)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -182,7 +205,7 @@ impl Disk for RealDisk {
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         use io::Read;
         let mut bytes = Vec::new();
-        fs::File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        open_regular(path, Access::Read)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
         if u64::try_from(bytes.len()).is_ok_and(|len| len > limit) {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
@@ -210,6 +233,14 @@ impl Disk for RealDisk {
     }
 }
 
+/// Opens a regular file; a pipe in its place is not waited for.
+fn open_regular(path: &Path, access: Access) -> io::Result<fs::File> {
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).map_err(io::Error::other)?;
+    let write = access == Access::Write;
+    let file = fs::OpenOptions::new().read(true).write(write).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, NotRegular)) }
+}
+
 struct RealFile(fs::File);
 
 impl DiskFile for RealFile {
@@ -221,12 +252,12 @@ impl DiskFile for RealFile {
         self.0.write_all_at(bytes, offset)
     }
 
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        // Finds out at once whether there is room. Not every file system can; writing the zeros finds it out too, and
-        // is needed in any case: blocks that were only reserved change metadata when they are first written.
-        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, len) {
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-            Err(error) => return Err(error.into()),
+    fn allocate(&self, len: u64, blocks: Blocks) -> io::Result<()> {
+        // Finds out at once whether there is room. Not every file system can; writing the zeros finds it out too.
+        match (rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, len), blocks) {
+            (Ok(()), Blocks::Reserved) => return self.0.sync_all(),
+            (Ok(()), Blocks::Written) | (Err(Errno::OPNOTSUPP | Errno::NOSYS), _) => {}
+            (Err(error), _) => return Err(error.into()),
         }
         let zeros = vec![0; ZEROS];
         let mut offset = 0;
@@ -264,7 +295,7 @@ mod tests {
         let path = dir.path().join("file");
         let file = RealDisk.create(&path).unwrap();
         let len = u64::try_from(ZEROS).unwrap() + 100;
-        file.allocate(len).unwrap();
+        file.allocate(len, Blocks::Written).unwrap();
         file.write_at(b"abc", 10).unwrap();
         file.sync_data().unwrap();
         assert_eq!(file.stat().unwrap(), RealDisk.stat(&path).unwrap());

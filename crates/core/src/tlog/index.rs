@@ -46,6 +46,8 @@ pub struct Query {
     pub cursor: Option<u64>,
     /// Terms that an entry must all have, as its summary names them. None finds every entry that has a summary.
     pub terms: Vec<u64>,
+    /// Terms of which an entry must have at least one; any entry will do where there are none.
+    pub any_of: Vec<u64>,
     /// When it must have been.
     pub times: TimeRange,
     /// The most entries of a page.
@@ -168,7 +170,7 @@ impl Index {
                 Order::Newest => from,
                 Order::Oldest => to,
             };
-            if summary.is_some_and(|summary| !summary.may_have(&query.terms, &query.times)) {
+            if summary.is_some_and(|summary| !summary.may_have(&query.terms, &query.any_of, &query.times)) {
                 continue;
             }
             if bundles == 0 || page.entries.len() >= query.limit {

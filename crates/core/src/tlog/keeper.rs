@@ -10,12 +10,14 @@ use std::{
 
 use super::{
     checkpoint::Head,
-    disk::{DiskError, Named},
+    disk::{Access, Blocks, DiskError, DiskFile, Named},
     merkle::leaf_hash,
     paths::{RESERVE, SPARE},
+    replay::scan,
     shared::{AheadFile, Shared},
     tail::{MAX_BUNDLE, ReadError, Segment},
     tile::{LEVELS, TILE_WIDTH, TileKind, TilePath, hashes_at, partial_tiles, push_entry},
+    zeros::is_zero,
 };
 
 /// Why publishing failed; it is tried again.
@@ -46,6 +48,14 @@ pub(crate) struct Keeper {
     failing: bool,
 }
 
+/// A zeroed file, and where it lies.
+enum Made {
+    /// Among the temporary files.
+    Beside(AheadFile),
+    /// Where it belongs.
+    InPlace(AheadFile),
+}
+
 /// One file of a group that is written, synced and named together.
 struct Staged {
     path: PathBuf,
@@ -68,7 +78,8 @@ impl Keeper {
 
     /// Does what is due.
     pub(crate) fn tick(&mut self) {
-        self.make_ahead();
+        self.make_reserve();
+        self.make_spare();
         let now = Instant::now();
         let due = |last: Option<Instant>, every| last.is_none_or(|last| now.duration_since(last) >= every);
         if due(self.last_check, self.shared.options.check_interval) {
@@ -85,32 +96,64 @@ impl Keeper {
         }
     }
 
-    /// Makes the reserve and the next segment, as far as they are missing.
-    pub(crate) fn make_ahead(&self) {
+    /// Makes the segment kept for when the disk is full, if it is missing.
+    pub(crate) fn make_reserve(&self) {
         let shared = &self.shared;
-        let (no_spare, no_reserve) = {
-            let ahead = shared.ahead.lock();
-            (ahead.spare.is_none(), ahead.reserve.is_none())
+        if shared.ahead.lock().reserve.is_some() {
+            return;
+        }
+        // Quickly: a start waits for it, and when it is used nobody looks at the time.
+        let (path, len) = (shared.paths.reserve(), shared.options.reserve_bytes);
+        if let Some(made) = self.adopt_or_make(RESERVE, &path, len, Blocks::Reserved) {
+            let mut ahead = shared.ahead.lock();
+            ahead.reserve = self.put(RESERVE, &path, made);
+        }
+    }
+
+    /// Makes the next segment, if it is missing.
+    fn make_spare(&self) {
+        let shared = &self.shared;
+        if shared.ahead.lock().spare.is_some() {
+            return;
+        }
+        let (path, len) = (shared.paths.spare(), shared.options.segment_bytes);
+        if let Some(made) = self.adopt_or_make(SPARE, &path, len, Blocks::Written) {
+            let mut ahead = shared.ahead.lock();
+            ahead.spare = self.put(SPARE, &path, made);
+        }
+    }
+
+    /// A zeroed file: one that an earlier run left in its place, else a new one. A full disk is no failure here: the log
+    /// thread will meet it, and reports it to those whom it concerns.
+    fn adopt_or_make(&self, name: &str, place: &Path, len: u64, blocks: Blocks) -> Option<Made> {
+        if let Ok(Some(file)) = self.adopt(place, len) {
+            return Some(Made::InPlace(AheadFile { file, len }));
+        }
+        let file = self.shared.allocate(&self.shared.paths.tmp().join(name), len, blocks).ok()?;
+        Some(Made::Beside(AheadFile { file, len }))
+    }
+
+    /// A file made ahead of use, if it is as long as it should be and zero.
+    fn adopt(&self, place: &Path, len: u64) -> Result<Option<Arc<dyn DiskFile>>, DiskError> {
+        let file = match self.shared.disk.open(place, Access::Write).named("open", place) {
+            Err(error) if error.is_missing() => return Ok(None),
+            file => file?,
         };
-        // A full disk is no failure here: the log thread will meet it, and reports it to those whom it concerns.
-        if no_reserve && let Ok(made) = self.make_file(RESERVE, shared.options.reserve_bytes) {
-            let mut ahead = shared.ahead.lock();
-            ahead.reserve = self.put(RESERVE, &shared.paths.reserve(), made);
+        let mut zero = file.stat().named("stat", place)?.len == len;
+        if zero {
+            scan(file.as_ref(), 0, 0, |window| zero &= is_zero(window)).named("read", place)?;
         }
-        if no_spare && let Ok(made) = self.make_file(SPARE, shared.options.segment_bytes) {
-            let mut ahead = shared.ahead.lock();
-            ahead.spare = self.put(SPARE, &shared.paths.spare(), made);
-        }
+        Ok(zero.then_some(file))
     }
 
-    fn make_file(&self, name: &str, len: u64) -> Result<AheadFile, DiskError> {
-        let file = self.shared.allocate(&self.shared.paths.tmp().join(name), len)?;
-        Ok(AheadFile { file, len })
-    }
-
-    /// Gives a file made beside its place; the caller holds the lock under which the log thread takes it from there.
-    fn put(&self, name: &str, place: &Path, made: AheadFile) -> Option<AheadFile> {
-        self.shared.disk.rename(&self.shared.paths.tmp().join(name), place).is_ok().then_some(made)
+    /// Brings a file to its place; the caller holds the lock under which the log thread takes it from there.
+    fn put(&self, name: &str, place: &Path, made: Made) -> Option<AheadFile> {
+        match made {
+            Made::Beside(file) => {
+                self.shared.disk.rename(&self.shared.paths.tmp().join(name), place).is_ok().then_some(file)
+            }
+            Made::InPlace(file) => Some(file),
+        }
     }
 
     /// Finds out whether a segment was removed, replaced or cut short.

@@ -73,7 +73,7 @@ use self::{
     queue::{Bounds, Rotation},
     recovery::{Recovered, Recovery},
     rotation::{KeyChain, is_free_name},
-    shared::{Ahead, Shared},
+    shared::Shared,
     writer::{Open, Writer, sync_beside},
 };
 
@@ -82,7 +82,8 @@ use self::{
 pub struct Options {
     /// The name of the log, in its checkpoints and of its keys.
     pub origin: KeyName,
-    /// The length of a segment; one whose batch needs more is longer. 32 MiB.
+    /// The length of a segment made ahead of use; one made at once is shorter, one whose batch needs more is longer.
+    /// 8 MiB.
     pub segment_bytes: u64,
     /// The length of the segment kept for when the disk is full; more than `pending_bytes`. 16 MiB.
     pub reserve_bytes: u64,
@@ -107,7 +108,7 @@ impl Options {
     pub fn new(origin: KeyName) -> Self {
         Self {
             origin,
-            segment_bytes: 32 << 20,
+            segment_bytes: 8 << 20,
             reserve_bytes: 16 << 20,
             max_batch_entries: 4096,
             max_batch_bytes: 4 << 20,
@@ -117,6 +118,11 @@ impl Options {
             relaxed_sync_delay: Duration::from_millis(10),
             retry_after: Duration::from_millis(100),
         }
+    }
+
+    /// The length of a segment that somebody waits for.
+    fn urgent_bytes(&self) -> u64 {
+        self.segment_bytes.min(URGENT_BYTES)
     }
 
     fn bounds(&self) -> Bounds {
@@ -163,13 +169,10 @@ impl Log {
             io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_owned()),
             _ => DiskError { operation: "lock", path: paths.lock(), cause: Arc::new(error) }.into(),
         })?;
-        let (recovered, ahead) = {
+        let recovered = {
             let recovery =
-                Recovery { disk: disk.as_ref(), paths: &paths, signer: &signer, segment_bytes: options.segment_bytes };
-            let recovered = recovery.run(known)?;
-            let spare = recovery.adopt(paths.spare(), options.segment_bytes)?;
-            let reserve = recovery.adopt(paths.reserve(), options.reserve_bytes)?;
-            (recovered, Ahead { spare, reserve })
+                Recovery { disk: disk.as_ref(), paths: &paths, signer: &signer, first_bytes: options.segment_bytes };
+            recovery.run(known)?
         };
         let Recovered { frontier, note, tail, segment, next_ordinal, chain, keys_changed, published, opened } =
             recovered;
@@ -187,11 +190,10 @@ impl Log {
         };
         let shared = Arc::new(Shared::new(options, paths, disk, ledger, tail, chain));
         shared.keys_changed.store(keys_changed, Ordering::Release);
-        *shared.ahead.lock() = ahead;
         let writer = Writer::new(Arc::clone(&shared), signer, frontier, Some(open), next_ordinal);
         let keeper = Keeper::new(Arc::clone(&shared), published);
         // Before the first entry: from then on a full disk does not keep out those that may use the reserve.
-        keeper.make_ahead();
+        keeper.make_reserve();
         let keeper = Arc::new(Mutex::new(keeper));
         let mut log =
             Log { shared: Arc::clone(&shared), keeper: Arc::clone(&keeper), threads: Vec::new(), _lock: lock };
@@ -409,3 +411,4 @@ fn keep(shared: &Shared, keeper: &Mutex<Keeper>) {
 }
 
 const MAX_READ: usize = 4 << 20;
+const URGENT_BYTES: u64 = 1 << 20;

@@ -8,7 +8,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use super::{
     checkpoint::{Checkpoint, CheckpointError, Head, sign_head},
-    disk::{Access, Disk, DiskError, DiskFile, Named},
+    disk::{Access, Blocks, Disk, DiskError, DiskFile, Named},
     edge::Edge,
     merkle::{Frontier, root_at, root_over},
     note::{NoteError, NoteSigner},
@@ -17,10 +17,9 @@ use super::{
     replay::{Found, Last, Replay, later_checkpoint, scan},
     rotation::KeyChain,
     segment::{Header, push_checkpoint_frame},
-    shared::AheadFile,
     tail::{EdgeSource, Segment, Tail, TreeNodes, read_tile},
     tile::{LEVELS, TILE_WIDTH, TileKind, TilePath, hashes_at},
-    zeros::{count_not_zero, is_zero},
+    zeros::count_not_zero,
 };
 
 /// What was found when the log was opened.
@@ -80,7 +79,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) paths: &'a Paths,
     pub(crate) signer: &'a NoteSigner,
-    pub(crate) segment_bytes: u64,
+    pub(crate) first_bytes: u64,
 }
 
 impl Recovery<'_> {
@@ -133,23 +132,6 @@ impl Recovery<'_> {
         })
     }
 
-    /// A file made ahead of use, if it is as long as it should be and zero; another one is removed.
-    pub(crate) fn adopt(&self, path: PathBuf, len: u64) -> Result<Option<AheadFile>, DiskError> {
-        let file = match self.disk.open(&path, Access::Write).named("open", &path) {
-            Err(error) if error.is_missing() => return Ok(None),
-            file => file?,
-        };
-        let mut zero = file.stat().named("stat", &path)?.len == len;
-        if zero {
-            scan(file.as_ref(), 0, 0, |window| zero &= is_zero(window)).named("read", &path)?;
-        }
-        if zero {
-            return Ok(Some(AheadFile { file, len }));
-        }
-        self.disk.remove(&path).named("remove", &path)?;
-        Ok(None)
-    }
-
     /// Makes a log without entries, unless there must be one already.
     fn create(
         &self,
@@ -177,8 +159,8 @@ impl Recovery<'_> {
         push_checkpoint_frame(&mut bytes, 0, &note);
         let path = self.paths.segment(ordinal);
         let file = self.disk.create(&path).named("make", &path)?;
-        let len = self.segment_bytes;
-        file.allocate(len).and_then(|()| file.write_at(&bytes, 0)).named("write", &path)?;
+        let len = self.first_bytes;
+        file.allocate(len, Blocks::Written).and_then(|()| file.write_at(&bytes, 0)).named("write", &path)?;
         file.sync_data().named("sync", &path)?;
         self.sync_dirs()?;
         let at = u64::try_from(bytes.len()).expect("a length in memory fits 64 bits");

@@ -97,6 +97,9 @@ impl SegmentStream {
                 return Err(Finding::Extra(path).into());
             };
             let file = disk.open(&path, Access::Read).named("open", &path)?;
+            if file.stat().named("stat", &path)?.len > MAX_SEGMENT {
+                return Err(Finding::File { path, what: "longer than any segment" }.into());
+            }
             match look(&path, Arc::clone(&file))?.filter(|found| found.header.ordinal == ordinal) {
                 Some(found) => segments.push(found),
                 None => leftovers.push(Leftover { path, file, from: 0 }),
@@ -250,3 +253,5 @@ fn look(path: &Path, file: Arc<dyn DiskFile>) -> Result<Option<Found>, VerifyErr
 
 const ATTEMPTS: u32 = 10;
 const MAX_BATCH: usize = 256 << 20;
+/// Far more than the largest batch; a file without end, or a sparse one, is not read through.
+const MAX_SEGMENT: u64 = 1 << 30;

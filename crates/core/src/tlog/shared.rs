@@ -1,15 +1,18 @@
 //! What the threads of a log and its callers share.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::{
     Options,
-    disk::{Disk, DiskError, DiskFile},
+    disk::{Blocks, Disk, DiskError, DiskFile, Named},
     ledger::Ledger,
     paths::Paths,
     queue::Queue,
@@ -150,9 +153,8 @@ impl Shared {
     }
 
     /// Makes a zeroed file durable but for its name; a failed attempt leaves nothing.
-    pub(crate) fn allocate(&self, path: &std::path::Path, len: u64) -> Result<Arc<dyn DiskFile>, DiskError> {
-        use super::disk::Named;
-        let made = self.disk.create(path).and_then(|file| file.allocate(len).map(|()| file));
+    pub(crate) fn allocate(&self, path: &Path, len: u64, blocks: Blocks) -> Result<Arc<dyn DiskFile>, DiskError> {
+        let made = self.disk.create(path).and_then(|file| file.allocate(len, blocks).map(|()| file));
         if made.is_err() {
             // What was allocated of it would be missing elsewhere. If removing fails too, the next attempt replaces it.
             let _ = self.disk.remove(path);

@@ -54,14 +54,16 @@ impl BundleSummary {
         }
     }
 
-    /// Whether an entry with all these terms and a time in the range may be in the bundle.
-    pub(crate) fn may_have(&self, terms: &[u64], times: &TimeRange) -> bool {
+    /// Whether an entry with all these terms, one of those (if there are any) and a time in the range may be in the
+    /// bundle.
+    pub(crate) fn may_have(&self, terms: &[u64], any_of: &[u64], times: &TimeRange) -> bool {
         let set =
             |term: &u64| places(*term).all(|(byte, bit)| self.filter.get(byte).is_some_and(|byte| byte & bit != 0));
         self.count > 0
             && times.from_ms.is_none_or(|from| self.latest >= from)
             && times.until_ms.is_none_or(|until| self.earliest < until)
             && terms.iter().all(set)
+            && (any_of.is_empty() || any_of.iter().any(set))
     }
 
     pub(crate) fn root(&self) -> &Hash {
@@ -146,7 +148,7 @@ mod tests {
             prop_assert_eq!(BundleSummary::decode(&summary.encode(), 8), None);
             for (time, terms) in &entries {
                 let exact = TimeRange { from_ms: Some(*time), until_ms: time.checked_add(1) };
-                prop_assert!(read.may_have(terms, &exact));
+                prop_assert!(read.may_have(terms, &[], &exact));
             }
         }
 
@@ -171,10 +173,10 @@ mod tests {
             summary.add(&Summary { time_ms: 1000 + entry, terms: vec![entry, entry + 1000, 77] });
         }
         let all = TimeRange::default();
-        let wrong = (10_000..20_000).filter(|term| summary.may_have(&[*term], &all)).count();
+        let wrong = (10_000..20_000).filter(|term| summary.may_have(&[*term], &[], &all)).count();
         assert!(wrong < 100, "{wrong} of 10000");
-        assert!(!summary.may_have(&[5], &TimeRange { from_ms: Some(1256), until_ms: None }));
-        assert!(!summary.may_have(&[5], &TimeRange { from_ms: None, until_ms: Some(1000) }));
-        assert!(!BundleSummary::new(0, [0; 32]).may_have(&[], &all));
+        assert!(!summary.may_have(&[5], &[], &TimeRange { from_ms: Some(1256), until_ms: None }));
+        assert!(!summary.may_have(&[5], &[], &TimeRange { from_ms: None, until_ms: Some(1000) }));
+        assert!(!BundleSummary::new(0, [0; 32]).may_have(&[], &[], &all));
     }
 }

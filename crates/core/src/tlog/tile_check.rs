@@ -10,7 +10,7 @@ use super::{
     merkle::{Hash, root_over},
     paths::{Paths, TILES},
     tail::MAX_BUNDLE,
-    tile::{LEVELS, TILE_WIDTH, TileKind, TilePath, decode_entries, hashes_at, push_entry},
+    tile::{LEVELS, TILE_WIDTH, TileKind, TilePath, decode_entries, hashes_at, partial_tiles, push_entry},
     verify::{Finding, VerifyError},
 };
 
@@ -23,7 +23,7 @@ pub(crate) struct TileCheck<'a> {
     highest: BTreeMap<TileKind, u64>,
     /// The widths of the partial tiles there are, by what they are part of.
     partials: BTreeMap<(TileKind, u64), Vec<u8>>,
-    /// Entries up to here must be in tiles; those after it may be in segments alone.
+    /// Entries up to here must be in full tiles where these are full; those after it may be in segments alone.
     required: u64,
     /// The bundle being filled, and where each of its entries ends.
     bundle: Vec<u8>,
@@ -51,9 +51,24 @@ impl<'a> TileCheck<'a> {
         Ok(check)
     }
 
-    /// Says that the entries up to `size` are not in segments.
+    /// Says that the full tiles of the entries up to `size` must be there: a checkpoint that was published promises
+    /// them, or no segment holds the entries.
     pub(crate) fn require_up_to(&mut self, size: u64) {
-        self.required = size;
+        self.required = self.required.max(size);
+    }
+
+    /// The first of the partial tiles of this size that is not there, and neither is the full one that replaced it.
+    pub(crate) fn missing_partial(&self, size: u64) -> Result<Option<PathBuf>, VerifyError> {
+        for tile in partial_tiles(size) {
+            let path = self.paths.tile(&tile);
+            // In this order: a log in use removes the partial one once the full one is there.
+            if self.read_partial(&path)?.is_none()
+                && self.read_partial(&self.paths.tile(&TilePath { partial: None, ..tile }))?.is_none()
+            {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes the next entry, and compares the tiles that it completes.
@@ -180,18 +195,14 @@ impl<'a> TileCheck<'a> {
                 Err(Finding::Missing(path).into())
             }
             Err(error) if error.is_missing() => Ok(None),
-            Err(error) if error.is_too_long() => Err(Finding::File { path, what: "it is too long" }.into()),
             bytes => Ok(Some(bytes?)),
         }
     }
 
-    /// A partial tile, which a log in use may have removed since it was found.
+    /// A tile, which if it is partial a log in use may have removed since it was found.
     fn read_partial(&self, path: &Path) -> Result<Option<Vec<u8>>, VerifyError> {
         match self.disk.read(path, MAX_BUNDLE).named("read", path) {
             Err(error) if error.is_missing() => Ok(None),
-            Err(error) if error.is_too_long() => {
-                Err(Finding::File { path: path.to_owned(), what: "it is too long" }.into())
-            }
             bytes => Ok(Some(bytes?)),
         }
     }

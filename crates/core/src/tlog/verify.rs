@@ -48,6 +48,9 @@ pub struct Report {
     pub abandoned: u64,
     /// Bytes after the last checkpoint, which opening the log drops.
     pub unfinished_bytes: u64,
+    /// Whether there are segments. Without them nothing is known of entries after the published checkpoint; with them
+    /// and without a published checkpoint, nothing says that the end of the log is there.
+    pub has_segments: bool,
 }
 
 /// The first thing that is wrong with a log.
@@ -129,13 +132,25 @@ pub enum Finding {
 pub enum VerifyError {
     /// It could not be read: nothing is known.
     #[error("the log could not be read")]
-    Disk(#[from] DiskError),
+    Disk(#[source] DiskError),
     /// Something is wrong with it.
     #[error(transparent)]
     Finding(Box<Finding>),
     /// What it was to be checked against cannot be used; the text says what.
     #[error("{0}")]
     Input(String),
+}
+
+impl From<DiskError> for VerifyError {
+    /// What stands where a file belongs and cannot be one of the log's is no failure to read.
+    fn from(error: DiskError) -> Self {
+        let what = match &error {
+            error if error.is_too_long() => "it is too long",
+            error if error.is_another_kind() => "not a regular file, or not in a directory",
+            _ => return Self::Disk(error),
+        };
+        Finding::File { path: error.path, what }.into()
+    }
 }
 
 impl From<Finding> for VerifyError {
@@ -188,7 +203,7 @@ pub fn verify_dir(disk: &dyn Disk, what: Verification<'_>, each: EachEntry<'_>) 
         chain: KeyChain::new(first.clone()),
         stated: stated.into(),
         listed_keys,
-        published: published.is_some(),
+        published: published.as_ref().map(|checkpoint| checkpoint.head.size),
         checkpoints: 0,
     };
     let mut report = Report {
@@ -198,7 +213,9 @@ pub fn verify_dir(disk: &dyn Disk, what: Verification<'_>, each: EachEntry<'_>) 
         checkpoints: 0,
         abandoned: 0,
         unfinished_bytes: 0,
+        has_segments: segments.is_some(),
     };
+    run.tiles.require_up_to(run.published.unwrap_or(0));
     run.check_stated()?;
     match segments {
         Some(segments) => run.segments(segments, &mut report)?,
@@ -209,6 +226,7 @@ pub fn verify_dir(disk: &dyn Disk, what: Verification<'_>, each: EachEntry<'_>) 
         return Err(Finding::Short { size, stated: checkpoint.head.size, by: by.clone() }.into());
     }
     run.tiles.finish(size)?;
+    run.check_promised()?;
     run.check_keys(what.keys)?;
     report.head = Head { size, root: run.frontier.root() };
     report.keys = run.chain;
@@ -229,8 +247,8 @@ struct Run<'a> {
     stated: Vec<(Checkpoint, String)>,
     /// The file of keys.
     listed_keys: Option<Vec<u8>>,
-    /// Whether the log has published a checkpoint.
-    published: bool,
+    /// The size of the checkpoint that the log has published.
+    published: Option<u64>,
     checkpoints: u64,
 }
 
@@ -279,6 +297,20 @@ impl Run<'_> {
         if let Some(width) = u8::try_from(size % TILE_WIDTH).ok().filter(|width| *width > 0) {
             let tile = TilePath { kind: TileKind::Entries, index: size / TILE_WIDTH, partial: Some(width) };
             self.bundle(&tile, size)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the partial tiles of the published checkpoint are there; the full ones were compared on the way.
+    fn check_promised(&self) -> Result<(), VerifyError> {
+        let Some(mut size) = self.published else { return Ok(()) };
+        for _ in 0..ATTEMPTS {
+            let Some(missing) = self.tiles.missing_partial(size)? else { return Ok(()) };
+            // A log in use removes old ones only once it has published the next checkpoint; then that one promises.
+            match read_published(self.disk, self.paths)? {
+                Some(now) if now.head.size > size => size = now.head.size,
+                Some(_) | None => return Err(Finding::Missing(missing).into()),
+            }
         }
         Ok(())
     }
@@ -359,7 +391,7 @@ impl Run<'_> {
         let path = self.paths.keys();
         let Some(listed) = &self.listed_keys else {
             // Copies may do without; a log writes it before it first publishes.
-            let needed = self.published && self.has_segments()?;
+            let needed = self.published.is_some() && self.has_segments()?;
             return if needed { Err(Finding::Missing(path).into()) } else { Ok(()) };
         };
         // It may lag behind the last change.
@@ -389,13 +421,15 @@ fn read_published(disk: &dyn Disk, paths: &Paths) -> Result<Option<Checkpoint>, 
     }
 }
 
-fn read_keys(disk: &dyn Disk, paths: &Paths) -> Result<Option<Vec<u8>>, DiskError> {
+fn read_keys(disk: &dyn Disk, paths: &Paths) -> Result<Option<Vec<u8>>, VerifyError> {
     let path = paths.keys();
     match disk.read(&path, MAX_KEYS).named("read", &path) {
         Err(error) if error.is_missing() => Ok(None),
-        bytes => bytes.map(Some),
+        bytes => Ok(Some(bytes?)),
     }
 }
 
+/// How often the partial tiles are looked for anew in a log that goes on meanwhile.
+const ATTEMPTS: u32 = 10;
 const MAX_KEYS: u64 = 1 << 20;
 const MAX_NOTE: u64 = 128 * 1024;

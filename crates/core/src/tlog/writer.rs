@@ -10,7 +10,7 @@ use std::{
 use super::{
     batch::{AppendError, Batch},
     checkpoint::{Head, sign_head},
-    disk::{Access, DiskError, DiskFile, Named},
+    disk::{Access, Blocks, DiskError, DiskFile, Named},
     ledger::Written,
     merkle::{Frontier, leaf_hash},
     note::NoteSigner,
@@ -252,8 +252,8 @@ impl Writer {
                 return Ok(taken);
             }
         }
-        let len = shared.options.segment_bytes.max(least);
-        shared.allocate(path, len).map(|file| AheadFile { file, len })
+        let len = shared.options.urgent_bytes().max(least);
+        shared.allocate(path, len, Blocks::Written).map(|file| AheadFile { file, len })
     }
 
     fn write_retained(&mut self) -> Result<(), DiskError> {

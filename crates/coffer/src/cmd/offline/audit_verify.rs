@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::Read,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -12,7 +12,7 @@ use clap::Args;
 use coffer_api::audit::Proof;
 use coffer_core::{
     tlog::{
-        RealDisk,
+        Disk, RealDisk,
         note::VerifierKey,
         payload,
         proof_file::{ProofFile, ProofFileError},
@@ -23,7 +23,7 @@ use coffer_core::{
 use serde::Serialize;
 
 use crate::{
-    failure::{Exit, Failure, chain, plain},
+    failure::{Exit, Failure, chain},
     input,
     output::Table,
     session::Session,
@@ -35,7 +35,8 @@ use crate::{
 Every entry is hashed, and every signed checkpoint held against the tree that it closes.
 Exit code 0: nothing is wrong. 8: something is altered or missing, and is named. 5: nothing was
 found, but the check proves too little: without --vkey, for whoever wrote the directory wrote its
-keys too; or where entries are recorded in logs that were not given, or not logged yet.")]
+keys too; where the log never published a checkpoint, or lost it; or where entries are recorded in
+logs that were not given, or not logged yet. 1: the check could not be made.")]
 pub(crate) struct Arguments {
     /// Directory of the log, or a copy of it
     #[arg(required_unless_present = "proof")]
@@ -100,6 +101,7 @@ struct CheckedLog {
     keys: Vec<String>,
     unacknowledged_entries: u64,
     unfinished_bytes: u64,
+    has_segments: bool,
 }
 
 #[derive(Serialize)]
@@ -141,7 +143,17 @@ async fn check_logs(session: &Session, arguments: &Arguments, dir: &Path, keys: 
     });
     let checked = Checked { logs, store };
     session.output.show_lines(&checked, text)?;
-    checked.store.as_ref().map_or(Ok(()), conclude)
+    checked.store.as_ref().map_or(Ok(()), conclude)?;
+    match checked.logs.iter().find(|log| log.published_size.is_none()) {
+        None => Ok(()),
+        Some(log) => Err(Failure::new(
+            Exit::Conflict,
+            format!("the check is inconclusive: {} has no published checkpoint", log.dir.display()),
+        )
+        .hint(
+            "a log that was never published looks so, and one whose end was cut off; start and stop its server once",
+        )),
+    }
 }
 
 fn text(checked: &Checked) -> String {
@@ -151,6 +163,10 @@ fn text(checked: &Checked) -> String {
         table.row([log.origin.clone(), log.size.to_string(), log.root.clone(), checkpoints, keys]);
     }
     let mut text = table.render();
+    for log in checked.logs.iter().filter(|log| !log.has_segments) {
+        let (dir, size) = (log.dir.display(), log.size);
+        text.push_str(&format!("{dir} has no segments: verified up to its published checkpoint, of {size} entries\n"));
+    }
     if let Some(store) = &checked.store {
         text.push_str(&format!("store: {} entries compared\n", store.entries));
         for finding in &store.findings {
@@ -204,9 +220,17 @@ fn log_failure(dir: &Path, error: &VerifyError) -> Failure {
 
 /// The keys to check a directory with. A log's keys all bear its name; with one key there is nothing to choose.
 fn keys_of(dir: &Path, given: &[VerifierKey]) -> Result<Vec<VerifierKey>, Failure> {
+    if !dir.is_dir() {
+        return Err(Failure::local(format!("{} is not there, or not a directory", dir.display()))
+            .hint("name the directory of a log, or a copy of it: a server's is audit in its data directory"));
+    }
     let own = own_key(dir)?;
     let keys: Vec<VerifierKey> = match (given, &own) {
         ([], Some(own)) => vec![own.clone()],
+        ([], None) if dir.join("keys").symlink_metadata().is_ok() => {
+            return Err(Failure::new(Exit::Integrity, format!("{} is not a list of keys", dir.join("keys").display()))
+                .hint("--vkey names the key to check the rest of the log with"));
+        }
         ([], None) => {
             return Err(Failure::local(format!("{} holds no list of keys", dir.display()))
                 .hint("is it a log's directory? --vkey names the key of one that was copied without it"));
@@ -231,13 +255,16 @@ fn keys_of(dir: &Path, given: &[VerifierKey]) -> Result<Vec<VerifierKey>, Failur
 /// The first key that the directory itself names; trusted for nothing but its name unless no other is given.
 fn own_key(dir: &Path) -> Result<Option<VerifierKey>, Failure> {
     let path = dir.join("keys");
-    let mut text = String::new();
-    match std::fs::File::open(&path).and_then(|file| file.take(KEYS_LIMIT).read_to_string(&mut text)) {
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Ok(None),
-        Err(error) => return Err(Failure::local(format!("cannot read {}: {}", path.display(), plain(&error)))),
-    }
+    let bytes = match RealDisk.read(&path, KEYS_LIMIT).map_err(|error| error.kind()) {
+        Ok(bytes) => bytes,
+        Err(ErrorKind::NotFound) => return Ok(None),
+        Err(ErrorKind::PermissionDenied) => {
+            return Err(Failure::local(format!("cannot read {}: permission denied", path.display())));
+        }
+        // What else it may be, the check of the log tells.
+        Err(_) => return Ok(None),
+    };
+    let text = String::from_utf8_lossy(&bytes);
     let first = text.lines().next().and_then(|line| line.strip_prefix("0 "));
     Ok(first.and_then(|key| VerifierKey::parse(key).ok()))
 }
@@ -253,6 +280,7 @@ fn checked(dir: &Path, report: &Report) -> CheckedLog {
         keys: report.keys.keys().map(ToString::to_string).collect(),
         unacknowledged_entries: report.abandoned,
         unfinished_bytes: report.unfinished_bytes,
+        has_segments: report.has_segments,
     }
 }
 

@@ -61,7 +61,15 @@ async fn log_of(count: u64) -> (SimDisk, Log, Vec<Vec<u8>>) {
 const ENOUGH: Budget = Budget { summaries: 1000, bundles: 1000 };
 
 fn query(order: Order, words: &[&str], times: TimeRange, limit: usize, budget: Budget) -> Query {
-    Query { order, cursor: None, terms: words.iter().map(|word| term(word)).collect(), times, limit, budget }
+    Query {
+        order,
+        cursor: None,
+        terms: words.iter().map(|word| term(word)).collect(),
+        any_of: Vec::new(),
+        times,
+        limit,
+        budget,
+    }
 }
 
 fn matches(entry: &[u8], words: &[&str], times: &TimeRange) -> bool {

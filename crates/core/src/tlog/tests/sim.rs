@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    super::disk::{Access, Disk, DiskFile, FileStat, Listed},
+    super::disk::{Access, Blocks, Disk, DiskFile, FileStat, Listed},
     dice::Dice,
 };
 
@@ -419,7 +419,7 @@ impl DiskFile for SimFile {
         self.change(Op::Write)?.write(self.id, bytes, offset)
     }
 
-    fn allocate(&self, len: u64) -> io::Result<()> {
+    fn allocate(&self, len: u64, _blocks: Blocks) -> io::Result<()> {
         let mut state = self.change(Op::Allocate)?;
         state.write(self.id, &vec![0; usize::try_from(len).unwrap()], 0)?;
         state.sync_inode(self.id);

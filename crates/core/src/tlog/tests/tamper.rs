@@ -274,18 +274,51 @@ async fn file_that_the_log_did_not_write_is_found() {
 }
 
 #[tokio::test]
-async fn tile_or_bundle_missing_below_the_segments_is_found_and_above_them_is_written_again() {
-    for name in ["tile/0/000", "tile/entries/000"] {
+async fn file_that_the_published_checkpoint_promises_is_found_missing_whether_segments_hold_its_entries_or_not() {
+    let (whole, _) = log_of_700().await;
+    let promised: Vec<PathBuf> = whole.files().into_iter().filter(|file| file.starts_with(path("tile"))).collect();
+    for name in ["tile/0/000", "tile/0/001", "tile/entries/000", "tile/entries/001", "tile/0/002.p/188"] {
+        assert!(promised.contains(&path(name)), "{name} in {promised:?}");
+    }
+    for name in ["tile/1/000.p/2", "tile/entries/002.p/188"] {
+        assert!(promised.contains(&path(name)), "{name} in {promised:?}");
+    }
+    for file in promised {
+        let width = file.file_name().unwrap().to_str().unwrap();
+        // Those of earlier checkpoints are promised no more.
+        let is_old = file.parent().unwrap().extension().is_some() && !["188", "2"].contains(&width);
         let (disk, _) = log_of_700().await;
-        super::super::disk::Disk::remove(&disk, &path(name)).unwrap();
-        assert!(matches!(finding(&disk), Finding::Missing(missing) if missing == path(name)), "{name}");
+        super::super::disk::Disk::remove(&disk, &file).unwrap();
+        match verify(&disk, None) {
+            Ok(_) => assert!(is_old, "{}", file.display()),
+            Err(VerifyError::Finding(found)) => {
+                assert!(matches!(*found, Finding::Missing(missing) if missing == file), "{}", file.display());
+            }
+            other => panic!("{}: {other:?}", file.display()),
+        }
     }
     let (disk, head) = log_of_700().await;
-    for file in disk.files().into_iter().filter(|file| file.starts_with(path("tile/1"))) {
+    for file in disk.files().into_iter().filter(|file| file.starts_with(path("tile"))) {
         super::super::disk::Disk::remove(&disk, &file).unwrap();
     }
-    verify(&disk, None).unwrap();
-    drop(reopen(&disk, head).unwrap());
+    assert!(matches!(finding(&disk), Finding::Missing(_)));
+    // Those whose entries are gone from the segments cannot be made again.
+    assert!(reopen(&disk, head).is_err());
+}
+
+#[tokio::test]
+async fn log_without_a_published_checkpoint_is_told_from_one_without_segments() {
+    let (disk, head) = log_of_700().await;
+    super::super::disk::Disk::remove(&disk, &path("checkpoint")).unwrap();
+    let (report, _) = verify(&disk, None).unwrap();
+    assert_eq!((report.published, report.has_segments, report.head), (None, true, head));
+    let (disk, head) = log_of_700().await;
+    for file in disk.files().into_iter().filter(|file| file.starts_with(path("segments"))) {
+        super::super::disk::Disk::remove(&disk, &file).unwrap();
+    }
+    super::super::disk::Disk::remove_dir(&disk, &path("segments")).unwrap();
+    let (report, _) = verify(&disk, None).unwrap();
+    assert_eq!((report.published, report.has_segments), (Some(head), false));
 }
 
 #[tokio::test]
