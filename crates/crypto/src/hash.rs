@@ -2,6 +2,7 @@
 
 use aws_lc_rs::{digest, hmac};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::{Error, Secret};
 
@@ -31,11 +32,18 @@ impl HmacKey {
     /// The HMAC of the parts one after the other, as if they were one slice: a caller whose parts vary in length puts
     /// the lengths among them.
     pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.0);
-        for part in parts {
-            context.update(part);
+        // In one piece, because a context that takes several is moved to be finished, and leaves a copy of the message's
+        // last block behind on the stack.
+        match parts {
+            [whole] => self.mac_whole(whole),
+            parts => self.mac_whole(&Zeroizing::new(parts.concat())),
         }
-        context.sign().as_ref().try_into().expect("HMAC-SHA256 gives 32 bytes")
+    }
+
+    fn mac_whole(&self, message: &[u8]) -> [u8; 32] {
+        let mut mac = [0; 32];
+        hmac::sign_to_buffer(&self.0, message, &mut mac).expect("the buffer holds an HMAC-SHA256");
+        mac
     }
 
     /// Compares the HMAC of the parts with `tag`, in time that depends on the lengths alone.

@@ -179,7 +179,8 @@ impl Site {
     }
 }
 
-fn library() -> PathBuf {
+/// What moves the wall clock of a process that loads it.
+pub fn library() -> PathBuf {
     let found = fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime"));
     let found = found.map(|dir| dir.join("libfaketimeMT.so.1")).find(|library| library.is_file());
     found.expect("libfaketime is not installed; run `make test`, which installs it")

@@ -10,14 +10,18 @@
 )]
 
 mod audit_log;
+mod canary;
 mod clock;
 mod disk_full;
 mod durability;
 mod failpoints;
 mod flood;
+mod golden;
 mod http;
+mod keys;
 mod kill;
 mod load;
+mod newcomer;
 mod node;
 mod nodes;
 mod wait;

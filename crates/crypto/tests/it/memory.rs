@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use coffer_crypto::envelope::TermKey;
 use coffer_crypto::hash::HmacKey;
@@ -19,22 +21,34 @@ fn keys_dropped_are_nowhere_in_memory() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         return;
     }
-    let (root, key) = (Secret::random(32).unwrap(), Secret::random(32).unwrap());
-    let (root_needle, key_needle) = (Needle::of(&root), Needle::of(&key));
-    use_everywhere(&root, &key);
-    for needle in [&root_needle, &key_needle] {
-        let found = needle.find();
-        assert_eq!(found.len(), 1, "while they live, each in its own page alone: {found:?}");
-    }
-    drop((root, key));
-    for needle in [&root_needle, &key_needle] {
-        let found = needle.find();
-        assert!(found.is_empty(), "once they are dropped: {found:?}");
-    }
+    let secrets = Arc::new([(); 3].map(|()| Secret::random(32).unwrap()));
+    let needles = secrets.each_ref().map(Needle::of);
+    let (used, is_used) = mpsc::channel();
+    let (over, is_over) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let theirs = Arc::clone(&secrets);
+        scope.spawn(move || {
+            let [root, key, message] = &*theirs;
+            use_everywhere(root, key, message);
+            drop(theirs);
+            used.send(()).unwrap();
+            // Until then this thread's stack stays as the use left it.
+            let _ = is_over.recv();
+        });
+        is_used.recv().unwrap();
+        let live = needles.each_ref().map(Needle::find);
+        drop(secrets);
+        let left = needles.each_ref().map(Needle::find);
+        drop(over);
+        for (live, left) in live.iter().zip(&left) {
+            assert_eq!(live.len(), 1, "while they live, each in its own page alone: {live:?}");
+            assert!(left.is_empty(), "once they are dropped: {left:?}");
+        }
+    });
 }
 
 #[inline(never)]
-fn use_everywhere(root: &Secret, key: &Secret) {
+fn use_everywhere(root: &Secret, key: &Secret, message: &Secret) {
     let wrapped = wrap::wrap(root, b"aad", key).unwrap();
     let unwrapped = wrap::unwrap(root, b"aad", &wrapped).unwrap();
     let term = TermKey::new(1, &unwrapped).unwrap();
@@ -42,17 +56,20 @@ fn use_everywhere(root: &Secret, key: &Secret) {
     let sealed = object::seal(key, b"aad", b"plaintext").unwrap();
     assert_eq!(*object::open(key, b"aad", &sealed).unwrap(), b"plaintext");
     assert_eq!(kdf::hkdf_sha256(key, b"salt", &[b"info"], 32).unwrap().len(), 32);
-    HmacKey::new(key).verify(&[b"message"], &HmacKey::new(key).mac(&[b"message"])).unwrap();
     let signer = SigningKey::from_seed(key).unwrap();
     coffer_crypto::sign::verify(&signer.public_key(), b"message", &signer.sign(b"message")).unwrap();
+    // A message may be a token or a value, whole or behind a prefix.
+    for message in [&[message.expose()][..], &[b"prefix", message.expose()]] {
+        HmacKey::new(key).verify(message, &HmacKey::new(key).mac(message)).unwrap();
+    }
 }
 
-/// What to look for, kept inverted, so that it does not find itself.
+/// What to look for, each byte kept one higher, so that it does not find itself: nor, two higher, a copy of itself.
 struct Needle(Vec<u8>);
 
 impl Needle {
     fn of(secret: &Secret) -> Self {
-        Self(secret.expose().iter().map(|byte| !byte).collect())
+        Self(secret.expose().iter().map(|byte| byte.wrapping_add(1)).collect())
     }
 
     /// The map of each place in memory where the needle's first half lies.
@@ -69,8 +86,8 @@ impl Needle {
             buffer.clear();
             buffer.resize(len.try_into().unwrap(), 0);
             memory.read_exact_at(&mut buffer, start).unwrap();
-            // Inverted at once, so that the copy just made is no finding in a later map.
-            buffer.iter_mut().for_each(|byte| *byte = !*byte);
+            // Changed at once, so that the copy just made is no finding in a later map.
+            buffer.iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
             let here = buffer.windows(needle.len()).filter(|window| window[0] == needle[0] && *window == needle);
             found.extend(here.map(|_| map.to_owned()));
         }
