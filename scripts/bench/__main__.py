@@ -119,10 +119,10 @@ def _check_tools():
 
 
 def _build():
+    # The product by itself, as `make run` builds it: built together, the others' features would change it.
     for arguments in (
         ["--package", "coffer"],
-        ["--package", "coffer-server", "--example", "bare"],
-        ["--package", "coffer-storage", "--example", "replay"],
+        ["--package", "coffer-server", "--example", "bare", "--package", "coffer-storage", "--example", "replay"],
     ):
         subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", *arguments], check=True, cwd=ROOT)
 

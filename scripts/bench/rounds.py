@@ -33,7 +33,12 @@ def measure(plan, bare, connections, work, seconds=None):
 def _round(plan, bare, connections, work, number, seconds):
     probe = Load(READ, connections, seconds, plan.secrets)
     for attempt in range(1, plan.tries + 1):
-        found = Round(probe.run(bare), work(f"r{number}t{attempt}"), attempt, True)
+        alone = probe.run(bare)
+        if not _is_fast(alone, connections) and attempt < plan.tries:
+            # What the servers would do now says nothing; only the last try shows it all the same.
+            print(f"bench:   round {number + 1}, try {attempt}: bare {alone.rate:,.0f}, too slow", flush=True)
+            continue
+        found = Round(alone, work(f"r{number}t{attempt}"), attempt, True)
         rates = ", ".join(f"{name} {run.rate:,.0f}" for name, run in {"bare": found.bare, **found.runs}.items())
         print(f"bench:   round {number + 1}, try {attempt}: {rates}", flush=True)
         if _is_quiet(found, connections):
@@ -43,7 +48,11 @@ def _round(plan, bare, connections, work, number, seconds):
 
 def _is_quiet(found, connections):
     steal = max(run.steal for run in [found.bare, *found.runs.values()])
-    return steal <= STEAL and (connections < 64 or found.bare.rate >= BARE_RATE)
+    return steal <= STEAL and _is_fast(found.bare, connections)
+
+
+def _is_fast(bare, connections):
+    return connections < 64 or bare.rate >= BARE_RATE
 
 
 def median(values):

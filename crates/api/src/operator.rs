@@ -52,18 +52,24 @@ pub struct Health {
 /// Reply of `POST operator/initial-token`.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct InitialToken {
+    /// Whether the policy `administrator` was gone or changed, and is the built-in text again.
+    #[serde(default)]
+    pub administrator_policy_restored: bool,
+    /// Whether the next initial login gets an entity of its own, because that of earlier ones was disabled, had policies
+    /// or was in groups.
+    #[serde(default)]
+    pub entity_replaced: bool,
     /// The file that now holds a fresh initial token (0600).
     pub path: String,
 }
 
 /// Keys that are replaced on demand.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Rotated {
     /// Keyed hashes of values in the log.
     Audit,
     /// The key under which entries are sealed.
-    #[default]
     Barrier,
     /// The sealing of batch tokens.
     Batch,
@@ -74,10 +80,74 @@ pub enum Rotated {
 }
 
 /// Body of `POST operator/rotate`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rotate {
-    /// Which key; the barrier's where it is absent.
-    #[serde(default)]
+    /// Which key. There is no default: which key is replaced is always said.
     pub key: Rotated,
+}
+
+/// Keys with numbers: a new number replaces the old one, which holds on until it is retired.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NumberedKey {
+    /// Keyed hashes of values in the log.
+    Audit,
+    /// The sealing of batch tokens.
+    Batch,
+    /// Keyed hashes of tokens.
+    Token,
+}
+
+/// What a number of a key is to the server.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// New hashes and tokens are made with it.
+    Current,
+    /// What it made is still accepted.
+    Held,
+    /// It is gone; tokens under it are refused, and their rows wait for their expiry.
+    Retired,
+}
+
+/// One number of a key.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct KeyInfo {
+    /// Which key.
+    pub key: NumberedKey,
+    /// Its number, from 1; never used again.
+    pub number: u32,
+    /// What it is to the server.
+    pub state: KeyState,
+    /// For token keys: how many stored tokens stand under it, expired ones that are not yet swept included. Absent
+    /// where the store holds too many to be counted (over 10,000).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+}
+
+/// Reply of `GET operator/keys`: by key, newest number first, at most 1,000 of each.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct KeyList {
+    /// The keys.
+    pub keys: Vec<KeyInfo>,
+}
+
+/// Body of `POST operator/keys/retire`.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retire {
+    /// Which key.
+    pub key: NumberedKey,
+}
+
+/// Reply of `POST operator/keys/retire`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Retired {
+    /// The number that remains current.
+    pub current: u32,
+    /// Which key.
+    pub key: NumberedKey,
+    /// The numbers that are gone, oldest first: none where there was no older one, 1,000 at most in one call.
+    pub removed: Vec<u32>,
 }

@@ -142,6 +142,9 @@ pub struct Effective {
     pub secrets: Vec<Secret>,
     /// How many names were not shown for want of permission to read them.
     pub hidden: u64,
+    /// How many KV entries of another shape lie there, which have no single value and so are not shown.
+    #[serde(default)]
+    pub kv: u64,
 }
 
 /// Body of `POST …/rollback`.

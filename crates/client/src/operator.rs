@@ -1,6 +1,6 @@
 //! Health, status and the operator's commands. Those marked local answer on the server's unix socket alone.
 
-use coffer_api::operator::{Health, InitialToken, Rotate, Status};
+use coffer_api::operator::{Health, InitialToken, KeyList, Retire, Retired, Rotate, Status};
 
 use crate::{
     Client, Error,
@@ -47,6 +47,22 @@ impl Client {
     /// [`Error`] as for every call.
     pub async fn operator_rotate(&self, rotate: Rotate) -> Result<(), Error> {
         self.done(Call::post(Route::api("operator/rotate"), &rotate)?).await
+    }
+
+    /// The numbers of the keys of tokens, batch tokens and audit hashes.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn operator_keys(&self) -> Result<KeyList, Error> {
+        self.reply(Call::get(Route::api("operator/keys"))).await
+    }
+
+    /// Removes all numbers of a key but the current one, and so ends what they made.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn operator_retire(&self, retire: Retire) -> Result<Retired, Error> {
+        self.reply(Call::post(Route::api("operator/keys/retire"), &retire)?).await
     }
 
     /// Has the server write a fresh initial token and tells where. Local.

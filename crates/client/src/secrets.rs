@@ -97,12 +97,12 @@ impl Client {
         self.done(Call::post(secret(scope, name)?.fixed("/destroy"), versions)?).await
     }
 
-    /// A secret's versions, without values.
+    /// One page of a secret's versions, oldest first, without values.
     ///
     /// # Errors
     /// [`Error`] as for every call.
-    pub async fn secret_versions(&self, scope: &Scope, name: &Name) -> Result<Page<Version>, Error> {
-        self.reply(Call::get(secret(scope, name)?.fixed("/versions"))).await
+    pub async fn secret_versions(&self, scope: &Scope, name: &Name, paging: &Paging) -> Result<Page<Version>, Error> {
+        self.reply(Call::get(secret(scope, name)?.fixed("/versions").paging(paging))).await
     }
 
     /// Writes an older version's value as the new current version.

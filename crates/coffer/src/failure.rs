@@ -19,7 +19,7 @@ pub(crate) enum Exit {
     Denied,
     /// 8: a broken integrity check.
     Integrity,
-    /// 1: usage, or something on this machine.
+    /// 1: usage, input that makes no sense, or something on this machine.
     Local,
     /// 3: not there.
     NotFound,
@@ -107,6 +107,13 @@ impl Failure {
         }
     }
 
+    /// As from the error, and where the server's code is this one with the hint of a command that knows better.
+    pub(crate) fn hinted(error: Error, code: Code, hint: impl Into<String>) -> Self {
+        let is_told = matches!(&error, Error::Problem { problem, .. } if problem.code == code);
+        let failure = Self::from(error);
+        if is_told { failure.hint(hint) } else { failure }
+    }
+
     /// What failed, for messages that speak of several failures.
     pub(crate) fn what(&self) -> &str {
         &self.what
@@ -170,10 +177,16 @@ pub(crate) fn plain(error: &io::Error) -> String {
 /// An error and its causes on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
+    let mut last = text.clone();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.downcast_ref().map_or_else(|| error.to_string(), plain));
+        let shown = error.downcast_ref().map_or_else(|| error.to_string(), plain);
+        // Some errors tell their cause themselves, and some causes are what was told under a number.
+        if !text.ends_with(&shown) && !shown.ends_with(&last) {
+            text.push_str(": ");
+            text.push_str(&shown);
+        }
+        last = shown;
         cause = error.source();
     }
     text
@@ -186,12 +199,8 @@ fn exit_of_code(code: Code) -> Exit {
         Code::Conflict => Exit::Conflict,
         Code::AuditUnavailable | Code::DiskFull | Code::Sealed | Code::Standby | Code::Unavailable => Exit::Unavailable,
         Code::Integrity => Exit::Integrity,
-        Code::Internal
-        | Code::Invalid
-        | Code::MethodNotAllowed
-        | Code::RateLimited
-        | Code::TooLarge
-        | Code::Unsupported => Exit::Server,
+        Code::Invalid | Code::TooLarge => Exit::Local,
+        Code::Internal | Code::MethodNotAllowed | Code::RateLimited | Code::Unsupported => Exit::Server,
     }
 }
 
@@ -235,6 +244,28 @@ mod tests {
     }
 
     #[test]
+    fn chain_tells_each_cause_once() {
+        #[derive(Debug)]
+        struct Told(&'static str, Option<Box<dyn std::error::Error>>);
+        impl std::fmt::Display for Told {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        impl std::error::Error for Told {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                self.1.as_deref()
+            }
+        }
+        let numbered = Told("Error code 26: not a database", None);
+        let told = Told("not a database", Some(Box::new(numbered)));
+        assert_eq!(chain(&Told("opening", Some(Box::new(told)))), "opening: not a database");
+        let inner = Told("in use", Some(Box::new(io::Error::from_raw_os_error(2))));
+        let error = Told("the store: in use", Some(Box::new(inner)));
+        assert_eq!(chain(&error), "the store: in use: no such file or directory");
+    }
+
+    #[test]
     fn statuses_and_codes_map_to_the_documented_exits() {
         for (code, exit) in [
             (Code::NotFound, 3),
@@ -245,6 +276,8 @@ mod tests {
             (Code::Unavailable, 7),
             (Code::Integrity, 8),
             (Code::Internal, 2),
+            (Code::Invalid, 1),
+            (Code::TooLarge, 1),
         ] {
             assert_eq!(exit_of_code(code).code(), exit, "{code:?}");
         }

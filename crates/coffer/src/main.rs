@@ -15,17 +15,19 @@ mod session;
 mod token_file;
 mod usage;
 
-use std::{alloc::System, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use zeroizing_alloc::ZeroAlloc;
 
 use cli::Cli;
 use environment::Environment;
 
-/// Freed memory is wiped: what libraries leave behind of values and tokens goes with their buffers.
+/// Freed memory is wiped: what libraries leave behind of values and tokens goes with their buffers. Beneath lies mimalloc:
+/// glibc's allocator keeps what a burst of large requests took, an arena a thread, and costs a read a sixth more CPU.
 #[global_allocator]
-static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> ExitCode {
     let result = match Cli::try_parse() {

@@ -3,11 +3,12 @@
 use std::{
     fs,
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use coffer_api::token::TokenKind;
 use coffer_crypto::{Secret, envelope::TermKey, rng, sign::SigningKey};
 use coffer_storage::{Batch, Entry, Epoch, Expect, Key, Limit, Prefix, Store};
@@ -25,10 +26,11 @@ use crate::{
     cache::Coherent,
     clock::{Clock, SystemTimeSource},
     codec::{self, Persisted},
-    commit::{self, Edit, Urgency},
+    commit::{self, Edit},
     housekeeping,
     identity::Identity,
-    keyring::{Keyrings, Purpose},
+    initial,
+    keyring::Keyrings,
     keys,
     lease::Lease,
     locks::PathLocks,
@@ -46,13 +48,14 @@ use crate::{
         index::Index,
         note::{KeyName, VerifierKey},
     },
-    token::{Tokens, create::Wanted},
+    token::{
+        Tokens,
+        create::{self, Wanted},
+    },
 };
 
-/// How long an initial token may wait to be exchanged.
-const INITIAL_TTL: u64 = 24 * 3600;
-/// How long the administrator's token lives that it is exchanged for.
-const ADMINISTRATOR_TTL: u64 = 30 * 24 * 3600;
+/// Bits of a mode by which others may write.
+const OTHERS_WRITE: u32 = 0o022;
 
 /// What a node's log is called and signed with (`log/{node}`).
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -73,6 +76,27 @@ pub(crate) struct Activated {
     pub(crate) dev_root_token: Option<String>,
 }
 
+/// Refuses a data directory of somebody else's, or one that others may write to, before anything is made in it.
+fn check_data_directory(path: &Path) -> Result<(), StartError> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(StartError::Data { path: path.to_owned(), operation: "look at it", source }),
+        Ok(metadata) => metadata,
+    };
+    let (owner, own, mode) = (metadata.uid(), rustix::process::geteuid().as_raw(), metadata.mode() & 0o7777);
+    if !metadata.is_dir() {
+        let source = io::ErrorKind::NotADirectory.into();
+        return Err(StartError::Data { path: path.to_owned(), operation: "use it", source });
+    }
+    if owner != own {
+        return Err(StartError::DataOwner { path: path.to_owned(), owner, own });
+    }
+    if mode & OTHERS_WRITE != 0 {
+        return Err(StartError::DataMode { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
 /// Makes the directories; in development mode a temporary one, which is returned.
 pub(crate) fn prepare_directories(config: &mut Config) -> Result<Option<PathBuf>, StartError> {
     let mut scratch = None;
@@ -85,6 +109,7 @@ pub(crate) fn prepare_directories(config: &mut Config) -> Result<Option<PathBuf>
         config.data.clone_from(&dir);
         scratch = Some(dir);
     }
+    check_data_directory(&config.data)?;
     for dir in [&config.data, &config.audit.dir] {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|source| StartError::Data {
             path: dir.clone(),
@@ -121,10 +146,6 @@ pub(crate) fn node_id(config: &Config) -> Result<String, StartError> {
     }
 }
 
-pub(crate) fn initial_token_path(config: &Config) -> PathBuf {
-    config.seal_key_file.parent().unwrap_or(Path::new(".")).join("initial-token")
-}
-
 /// Makes the node active at `epoch`.
 pub(crate) async fn activate(
     core: &Core,
@@ -146,7 +167,7 @@ pub(crate) async fn activate(
     let _ = core.cluster_id.set(root.cluster_id);
     reserve_first_block(store.as_ref(), epoch, &barrier).await?;
     let clock = start_clock(core, &barrier).await?;
-    let keyrings = open_keyrings(store.as_ref(), &root.key).await?;
+    let keyrings = Keyrings::read(store.as_ref(), &root.key).await?;
     let (log, first_vkey, known) = open_log(core, epoch, &root, &barrier).await?;
     let index = Index::open(&log, Box::new(summarise)).map_err(Error::internal)?;
     let limits = core.config.limits;
@@ -208,74 +229,12 @@ pub(crate) async fn activate(
     if let Some(dev) = &core.config.dev {
         activated.dev_root_token = Some(dev_root(&active, dev.root_token.clone()).await?);
     } else {
-        activated.initial_token_path = Some(write_initial_token(&active, &core.config, None).await?);
+        activated.initial_token_path = Some(initial::first(&active, &core.config).await?);
     }
     Ok((active, activated))
 }
 
-/// Makes an initial token and writes it to its file, replacing an older one.
-pub(crate) async fn write_initial_token(
-    active: &Arc<Active>,
-    config: &Config,
-    cx: Option<&Context>,
-) -> Result<PathBuf, Error> {
-    let wanted = Wanted {
-        kind: TokenKind::Service,
-        policies: vec!["administrator".to_owned()],
-        display_name: "initial".to_owned(),
-        path: "operator/initial-token".to_owned(),
-        ttl: Some(INITIAL_TTL),
-        initial: true,
-        ..Wanted::default()
-    };
-    let class = "token.create_initial";
-    let record = match cx {
-        Some(cx) => Record::of_request(class, String::new(), Actor { kind: "local", ..Actor::default() }, cx),
-        None => Record::system(class),
-    };
-    let grant = active.issue(wanted, record, None).await?;
-    let path = initial_token_path(config);
-    write_private(&path, format!("{}\n", grant.token.expose()).as_bytes())
-        .map_err(|error| Error::internal(format!("{}: {error}", path.display())))?;
-    Ok(path)
-}
-
 impl Active {
-    /// Exchanges an initial token: a new administrator's token comes, it goes.
-    pub(crate) async fn exchange_initial(
-        self: &Arc<Self>,
-        cx: &Context,
-        token: &str,
-    ) -> Result<coffer_api::token::TokenGrant, Error> {
-        self.may_read()?;
-        let found = self.token_state(token).await?.filter(|state| state.entry.initial);
-        let Some(state) = found else { return Err(crate::caller::refuse(self, cx).await) };
-        let wanted = Wanted {
-            kind: TokenKind::Service,
-            policies: vec!["administrator".to_owned()],
-            display_name: "administrator".to_owned(),
-            path: "login/initial".to_owned(),
-            ttl: Some(ADMINISTRATOR_TTL),
-            renewable: true,
-            ..Wanted::default()
-        };
-        let made = self.make_token(wanted, None).await?;
-        let mut edit = made.edit;
-        let row = crate::token::token_row(&state.accessor);
-        // Of two that exchange it at once, one finds it gone.
-        let found = self.token_entry(&state.accessor).await?;
-        let Some(found) = found else { return Err(crate::caller::refuse(self, cx).await) };
-        edit.delete(row, Some(Expect::Revision(found.revision)));
-        if let Some(expires) = found.value.expires_ms {
-            edit.delete(crate::token::expiry_row(expires, &state.accessor), None);
-        }
-        let actor = Actor { kind: "machine", accessor: Some(state.accessor.clone()), ..Actor::default() };
-        let record = Record::of_request("auth.login", "login/initial".to_owned(), actor, cx);
-        self.commit(edit, record, Urgency::Ordinary).await?.spend();
-        self.tokens.forget(&state.accessor);
-        Ok(made.grant)
-    }
-
     /// Logs what a local caller did.
     pub(crate) async fn log_local(
         &self,
@@ -296,6 +255,7 @@ async fn dev_root(active: &Arc<Active>, id: Option<String>) -> Result<String, Er
     let wanted = Wanted {
         kind: TokenKind::Service,
         policies: vec!["root".to_owned()],
+        root: create::Root::Allowed,
         display_name: "root".to_owned(),
         path: "auth/token/root".to_owned(),
         ..Wanted::default()
@@ -370,18 +330,6 @@ async fn start_clock(core: &Core, barrier: &Barrier) -> Result<Arc<Clock>, Start
         );
     }
     Ok(clock)
-}
-
-async fn open_keyrings(store: &dyn Store, root: &Secret) -> Result<Keyrings, StartError> {
-    let mut stored = Vec::new();
-    for purpose in Purpose::ALL {
-        let prefix = purpose.prefix();
-        for (key, entry) in all(store, &prefix).await? {
-            let number = number_after(&key, &prefix)?;
-            stored.push((purpose, number, barrier::unwrap_under_root(root, &key, &entry.value)?));
-        }
-    }
-    Ok(Keyrings::new(stored)?)
 }
 
 /// Opens this node's log, or makes it. Tells up to where the store knows it.
@@ -467,7 +415,8 @@ async fn open_with(
     let opening = move || Log::open(&dir, Arc::new(RealDisk), signer, options, known);
     let opened = tokio::task::spawn_blocking(opening).await.map_err(Error::internal)?;
     Ok(opened.map(|(log, opened)| {
-        tracing::info!(size = log.head().size, opened = ?opened, "audit log opened");
+        let root = STANDARD.encode(opened.head.root);
+        tracing::info!(size = opened.head.size, root, dropped_bytes = opened.dropped_bytes, "audit log opened");
         log
     }))
 }
@@ -511,7 +460,7 @@ fn number_after(key: &str, prefix: &str) -> Result<u32, Error> {
 }
 
 /// Writes a file of mode 0600 whole or not at all.
-fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
     let suffix = rng::bytes::<6>().map_err(io::Error::other)?;
     let suffix: String = suffix.iter().map(|b| format!("{b:02x}")).collect();
     let temporary = path.with_extension(format!("{suffix}.new"));

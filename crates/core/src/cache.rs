@@ -81,6 +81,15 @@ impl<K: Eq + Hash + Clone, V: Weigh> Coherent<K, V> {
         }
     }
 
+    /// Removes what does not match, and what readers on their way to the store would bring back.
+    pub(crate) fn retain(&self, keep: impl Fn(&V) -> bool) {
+        for stripe in &self.stripes {
+            let mut generation = stripe.lock();
+            *generation = generation.wrapping_add(1);
+        }
+        self.cache.retain(|_, value| keep(value));
+    }
+
     pub(crate) fn weight(&self) -> u64 {
         self.cache.weight()
     }
@@ -116,6 +125,18 @@ mod tests {
         let visit = cache.visit("a");
         cache.admit(visit, "a".to_owned(), Arc::new(b"fresh".to_vec()));
         assert_eq!(*cache.get("a").unwrap(), b"fresh".to_vec());
+    }
+
+    #[test]
+    fn entry_not_retained_is_gone_and_no_reader_brings_it_back() {
+        let cache: Coherent<String, Vec<u8>> = Coherent::new(1 << 20, 100);
+        cache.put("old".to_owned(), Some(Arc::new(b"old".to_vec())));
+        cache.put("new".to_owned(), Some(Arc::new(b"new".to_vec())));
+        let visit = cache.visit("old");
+        cache.retain(|value| value != b"old");
+        cache.admit(visit, "old".to_owned(), Arc::new(b"old".to_vec()));
+        assert!(cache.get("old").is_none());
+        assert_eq!(*cache.get("new").unwrap(), b"new".to_vec());
     }
 
     #[test]

@@ -114,12 +114,27 @@ impl Edit {
         self.rows.push(Row { key: key.into(), expect: Some(expect), expires: None, value: Value::Checked });
     }
 
+    /// Keeps the guard's paths locked until the change is visible.
+    pub(crate) fn hold(&mut self, guard: PathGuard) {
+        self.guard = Some(guard);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 }
 
 impl Active {
+    /// Logs a change to what is in memory alone, and returns once its record is synced; the change comes after.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`] where it cannot be logged: then nothing may be changed.
+    pub(crate) async fn log_change(&self, record: &Record) -> Result<Logged, Error> {
+        self.may_change(record.urgency())?;
+        self.log_synced(record).await?;
+        Ok(Logged(()))
+    }
+
     /// Commits the edit with its record, logs the record, and returns once it is synced.
     ///
     /// The work goes on to its end even if the caller goes away.

@@ -101,18 +101,47 @@ impl Error {
         self.active_address.as_deref()
     }
 
+    /// The private cause with the chain of its sources: for the operator, never for the caller.
+    pub(crate) fn cause(&self) -> Option<String> {
+        let cause = self.cause.as_ref()?;
+        let mut text = cause.to_string();
+        let mut source = cause.source();
+        while let Some(inner) = source {
+            text.push_str(": ");
+            text.push_str(&inner.to_string());
+            source = inner.source();
+        }
+        Some(text)
+    }
+
     /// Writes the private cause, with the chain of its sources, to the server's log. Call it once, where the
     /// error is turned into an answer.
     pub fn log_cause(&self, request_id: &uuid::Uuid) {
-        if let Some(cause) = &self.cause {
-            let mut text = cause.to_string();
-            let mut source = cause.source();
-            while let Some(inner) = source {
-                text.push_str(": ");
-                text.push_str(&inner.to_string());
-                source = inner.source();
+        if let Some(text) = self.cause() {
+            match self.code {
+                Code::AuditUnavailable
+                | Code::DiskFull
+                | Code::Integrity
+                | Code::Internal
+                | Code::Sealed
+                | Code::Standby
+                | Code::Unavailable => {
+                    tracing::error!(request.id = %request_id, code = ?self.code, cause = text, "request failed");
+                }
+                // Any client can bring these about, as often as it likes.
+                Code::Conflict
+                | Code::Denied
+                | Code::Invalid
+                | Code::InvalidCredentials
+                | Code::MethodNotAllowed
+                | Code::NotFound
+                | Code::RateLimited
+                | Code::TooLarge
+                | Code::Unauthenticated
+                | Code::Unsupported => {
+                    tracing::debug!(request.id = %request_id, code = ?self.code, cause = text, "request refused");
+                }
             }
-            tracing::error!(request.id = %request_id, code = ?self.code, cause = text, "request failed");
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     active::{Active, Found},
     codec::{self, Persisted},
     commit::{Edit, Urgency},
-    keys,
+    keys, policies,
     record::Record,
 };
 
@@ -94,6 +94,19 @@ pub(crate) struct AliasKey<'a> {
     pub(crate) mount_type: &'a str,
     pub(crate) mount_path: &'a str,
     pub(crate) name: &'a str,
+    /// What its entity is called if it is made now and nobody else is called so.
+    pub(crate) entity_name: Option<&'a str>,
+}
+
+/// The policies that an entity and its groups give, sorted. `root` is none of them, whatever is stored: it comes with a
+/// token that was made with it, never by way of an identity.
+pub(crate) fn policies_of(entity: Option<&Entity>, groups: &[Arc<Group>]) -> Vec<String> {
+    let own = entity.iter().flat_map(|entity| &entity.policies);
+    let all = own.chain(groups.iter().flat_map(|group| &group.policies));
+    let mut all: Vec<String> = all.filter(|name| *name != policies::ROOT).cloned().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 impl Identity {
@@ -134,6 +147,11 @@ impl Identity {
         all
     }
 
+    /// Whether a group with these member groups would be, over any number of steps, in itself.
+    pub(crate) fn would_be_in_itself(&self, group: Uuid, members: &BTreeSet<Uuid>) -> bool {
+        self.groups.read().would_be_in_itself(group, members)
+    }
+
     /// Groups of an entity: the direct ones and those that contain them.
     pub(crate) fn groups_of(&self, entity: Uuid) -> (Vec<Arc<Group>>, Vec<Arc<Group>>) {
         let groups = self.groups.read();
@@ -155,6 +173,20 @@ impl Identity {
 }
 
 impl Groups {
+    /// Whether a group with these members would be, over any number of steps, in itself.
+    fn would_be_in_itself(&self, id: Uuid, members: &BTreeSet<Uuid>) -> bool {
+        let mut seen = BTreeSet::from([id]);
+        let mut front = vec![id];
+        while let Some(group) = front.pop() {
+            if members.contains(&group) {
+                return true;
+            }
+            let above = self.of_group.get(&group).into_iter().flatten();
+            front.extend(above.filter(|above| seen.insert(**above)));
+        }
+        false
+    }
+
     fn remove(&mut self, id: Uuid) {
         if let Some(old) = self.by_id.remove(&id) {
             self.by_name.remove(&old.name);
@@ -190,7 +222,10 @@ impl Active {
         if let Some(entity) = self.entity_of_alias(&alias_row).await? {
             return Ok(entity);
         }
-        let guard = self.locks.lock(&[&alias_row]).await;
+        let guard = match key.entity_name {
+            Some(_) => self.locks.lock(&[keys::ENTITY, &alias_row]).await,
+            None => self.locks.lock(&[&alias_row]).await,
+        };
         if let Some(entity) = self.entity_of_alias(&alias_row).await? {
             return Ok(entity);
         }
@@ -207,7 +242,12 @@ impl Active {
             ..Alias::default()
         };
         let short = id.simple().to_string();
-        let name = format!("entity_{}", short.get(..8).unwrap_or(&short));
+        let short = short.get(..8).unwrap_or(&short);
+        let name = match key.entity_name {
+            Some(name) if self.entity_named(name).await?.is_none() => name.to_owned(),
+            Some(name) => format!("{name}_{short}"),
+            None => format!("entity_{short}"),
+        };
         let entity = Entity { id, name, aliases: vec![alias], created_ms: now, updated_ms: now, ..Entity::default() };
         let mut edit = Edit::under(guard);
         edit.put(entity_row(id), codec::encode(&entity)?, Some(Expect::Absent));
@@ -218,7 +258,7 @@ impl Active {
         Ok(entity)
     }
 
-    async fn entity_of_alias(&self, alias_row: &str) -> Result<Option<Entity>, Error> {
+    pub(crate) async fn entity_of_alias(&self, alias_row: &str) -> Result<Option<Entity>, Error> {
         let Some(index) = self.row::<IdRow>(alias_row).await? else { return Ok(None) };
         Ok(self.entity(index.value.id).await?.map(|found| found.value))
     }
@@ -252,6 +292,29 @@ mod tests {
             member_groups: member_groups.iter().map(|n| Uuid::from_u128(*n)).collect(),
             ..Group::default()
         }
+    }
+
+    #[test]
+    fn group_in_itself_is_seen_over_any_number_of_steps() {
+        let identity = Identity::default();
+        // 1 in 2 in 3; 4 by itself.
+        for group in [group(1, &[], &[]), group(2, &[], &[1]), group(3, &[], &[2]), group(4, &[], &[])] {
+            identity.put(group).unwrap();
+        }
+        let loops = |id: u128, members: &[u128]| {
+            let members = members.iter().map(|n| Uuid::from_u128(*n)).collect();
+            identity.would_be_in_itself(Uuid::from_u128(id), &members)
+        };
+        assert!(loops(1, &[1]) && loops(1, &[4, 3]) && loops(2, &[3]) && loops(9, &[9]));
+        assert!(!loops(3, &[1, 2, 4]) && !loops(4, &[3]) && !loops(1, &[4]) && !loops(9, &[1, 2, 3]) && !loops(1, &[]));
+    }
+
+    #[test]
+    fn root_is_no_policy_of_an_identity() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let entity = Entity { policies: names(&["root", "b"]), ..Entity::default() };
+        let group = Group { policies: names(&["root", "a", "b"]), ..Group::default() };
+        assert_eq!(policies_of(Some(&entity), &[Arc::new(group)]), names(&["a", "b"]));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Keys that are not terms: for tokens, batch tokens and audit hashes. Each is stored wrapped under the root key,
-//! independent of any term; a new number replaces the old one, which stays readable until it is removed.
+//! independent of any term; a new number replaces the old one, which holds on until it is retired (`ops/keys.rs`).
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use coffer_crypto::{Secret, hash::HmacKey};
+use coffer_storage::{Key, Limit, Prefix, Revision, Store};
 
-use crate::{Error, keys};
+use crate::{Error, barrier, codec, keys};
 
 /// What a key is for; part of its row's name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,6 +32,14 @@ pub(crate) struct Ring<K> {
     keys: ArcSwap<Numbered<K>>,
 }
 
+/// A key as its row holds it.
+pub(crate) struct StoredKey {
+    pub(crate) number: u32,
+    pub(crate) row: String,
+    pub(crate) revision: Revision,
+    pub(crate) secret: Secret,
+}
+
 /// Keys with their numbers.
 type Numbered<K> = Vec<(u32, Arc<K>)>;
 
@@ -42,47 +51,79 @@ impl Purpose {
         format!("{}{number:08x}", self.prefix())
     }
 
-    /// The prefix of all rows of this purpose.
-    pub(crate) fn prefix(self) -> String {
-        let name = match self {
+    /// Its name, in rows and records.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Self::Audit => "audit",
             Self::Batch => "batch",
             Self::Token => "token",
-        };
-        format!("{}{name}/", keys::KEY)
+        }
+    }
+
+    /// The prefix of all rows of this purpose.
+    fn prefix(self) -> String {
+        format!("{}{}/", keys::KEY, self.name())
+    }
+}
+
+/// The keys of one purpose that the store holds, opened, oldest first.
+///
+/// # Errors
+/// [`coffer_api::Code::Integrity`] where one of them does not open.
+pub(crate) async fn stored(store: &dyn Store, root: &Secret, purpose: Purpose) -> Result<Vec<StoredKey>, Error> {
+    let prefix = purpose.prefix();
+    let below = Prefix::new(prefix.clone())?;
+    let mut found = Vec::new();
+    let mut after: Option<Key> = None;
+    loop {
+        let page = store.scan(&below, after.as_ref(), Limit::MAX).await?;
+        after = page.items.last().map(|(key, _)| key.clone());
+        for (key, entry) in page.items {
+            let row = std::str::from_utf8(key.as_bytes()).map_err(Error::internal)?.to_owned();
+            let number = row.strip_prefix(&prefix).and_then(|number| u32::from_str_radix(number, 16).ok());
+            let number = number.ok_or_else(|| codec::damaged(&row, "its name does not end in a number"))?;
+            let secret = barrier::unwrap_under_root(root, &row, &entry.value)?;
+            found.push(StoredKey { number, row, revision: entry.revision, secret });
+        }
+        if !page.more {
+            return Ok(found);
+        }
     }
 }
 
 impl Keyrings {
-    /// Rings from the stored keys, by purpose and number.
-    pub(crate) fn new(stored: Vec<(Purpose, u32, Secret)>) -> Result<Self, Error> {
+    /// The rings that a store holds.
+    ///
+    /// # Errors
+    /// Where one of them is empty or a key does not open.
+    pub(crate) async fn read(store: &dyn Store, root: &Secret) -> Result<Self, Error> {
         let rings = Self { audit: Ring::empty(), batch: Ring::empty(), token: Ring::empty() };
-        for (purpose, number, secret) in stored {
-            rings.add(purpose, number, secret);
-        }
-        for ring in [rings.audit.number(), rings.batch.number(), rings.token.number()] {
-            ring.ok_or_else(|| Error::internal("the store lacks one of its keys"))?;
+        for purpose in Purpose::ALL {
+            let keys = stored(store, root, purpose).await?;
+            if keys.is_empty() {
+                return Err(Error::internal("the store lacks one of its keys"));
+            }
+            rings.replace(purpose, keys.into_iter().map(|key| (key.number, key.secret)).collect());
         }
         Ok(rings)
     }
 
-    /// Makes a key current.
-    pub(crate) fn add(&self, purpose: Purpose, number: u32, secret: Secret) {
+    /// Puts these keys in force, and no other of the purpose.
+    pub(crate) fn replace(&self, purpose: Purpose, keys: Vec<(u32, Secret)>) {
         match purpose {
-            Purpose::Audit => self.audit.add(number, HmacKey::new(&secret)),
-            Purpose::Batch => self.batch.add(number, secret),
-            Purpose::Token => self.token.add(number, HmacKey::new(&secret)),
+            Purpose::Audit => self.audit.replace(keys, |secret| HmacKey::new(&secret)),
+            Purpose::Batch => self.batch.replace(keys, |secret| secret),
+            Purpose::Token => self.token.replace(keys, |secret| HmacKey::new(&secret)),
         }
     }
 
-    /// The number of the current key.
-    pub(crate) fn number(&self, purpose: Purpose) -> u32 {
+    /// The numbers in force, newest first.
+    pub(crate) fn numbers(&self, purpose: Purpose) -> Vec<u32> {
         match purpose {
-            Purpose::Audit => self.audit.number(),
-            Purpose::Batch => self.batch.number(),
-            Purpose::Token => self.token.number(),
+            Purpose::Audit => self.audit.numbers(),
+            Purpose::Batch => self.batch.numbers(),
+            Purpose::Token => self.token.numbers(),
         }
-        .unwrap_or(0)
     }
 }
 
@@ -102,17 +143,18 @@ impl<K> Ring<K> {
         self.keys.load()
     }
 
-    fn number(&self) -> Option<u32> {
-        self.keys.load().first().map(|(number, _)| *number)
+    /// Whether a key of this number is in force.
+    pub(crate) fn holds(&self, number: u32) -> bool {
+        self.keys.load().iter().any(|(held, _)| *held == number)
     }
 
-    fn add(&self, number: u32, key: K) {
-        let key = Arc::new(key);
-        self.keys.rcu(|old| {
-            let mut keys = old.as_ref().clone();
-            keys.push((number, Arc::clone(&key)));
-            keys.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
-            keys
-        });
+    fn numbers(&self) -> Vec<u32> {
+        self.keys.load().iter().map(|(number, _)| *number).collect()
+    }
+
+    fn replace(&self, keys: Vec<(u32, Secret)>, ready: impl Fn(Secret) -> K) {
+        let mut keys: Numbered<K> = keys.into_iter().map(|(number, key)| (number, Arc::new(ready(key)))).collect();
+        keys.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+        self.keys.store(Arc::new(keys));
     }
 }

@@ -22,6 +22,7 @@ mod error;
 mod failpoint;
 mod housekeeping;
 mod identity;
+mod initial;
 mod keyring;
 mod keys;
 mod lease;
@@ -43,7 +44,7 @@ pub mod tlog;
 mod token;
 pub mod verify;
 
-pub use auth::userpass::User;
+pub use auth::userpass::{LockedUsers, User};
 pub use caller::Caller;
 pub use config::{AuditConfig, Config, Dev, FreeSpace, Limits, ReadDurability};
 pub use context::Context;
@@ -51,6 +52,7 @@ pub use engine::kv::{
     KvConfig, KvMetadata, KvPatched, KvRead, KvVersionMeta, KvWrite, MetadataWrite, list::MAX_LISTED, native::Depth,
 };
 pub use error::{Error, Kind};
+pub use initial::Recovered;
 pub use mount::{Mount, MountEnable, MountKind};
 pub use node::Core;
 pub use ops::{

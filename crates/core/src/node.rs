@@ -24,6 +24,7 @@ use crate::{
     caller::{anonymous, log_refusal},
     clock::{Clock, SystemTimeSource},
     housekeeping,
+    initial::{self, Recovered},
     lease::{LEASE, Lease, RENEW_EVERY, monotonic_ms},
     metrics::Metrics,
     outbox,
@@ -236,7 +237,7 @@ impl Core {
     /// [`Code::Unauthenticated`] where it is not the initial token or was exchanged before.
     pub async fn login_initial(&self, cx: Context, token: &str) -> Result<TokenGrant, Error> {
         let grant = self.active()?.exchange_initial(&cx, token).await?;
-        let _ = std::fs::remove_file(activate::initial_token_path(&self.config));
+        let _ = std::fs::remove_file(initial::initial_token_path(&self.config));
         Ok(grant)
     }
 
@@ -271,14 +272,15 @@ impl Core {
         self.seal_now().await
     }
 
-    /// Writes a fresh initial token beside the seal key. Local callers only.
+    /// Writes a fresh initial token beside the seal key, and puts the policy `administrator` back to its built-in text.
+    /// Local callers only.
     ///
     /// # Errors
     /// Where the caller is not local, or this node is not active.
-    pub async fn local_initial_token(&self, cx: Context) -> Result<PathBuf, Error> {
+    pub async fn local_initial_token(&self, cx: Context) -> Result<Recovered, Error> {
         self.check_local(&cx).await?;
         let active = self.active()?;
-        activate::write_initial_token(&active, &self.config, Some(&cx)).await
+        initial::recover(&active, &self.config, &cx).await
     }
 
     /// Accepts the wall clock as it is. Local callers only.
@@ -472,10 +474,13 @@ async fn deactivate(active: Arc<Active>) {
     while Arc::strong_count(&active) > 1 && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    if !active.lease.is_lost()
-        && let Err(error) = outbox::delete_logged(&active).await
-    {
-        tracing::warn!(cause = ?error, "some outbox rows are left; the next start logs them again");
+    if !active.lease.is_lost() {
+        if let Err(error) = outbox::delete_logged(&active).await {
+            tracing::warn!(cause = ?error, "some outbox rows are left; the next start logs them again");
+        }
+        if let Err(error) = housekeeping::persist_clock(&active).await {
+            tracing::warn!(cause = ?error, "the time was not noted; a start with an earlier clock may not notice");
+        }
     }
     active.lease.lose();
     match Arc::try_unwrap(active) {

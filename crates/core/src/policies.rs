@@ -1,12 +1,19 @@
 //! Named policies: their texts in the store, parsed once, in memory.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, codec::Persisted, policy::Policy};
 
+/// The policy of those who administer the server.
+pub(crate) const ADMINISTRATOR: &str = "administrator";
+/// The policy that is no text: it answers every question with yes.
+pub(crate) const ROOT: &str = "root";
 /// Policies at most: parsed they stay in memory.
 const MAX_POLICIES: usize = 28_000;
 
@@ -26,9 +33,10 @@ pub(crate) struct Policies {
 }
 
 impl Policies {
+    /// Puts a policy in place. The administrator's always finds room: without it nobody could make some.
     pub(crate) fn put(&self, name: &str, policy: Policy) -> Result<(), Error> {
         let mut by_name = self.by_name.write();
-        if by_name.len() >= MAX_POLICIES && !by_name.contains_key(name) {
+        if by_name.len() >= MAX_POLICIES && !by_name.contains_key(name) && name != ADMINISTRATOR {
             return Err(Error::invalid(format!("there are {MAX_POLICIES} policies, which is the limit")));
         }
         by_name.insert(name.to_owned(), Arc::new(policy));
@@ -48,5 +56,30 @@ impl Policies {
         let mut names: Vec<String> = self.by_name.read().keys().cloned().collect();
         names.sort_unstable();
         names
+    }
+}
+
+/// Names of policies as they are kept: lower case, without the space around them, each once.
+pub(crate) fn normalised(names: &[String]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let names = names.iter().map(|name| name.trim().to_lowercase());
+    names.filter(|name| !name.is_empty() && seen.insert(name.clone())).collect()
+}
+
+/// Whether `root` is among normalised names.
+pub(crate) fn has_root(names: &[String]) -> bool {
+    names.iter().any(|name| name == ROOT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_kept_in_lower_case_once_and_in_their_order() {
+        let given = ["B", " a ", "", "b", "ROOT", " "].map(str::to_owned);
+        let kept = normalised(&given);
+        assert_eq!(kept, ["b", "a", "root"]);
+        assert!(has_root(&kept) && !has_root(&given));
     }
 }

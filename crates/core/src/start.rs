@@ -32,6 +32,26 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// Others may write to the data directory.
+    #[error("{path}: others may write to the data directory (mode {mode:04o}); run `chmod 700` on it")]
+    DataMode {
+        /// The directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The data directory belongs to somebody else, who could replace what is in it.
+    #[error(
+        "{path}: the data directory belongs to user {owner}, and the server runs as user {own}; make them the same"
+    )]
+    DataOwner {
+        /// The directory.
+        path: PathBuf,
+        /// The user id that owns it.
+        owner: u32,
+        /// The server's own effective user id.
+        own: u32,
+    },
     /// The audit log is missing, shorter than or inconsistent with what the store knows.
     #[error("the audit log is refused: {0}")]
     Log(String),
@@ -54,5 +74,8 @@ impl From<coffer_crypto::Error> for StartError {
 
 // A start is reported to the operator at the terminal, not to a stranger: the cause belongs in it.
 fn describe(error: &crate::Error) -> String {
-    format!("{error:?}")
+    match error.cause() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }

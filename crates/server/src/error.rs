@@ -85,9 +85,29 @@ pub(crate) fn native(error: &Error, request_id: Uuid, target: &Uri) -> Response 
 pub(crate) fn problem(error: &Error, request_id: Uuid) -> Problem {
     let code = error.code();
     let title = title(code);
+    let public = match code {
+        // The core's words are those that Vault's clients look for.
+        Code::Sealed => "this server is sealed",
+        Code::AuditUnavailable
+        | Code::Conflict
+        | Code::Denied
+        | Code::DiskFull
+        | Code::Integrity
+        | Code::Internal
+        | Code::Invalid
+        | Code::InvalidCredentials
+        | Code::MethodNotAllowed
+        | Code::NotFound
+        | Code::RateLimited
+        | Code::Standby
+        | Code::TooLarge
+        | Code::Unauthenticated
+        | Code::Unavailable
+        | Code::Unsupported => error.public(),
+    };
     Problem {
         code,
-        detail: (error.public() != title).then(|| error.public().to_owned()),
+        detail: (public != title).then(|| public.to_owned()),
         request_id: request_id.to_string(),
         status: native_status(error).as_u16(),
         title: title.to_owned(),
@@ -307,6 +327,12 @@ mod tests {
         );
         let message = vault_message(&error, Uuid::nil()).unwrap();
         assert_eq!(message, format!("internal error (request id {})", Uuid::nil()));
+    }
+
+    #[test]
+    fn sealed_server_speaks_of_itself() {
+        let sealed = problem(&Error::new(Code::Sealed, "Vault is sealed"), Uuid::nil());
+        assert_eq!(sealed.detail.as_deref(), Some("this server is sealed"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod body;
 pub mod config;
 mod error;
 mod listener;
+mod logical;
 mod native;
 mod request_id;
 mod run;
@@ -14,5 +15,6 @@ mod vault;
 
 pub use config::{Config, Overrides};
 pub use listener::SocketError;
+pub use logical::logical_path;
 pub use native::document as openapi_document;
 pub use run::{RunError, Server, run};

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use coffer_api::operator::Rotate;
+use coffer_api::operator::{Rotate, Rotated};
 use coffer_client::{Address, Client, Error};
 use tokio::net::TcpListener;
 
@@ -57,7 +57,7 @@ async fn reply_longer_than_the_limit_is_refused_by_its_header_and_by_its_bytes()
 #[tokio::test]
 async fn hang_up_before_the_reply_is_not_sent_twice() {
     let stub = Stub::start(|_| Vec::new()).await;
-    let error = stub.client().operator_rotate(Rotate::default()).await.unwrap_err();
+    let error = stub.client().operator_rotate(Rotate { key: Rotated::Barrier }).await.unwrap_err();
     assert!(matches!(error, Error::Transport { .. }), "{error:?}");
     assert_eq!(stub.asked().len(), 1);
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     cmd::offline,
     failure::{Exit, Failure},
-    output::Table,
+    output::{Table, printable},
     session::Session,
 };
 
@@ -133,7 +133,7 @@ async fn query(session: &Session, arguments: &Query) -> Result<(), Failure> {
         }
     }
     session.output.show(&all, |all| {
-        let mut table = Table::new(&["INDEX", "TIME", "ACTION", "OUTCOME", "ACTOR", "FROM", "PATH", "VERSION"]);
+        let mut table = Table::new(&HEADER);
         all.entries.iter().for_each(|entry| table.row(columns(entry)));
         table
     })
@@ -145,6 +145,7 @@ async fn tail(session: &Session, arguments: &Tail) -> Result<(), Failure> {
     let look = AuditQuery { limit: Some(1), ..AuditQuery::default() };
     let size = client.audit_query(&look).await?.size;
     let mut from = size.saturating_sub(arguments.lines);
+    session.output.show_header(aligned(HEADER))?;
     loop {
         from = print_from(session, &client, from, &own).await?;
         if !arguments.follow {
@@ -171,7 +172,7 @@ async fn print_from(session: &Session, client: &Client, mut from: u64, own: &str
             let is_own_look = text(&entry.entry, "/actor/accessor") == own
                 && text(&entry.entry, "/req/path").ends_with("/audit/entries");
             if is_new && !is_own_look {
-                session.output.show_line(&entry, |entry| columns(entry).join("  ").trim_end().to_owned())?;
+                session.output.show_line(&entry, |entry| aligned(columns(entry).each_ref().map(String::as_str)))?;
             }
         }
         match page.next {
@@ -194,7 +195,7 @@ fn stuck() -> Failure {
 }
 
 /// The columns for people of a record as docs/AUDIT.md describes it; what is missing stays empty.
-fn columns(entry: &AuditEntry) -> [String; 8] {
+fn columns(entry: &AuditEntry) -> [String; 9] {
     let record = &entry.entry;
     let actor = [text(record, "/actor/name"), text(record, "/actor/id"), text(record, "/actor/type")]
         .into_iter()
@@ -204,14 +205,20 @@ fn columns(entry: &AuditEntry) -> [String; 8] {
         "" if record.pointer("/src/uid").is_some() => "local",
         ip => ip,
     };
+    // What was refused before it had a logical path has the one of its request.
+    let path = match text(record, "/res/path") {
+        "" => text(record, "/req/path"),
+        path => path,
+    };
     [
         entry.index.to_string(),
         time(text(record, "/t")),
         text(record, "/cls").to_owned(),
         text(record, "/out").to_owned(),
+        text(record, "/code").to_owned(),
         actor.to_owned(),
         origin.to_owned(),
-        text(record, "/res/path").to_owned(),
+        path.to_owned(),
         record.pointer("/res/ver").map(Value::to_string).unwrap_or_default(),
     ]
 }
@@ -225,6 +232,16 @@ fn time(nanoseconds: &str) -> String {
     let stamp = nanoseconds.parse().ok().and_then(|n: i128| jiff::Timestamp::from_nanosecond(n).ok());
     stamp.map_or_else(|| nanoseconds.to_owned(), |stamp| format!("{stamp:.3}"))
 }
+
+/// A line whose columns stand under each other as long as nothing is wider than usual: what comes next is not known.
+fn aligned(cells: [&str; 9]) -> String {
+    let padded = cells.iter().zip(WIDTHS).map(|(cell, width)| format!("{:<width$}", printable(cell)));
+    padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+const HEADER: [&str; 9] = ["INDEX", "TIME", "ACTION", "OUTCOME", "CODE", "ACTOR", "FROM", "PATH", "VERSION"];
+
+const WIDTHS: [usize; 9] = [7, 24, 15, 7, 9, 12, 9, 4, 7];
 
 const PAGE: u32 = 1000;
 
@@ -241,9 +258,13 @@ mod tests {
         let record = json!({"t": "1700000000123000000", "cls": "secret.read", "out": "success",
             "actor": {"name": "ann", "id": "e"}, "src": {"ip": "127.0.0.1"}, "res": {"path": "p", "ver": 3}});
         let shown = columns(&AuditEntry { index: 7, entry: record });
-        assert_eq!(shown, ["7", "2023-11-14T22:13:20.123Z", "secret.read", "success", "ann", "127.0.0.1", "p", "3"]);
+        let time_shown = "2023-11-14T22:13:20.123Z";
+        assert_eq!(shown, ["7", time_shown, "secret.read", "success", "", "ann", "127.0.0.1", "p", "3"]);
         let local = columns(&AuditEntry { index: 0, entry: json!({"src": {"uid": 0}, "actor": {"type": "local"}}) });
-        assert_eq!(local, ["0", "", "", "", "local", "local", "", ""]);
+        assert_eq!(local, ["0", "", "", "", "", "local", "local", "", ""]);
+        let refused = json!({"out": "error", "code": "invalid", "req": {"path": "/v1/a/../b"}, "res": {}});
+        let refused = columns(&AuditEntry { index: 0, entry: refused });
+        assert_eq!((refused[4].as_str(), refused[7].as_str()), ("invalid", "/v1/a/../b"));
         assert_eq!(columns(&AuditEntry { index: 0, entry: json!([1]) }).concat(), "0");
         assert_eq!(time("99999999999999999999999999999999"), "99999999999999999999999999999999");
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use coffer_api::{Sensitive, auth::UserpassLogin};
+use coffer_api::{Code, Sensitive, auth::UserpassLogin};
 
 use crate::{data_dir::data_directory, duration, failure::Failure, input, session::Session, token_file};
 
@@ -94,7 +94,13 @@ async fn initial(session: &Session, arguments: &Arguments) -> Result<(Sensitive<
         None => data_directory(arguments.data.as_deref(), &session.environment)?.join("initial-token"),
     };
     let token = token_file::read_initial(&path)?;
-    let grant = session.anonymous_client()?.login_initial(&token).await?;
+    let grant = session.anonymous_client()?.login_initial(&token).await.map_err(|error| {
+        Failure::hinted(
+            error,
+            Code::Unauthenticated,
+            "it works once; 'coffer operator initial-token --local' on the server writes a new one",
+        )
+    })?;
     Ok(of_grant(session, grant))
 }
 
@@ -112,7 +118,13 @@ async fn userpass(session: &Session, arguments: &Arguments) -> Result<(Sensitive
 
 async fn token(session: &Session) -> Result<(Sensitive<String>, LoggedIn), Failure> {
     let token = input::password("token")?;
-    let info = session.client_with(&token)?.token_lookup_self().await?;
+    let info = session.client_with(&token)?.token_lookup_self().await.map_err(|error| {
+        Failure::hinted(
+            error,
+            Code::Unauthenticated,
+            "the server does not know this token: is it whole, of this server, and not expired or revoked?",
+        )
+    })?;
     let policies = info.policies.into_iter().chain(info.identity_policies).collect();
     Ok((token, LoggedIn { policies, lease_duration: info.ttl, renewable: info.renewable, token_file: None }))
 }

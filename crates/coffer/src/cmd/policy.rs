@@ -3,7 +3,8 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
-use coffer_api::policy::PolicyPut;
+use coffer_api::{Code, policy::PolicyPut};
+use coffer_client::Error;
 
 use crate::{cmd::offline, failure::Failure, input, output::Table, paging::PageArguments, session::Session};
 
@@ -45,7 +46,7 @@ pub(crate) struct Write {
 pub(crate) async fn run(session: &Session, command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Delete(named) => {
-            session.client()?.policy_delete(&named.name).await?;
+            session.client()?.policy_delete(&named.name).await.map_err(missing)?;
             session.output.note(format!("deleted policy {}", named.name));
         }
         Command::List(page) => {
@@ -58,7 +59,7 @@ pub(crate) async fn run(session: &Session, command: &Command) -> Result<ExitCode
             })?;
         }
         Command::Read(named) => {
-            let policy = session.client()?.policy_read(&named.name).await?;
+            let policy = session.client()?.policy_read(&named.name).await.map_err(missing)?;
             session.output.show_text(&policy, |policy| &policy.policy)?;
         }
         Command::Test(arguments) => return offline::policy_test::run(session, arguments),
@@ -69,6 +70,10 @@ pub(crate) async fn run(session: &Session, command: &Command) -> Result<ExitCode
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn missing(error: Error) -> Failure {
+    Failure::hinted(error, Code::NotFound, "check the name; 'coffer policy list' shows what is there")
 }
 
 const TEXT_LIMIT: usize = 1 << 20;

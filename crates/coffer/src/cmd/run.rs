@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use crate::{
+    cmd::secrets::list::note_left_out,
     failure::{Exit, Failure, plain},
     scope::ScopeArguments,
     session::{Session, TOKEN_VARIABLES},
@@ -63,6 +64,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
     };
     let effective = session.client()?.secret_effective(&scope).await?;
     check(&effective, arguments)?;
+    note_left_out(session, &effective);
     if effective.secrets.is_empty() {
         session.output.note(format!("note: there are no secrets at {scope}"));
     }

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", env = "COFFER_CONFIG")]
     config: Option<PathBuf>,
     /// Keep everything in memory, unsealed, with a root token
-    #[arg(long, env = "COFFER_DEV", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "COFFER_DEV", value_parser = switch)]
     dev: bool,
     /// With --dev, this root token instead of a random one
     #[arg(long, value_name = "TOKEN", env = "COFFER_DEV_ROOT_TOKEN_ID", hide_env_values = true)]
@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "IP:PORT", env = "COFFER_LISTEN")]
     listen: Option<SocketAddr>,
     /// Allow plain HTTP on an address that others can reach
-    #[arg(long, env = "COFFER_INSECURE_PLAIN_HTTP", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "COFFER_INSECURE_PLAIN_HTTP", value_parser = switch)]
     insecure_plain_http: bool,
     /// Where clients and other nodes reach this one [default: the address listened on]
     #[arg(long, value_name = "URL", env = "COFFER_ADVERTISE")]
@@ -139,6 +139,15 @@ impl Arguments {
             read_durability,
             limits: self.limits.overrides(),
         })
+    }
+}
+
+/// A switch's variable. One that is set to nothing counts as not set.
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "" | "0" | "f" | "false" | "n" | "no" | "off" => Ok(false),
+        "1" | "on" | "t" | "true" | "y" | "yes" => Ok(true),
+        _ => Err("its variable takes true or false, yes or no, on or off, 1 or 0".to_owned()),
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand, ValueEnum};
 use coffer_api::{
-    Sensitive,
+    Code, Sensitive,
     token::{TokenCreate, TokenGrant, TokenInfo, TokenKind, TokenRef, TokenRenew},
 };
+use coffer_client::Error;
 
 use crate::{duration, failure::Failure, input, output::Table, paging::PageArguments, session::Session};
 
@@ -18,10 +19,13 @@ pub(crate) enum Command {
     /// List accessors
     List(PageArguments),
     /// Show what is known of a token, by default your own
+    #[command(override_usage = "coffer token lookup [--accessor ACCESSOR | --ask]")]
     Lookup(Which),
     /// Renew a token, by default your own
+    #[command(override_usage = "coffer token renew [--accessor ACCESSOR | --ask] [--increment TIME]")]
     Renew(Renew),
     /// Revoke a token and all tokens below it
+    #[command(override_usage = "coffer token revoke <--accessor ACCESSOR | --ask | --self>")]
     Revoke(Revoke),
 }
 
@@ -128,7 +132,7 @@ pub(crate) async fn run(session: &Session, command: &Command) -> Result<(), Fail
             let client = session.client()?;
             let info = match which.reference()? {
                 None => client.token_lookup_self().await?,
-                Some(reference) => client.token_lookup(&reference).await?,
+                Some(reference) => client.token_lookup(&reference).await.map_err(missing)?,
             };
             session.output.show(&info, table)
         }
@@ -145,7 +149,7 @@ pub(crate) async fn run(session: &Session, command: &Command) -> Result<(), Fail
         Command::Revoke(revoke) => {
             let client = session.client()?;
             match (revoke.which.reference()?, revoke.own) {
-                (Some(reference), _) => client.token_revoke(&reference).await?,
+                (Some(reference), _) => client.token_revoke(&reference).await.map_err(missing)?,
                 (None, true) => client.token_revoke_self().await?,
                 (None, false) => {
                     return Err(Failure::local("no token named").hint("add --accessor ACCESSOR, --ask or --self"));
@@ -254,6 +258,10 @@ fn warn(session: &Session, grant: &TokenGrant) {
     for warning in &grant.warnings {
         session.output.note(format!("warning: {warning}"));
     }
+}
+
+fn missing(error: Error) -> Failure {
+    Failure::hinted(error, Code::NotFound, "check the token or accessor; 'coffer token list' shows the accessors")
 }
 
 fn kind(kind: TokenKind) -> &'static str {

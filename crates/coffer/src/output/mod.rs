@@ -1,6 +1,7 @@
 //! What a command says: values on stdout in the format asked for, everything else on stderr.
 
 mod pairs;
+mod printable;
 mod table;
 mod yaml;
 
@@ -10,6 +11,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 pub(crate) use pairs::Pairs;
+pub(crate) use printable::printable;
 pub(crate) use table::Table;
 
 use crate::{cli::Globals, environment::Environment, failure::Failure};
@@ -108,7 +110,8 @@ impl Output {
         }
     }
 
-    /// Writes a result whose essence is one text (a token, a policy): the text alone for people and pipes.
+    /// Writes a result whose essence is one text (a token, a policy): the text alone for people and pipes,
+    /// made safe where a terminal shows it.
     ///
     /// # Errors
     /// As [`Self::show`].
@@ -116,6 +119,10 @@ impl Output {
         match self.structure()? {
             Structure::Table => {
                 let text = text(value);
+                if io::stdout().is_terminal() {
+                    let lines: String = text.lines().flat_map(|line| [printable(line), "\n".to_owned()]).collect();
+                    return self.bytes(lines.as_bytes());
+                }
                 self.bytes(text.as_bytes())?;
                 if text.ends_with('\n') { Ok(()) } else { self.bytes(b"\n") }
             }
@@ -158,6 +165,17 @@ impl Output {
         self.bytes(&bytes)
     }
 
+    /// Writes what stands over the lines of a stream, for people alone.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub(crate) fn show_header(&self, header: String) -> Result<(), Failure> {
+        match self.structure()? {
+            Structure::Table => self.bytes(format!("{header}\n").as_bytes()),
+            Structure::Json | Structure::Yaml => Ok(()),
+        }
+    }
+
     /// Writes a document that has no form for people: JSON, or YAML where that was asked for.
     ///
     /// # Errors
@@ -176,6 +194,11 @@ impl Output {
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| Failure::stdout(&error))
+    }
+
+    /// Whether notes are shown, for those that cost a request.
+    pub(crate) fn has_notes(&self) -> bool {
+        self.notes == Notes::Shown
     }
 
     /// Says something on stderr unless quiet. Where stderr is gone, nobody reads it.
@@ -227,31 +250,9 @@ fn unserialisable(_: serde_json::Error) -> Failure {
     Failure::local("the result cannot be written in that format")
 }
 
-/// Text that came from elsewhere, made safe for a terminal and kept on one line: control characters, and those that
-/// turn the direction of writing, are escaped.
-pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        let turns =
-            matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if c.is_control() || turns {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_from_elsewhere_cannot_drive_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\nc\u{9b}1m\u{202e}"), "a\\u{1b}[2Jb\\nc\\u{9b}1m\\u{202e}");
-        assert_eq!(printable("prüfe 'das' \\"), "prüfe 'das' \\");
-    }
 
     #[test]
     fn format_of_the_environment_that_does_not_fit_is_passed_over_and_a_flag_is_not() {

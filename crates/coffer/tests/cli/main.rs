@@ -4,9 +4,11 @@
 
 mod case;
 mod expect;
+mod keys;
 mod node;
 mod program;
 mod server;
 mod stub;
 mod terminal;
 mod userpass;
+mod verify;

@@ -72,6 +72,22 @@ fn first_login_leaves_a_private_token_and_no_initial_one() {
 }
 
 #[test]
+fn recovery_puts_the_administrators_policy_back_and_says_so() {
+    let server = started();
+    fs::write(server.home().join("deny.hcl"), "path \"*\" { capabilities = [\"deny\"] }").unwrap();
+    server.stdout(&["policy", "write", "administrator", "deny.hcl"]);
+    assert_eq!(server.coffer(&["secrets", "get", "A", "-p", "acme"]).code, 4);
+    let restored = "the policy administrator was gone or changed: it is the built-in text again";
+    let said = server.coffer(&["operator", "initial-token", "--local"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.stderr.contains(restored), "{said:?}");
+    server.stdout(&["login", "--initial"]);
+    assert_eq!(server.stdout(&["secrets", "get", "A", "-p", "acme"]), "one");
+    let said = server.coffer(&["operator", "initial-token", "--local"]);
+    assert!(!said.stderr.contains(restored), "once: {said:?}");
+}
+
+#[test]
 fn sealed_server_answers_7_until_it_is_unsealed() {
     let server = started();
     server.stdout(&["operator", "seal"]);
@@ -139,7 +155,9 @@ fn altered_log_is_named_and_exits_8() {
     fs::remove_dir_all(cut.join("tile")).unwrap();
     assert_eq!(verify(&server, "cut").code, 8);
 
-    assert_eq!(verify(&server, "missing").code, 8, "with a checkpoint that says there were entries");
+    let said = verify(&server, "missing");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.stderr.starts_with("error: missing is not there") && said.stderr.contains("hint: "), "{said:?}");
     assert_eq!(server.coffer(&["audit", "verify", "data/audit", "--vkey", "nonsense"]).code, 1);
 }
 

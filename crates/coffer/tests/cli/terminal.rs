@@ -101,6 +101,19 @@ fn destroying_asks_and_yes_alone_goes_on() {
 }
 
 #[test]
+fn retiring_a_key_asks_and_yes_alone_goes_on() {
+    let server = Server::dev();
+    Terminal::run(&server, "operator rotate -q --key batch").end();
+    let question = "every batch token under an older batch key will end; type 'yes' to go on: ";
+    let (code, shown) = Terminal::run(&server, "operator retire batch").answer(question, "y").end();
+    assert_eq!(code, 1);
+    assert!(shown.ends_with("error: not confirmed\n"), "{shown}");
+    let (code, shown) = Terminal::run(&server, "operator retire batch").answer(question, "yes").end();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.ends_with("batch key 1 is removed, 2 remains\n"), "{shown}");
+}
+
+#[test]
 fn token_is_asked_for_without_echo() {
     let server = Server::dev();
     let (code, shown) = Terminal::run(&server, "login").answer("token: ", "root").end();
@@ -117,4 +130,14 @@ fn variable_that_the_outer_shell_replaced_is_explained() {
     assert!(shown.starts_with("hint: did your shell replace $NAME before coffer started?"), "{shown}");
     let (_, shown) = Terminal::run(&server, "run -- sh -c 'echo $A'").end();
     assert_eq!(shown, "x\n");
+}
+
+#[test]
+fn text_of_the_server_cannot_hide_anything_on_a_terminal() {
+    let server = Server::dev();
+    let odd = r##"# a\u200bb\u001b[2J\npath \"x\" {\n  capabilities = [\"read\"]\n}"##;
+    server.vault("sys/policies/acl/odd", &format!(r#"{{"policy":"{odd}"}}"#));
+    let (code, shown) = Terminal::run(&server, "policy read odd").end();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.starts_with("# a\\u{200b}b\\u{1b}[2J\npath \"x\" {\n"), "{shown:?}");
 }

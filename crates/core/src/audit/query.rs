@@ -27,7 +27,8 @@ pub(crate) struct Filter {
     until_ns: Option<i128>,
     actor: Option<String>,
     action: Option<String>,
-    path: Option<String>,
+    /// Any of them; none where the path does not matter.
+    paths: Vec<String>,
     outcome: Option<String>,
 }
 
@@ -87,6 +88,14 @@ impl Filter {
     /// # Errors
     /// [`Code::Invalid`] where a time or the cursor is none.
     pub(crate) fn parse(question: &AuditQuery, order: Order) -> Result<Self, Error> {
+        Self::with_paths(question, question.path.iter().cloned().collect(), order)
+    }
+
+    /// As [`Filter::parse`], for records about any of these paths instead of the question's own.
+    ///
+    /// # Errors
+    /// [`Code::Invalid`] where a time or the cursor is none.
+    pub(crate) fn with_paths(question: &AuditQuery, paths: Vec<String>, order: Order) -> Result<Self, Error> {
         let time = |text: &Option<String>| text.as_deref().map(parse_rfc3339).transpose();
         let (since, until) = (time(&question.since)?, time(&question.until)?);
         let cursor = question.after.as_deref().map(str::parse).transpose();
@@ -95,12 +104,8 @@ impl Filter {
             Order::Oldest => cursor.into_iter().chain(question.from).max(),
             Order::Newest => cursor,
         };
-        let terms = [
-            (Term::Actor, &question.actor),
-            (Term::Action, &question.action),
-            (Term::Path, &question.path),
-            (Term::Outcome, &question.outcome),
-        ];
+        let terms =
+            [(Term::Actor, &question.actor), (Term::Action, &question.action), (Term::Outcome, &question.outcome)];
         let terms = terms.into_iter().filter_map(|(kind, value)| value.as_deref().map(|value| hash(kind, value)));
         let millis = |ms: Option<i64>| ms.and_then(|ms| u64::try_from(ms).ok());
         let nanos = |ms: Option<i64>| ms.map(|ms| i128::from(ms) * 1_000_000);
@@ -109,6 +114,7 @@ impl Filter {
                 order,
                 cursor,
                 terms: terms.collect(),
+                any_of: paths.iter().map(|path| hash(Term::Path, path)).collect(),
                 // A millisecond of an entry may hold more than one time.
                 times: TimeRange { from_ms: millis(since), until_ms: millis(until).map(|until| until + 1) },
                 limit: usize::try_from(question.limit.unwrap_or(100).clamp(1, 1000)).unwrap_or(1000),
@@ -118,7 +124,7 @@ impl Filter {
             until_ns: nanos(until),
             actor: question.actor.clone(),
             action: question.action.clone(),
-            path: question.path.clone(),
+            paths,
             outcome: question.outcome.clone(),
         })
     }
@@ -135,7 +141,7 @@ impl Filter {
             && self.until_ns.is_none_or(|until| time < until)
             && is(&self.action, &facts.cls)
             && is(&self.outcome, &facts.out)
-            && is(&self.path, facts.res.path.as_deref().unwrap_or_default())
+            && (self.paths.is_empty() || self.paths.iter().any(|path| facts.res.path.as_deref() == Some(path)))
     }
 }
 

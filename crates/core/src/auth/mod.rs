@@ -21,13 +21,28 @@ const HASHES: usize = 2;
 
 /// Failed logins by name, and the bound on password hashing.
 pub(crate) struct Logins {
-    failures: Mutex<HashMap<String, Failures>>,
+    failures: Mutex<HashMap<LoginName, Failures>>,
     hashing: Semaphore,
+}
+
+/// Somebody's name in one login method.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct LoginName {
+    /// The accessor of the login method's mount.
+    pub(crate) mount: String,
+    /// Lower case.
+    pub(crate) name: String,
 }
 
 struct Failures {
     count: u32,
     last: i64,
+}
+
+impl Failures {
+    fn is_locked(&self, now: i64) -> bool {
+        self.count >= FAILURES && now.saturating_sub(self.last) < WINDOW
+    }
 }
 
 impl Logins {
@@ -37,14 +52,12 @@ impl Logins {
 
     /// # Errors
     /// [`Code::Unauthenticated`] while the name is locked out.
-    pub(crate) fn check(&self, name: &str) -> Result<(), Error> {
-        let locked = self.failures.lock().get(name).is_some_and(|failures| {
-            failures.count >= FAILURES && monotonic_ms().saturating_sub(failures.last) < WINDOW
-        });
+    pub(crate) fn check(&self, name: &LoginName) -> Result<(), Error> {
+        let locked = self.failures.lock().get(name).is_some_and(|failures| failures.is_locked(monotonic_ms()));
         if locked { Err(Error::new(Code::Unauthenticated, "permission denied")) } else { Ok(()) }
     }
 
-    pub(crate) fn failed(&self, name: &str) {
+    pub(crate) fn failed(&self, name: &LoginName) {
         let now = monotonic_ms();
         let mut failures = self.failures.lock();
         if failures.len() >= MAX_REMEMBERED && !failures.contains_key(name) {
@@ -55,7 +68,7 @@ impl Logins {
                 failures.remove(&oldest);
             }
         }
-        let entry = failures.entry(name.to_owned()).or_insert(Failures { count: 0, last: now });
+        let entry = failures.entry(name.clone()).or_insert(Failures { count: 0, last: now });
         if now.saturating_sub(entry.last) >= WINDOW {
             entry.count = 0;
         }
@@ -63,8 +76,19 @@ impl Logins {
         entry.last = now;
     }
 
-    pub(crate) fn succeeded(&self, name: &str) {
+    /// Forgets the failures of a name: it logged in, or somebody unlocked it.
+    pub(crate) fn clear(&self, name: &LoginName) {
         self.failures.lock().remove(name);
+    }
+
+    /// Names locked out now, in order.
+    pub(crate) fn locked(&self) -> Vec<LoginName> {
+        let now = monotonic_ms();
+        let failures = self.failures.lock();
+        let locked = failures.iter().filter(|(_, failures)| failures.is_locked(now));
+        let mut locked: Vec<LoginName> = locked.map(|(name, _)| name.clone()).collect();
+        locked.sort_unstable();
+        locked
     }
 
     /// Runs a password computation off the runtime, a few at a time.
@@ -82,15 +106,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fifth_failure_locks_and_success_clears() {
+    fn fifth_failure_locks_until_it_is_cleared() {
         let logins = Logins::new();
+        let [ada, bob] = ["ada", "bob"].map(|name| LoginName { mount: "m".to_owned(), name: name.to_owned() });
         for _ in 0..4 {
-            logins.failed("ada");
+            logins.failed(&ada);
         }
-        assert!(logins.check("ada").is_ok());
-        logins.failed("ada");
-        assert!(logins.check("ada").is_err() && logins.check("bob").is_ok());
-        logins.succeeded("ada");
-        assert!(logins.check("ada").is_ok());
+        assert!(logins.check(&ada).is_ok() && logins.locked().is_empty());
+        logins.failed(&ada);
+        assert!(logins.check(&ada).is_err() && logins.check(&bob).is_ok());
+        assert_eq!(logins.locked(), std::slice::from_ref(&ada));
+        logins.clear(&ada);
+        assert!(logins.check(&ada).is_ok() && logins.locked().is_empty());
     }
 }

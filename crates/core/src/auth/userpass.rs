@@ -13,15 +13,17 @@ use zeroize::Zeroizing;
 use crate::{
     Caller, Context, Error,
     active::Active,
+    auth::LoginName,
     caller::{Done, anonymous, log_refusal},
     codec::{self, Persisted},
     commit::Edit,
-    identity::AliasKey,
+    identity::{self, AliasKey},
     keys,
     mount::{Mount, MountKind},
+    policies,
     policy::{Operation, Parameters},
     record::{Actor, Record},
-    token::create::Wanted,
+    token::create::{NO_ROOT_BY_LOGIN, Wanted},
 };
 
 /// A user as stored and, without the hash, as shown.
@@ -51,6 +53,15 @@ pub struct User {
 
 impl Persisted for User {}
 
+/// Names locked out of one login method.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LockedUsers {
+    /// The accessor of its mount.
+    pub accessor: String,
+    /// Lower case, in order.
+    pub names: Vec<String>,
+}
+
 impl Caller {
     /// A user, or `None`.
     ///
@@ -65,10 +76,12 @@ impl Caller {
         .await
     }
 
-    /// Creates a user, which needs a password, or changes one.
+    /// Creates a user, which needs a password, or changes one; a lock after failed logins ends, unless only the
+    /// policies are written.
     ///
     /// # Errors
-    /// [`Code::Denied`] without create or update on `{mount}users/{name}` (or the sub-path given in `field`).
+    /// [`Code::Denied`] without create or update on `{mount}users/{name}` (or the sub-path given in `field`);
+    /// [`Code::Invalid`] where `root` is among the policies.
     pub async fn user_write(
         &self,
         mount: &Mount,
@@ -95,6 +108,10 @@ impl Caller {
             }
             let mut user = known.map(|found| found.value).unwrap_or_default();
             change(&mut user)?;
+            user.policies = policies::normalised(&user.policies);
+            if policies::has_root(&user.policies) {
+                return Err(Error::invalid(NO_ROOT_BY_LOGIN));
+            }
             crate::cidr::check_all(&user.bound_cidrs)?;
             match password {
                 Some(password) if password.expose().is_empty() => return Err(Error::invalid("missing password")),
@@ -104,7 +121,12 @@ impl Caller {
             }
             let mut edit = Edit::under(guard);
             edit.put(row, codec::encode(&user)?, None);
-            Ok(Done::Logged((), self.commit(edit, record).await?))
+            let logged = self.commit(edit, record).await?;
+            // Whoever may set the password decides who logs in; their policies alone are no such decision.
+            if field != Some("policies") {
+                self.active.logins.clear(&login_name(mount, name));
+            }
+            Ok(Done::Logged((), logged))
         })
         .await
     }
@@ -122,6 +144,54 @@ impl Caller {
             let mut edit = Edit::under(self.active.locks.lock(&[&row]).await);
             edit.delete(row, None);
             Ok(Done::Logged((), self.commit(edit, record).await?))
+        })
+        .await
+    }
+
+    /// Names locked out after failed logins, of all login methods or of the one with this accessor, in order.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] without read on `sys/locked-users`.
+    pub async fn locked_users(
+        &self,
+        accessor: Option<&str>,
+        parameters: &dyn Parameters,
+    ) -> Result<Vec<LockedUsers>, Error> {
+        let path = "sys/locked-users";
+        self.recorded(self.record("user.locked", path), async {
+            self.authorise(path, Operation::Read, parameters)?;
+            let mut found: Vec<LockedUsers> = Vec::new();
+            for LoginName { mount, name } in self.active.logins.locked() {
+                if accessor.is_some_and(|accessor| accessor != mount) {
+                    continue;
+                }
+                match found.last_mut().filter(|last| last.accessor == mount) {
+                    Some(last) => last.names.push(name),
+                    None => found.push(LockedUsers { accessor: mount, names: vec![name] }),
+                }
+            }
+            Ok(Done::Unlogged(found))
+        })
+        .await
+    }
+
+    /// Lets somebody log in again who was locked out; nobody locked out is no error.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] without update on `sys/locked-users/{accessor}/unlock/{name}`; [`Code::Invalid`] where there
+    /// is no such login method.
+    pub async fn user_unlock(&self, accessor: &str, name: &str, parameters: &dyn Parameters) -> Result<(), Error> {
+        let path = format!("sys/locked-users/{accessor}/unlock/{name}");
+        let record = self.record("user.unlock", &path);
+        self.recorded(record.clone(), async {
+            self.authorise(&path, Operation::Update, parameters)?;
+            let mounts = self.active.mounts.all();
+            let mount = mounts.iter().find(|mount| mount.accessor == accessor && mount.path.starts_with("auth/"));
+            let mount = mount.ok_or_else(|| Error::invalid("invalid mount accessor"))?;
+            // First the record: a lock ends by nobody's hand unseen.
+            let logged = self.active.log_change(&record).await?;
+            self.active.logins.clear(&login_name(mount, name));
+            Ok(Done::Logged((), logged))
         })
         .await
     }
@@ -153,53 +223,67 @@ impl Active {
         let path = format!("auth/{}/", mount_path.trim_matches('/'));
         let name = name.to_lowercase();
         let logical = format!("{path}login/{}", name.chars().take(128).collect::<String>());
-        let record = Record::of_request("auth.login", logical.clone(), anonymous(), cx);
-        match self.check_password(&path, &name, password, cx).await {
-            Ok((mount, user)) => {
-                let key = AliasKey {
-                    mount_accessor: &mount.accessor,
-                    mount_type: "userpass",
-                    mount_path: &mount.path,
-                    name: &name,
-                };
-                let entity = self.entity_of_login(&key).await?;
-                let actor = Actor {
-                    kind: "user",
-                    id: Some(entity.id.to_string()),
-                    name: Some(name.clone()),
-                    auth: Some(mount.path.clone()),
-                    accessor: None,
-                };
-                let record = Record { actor, ..record };
-                let display = mount.path.trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
-                let (direct, inherited) = self.identity.groups_of(entity.id);
-                let groups = direct.iter().chain(&inherited);
-                let mut identity_policies: Vec<String> =
-                    groups.flat_map(|group| group.policies.clone()).chain(entity.policies.clone()).collect();
-                identity_policies.sort_unstable();
-                identity_policies.dedup();
-                let wanted = Wanted {
-                    kind: if user.token_type == "batch" { TokenKind::Batch } else { TokenKind::Service },
-                    policies: user.policies,
-                    no_default_policy: user.no_default_policy,
-                    entity: Some(entity.id),
-                    identity_policies,
-                    display_name: format!("{display}-{name}"),
-                    path: logical,
-                    metadata: BTreeMap::from([("username".to_owned(), name)]),
-                    ttl: Some(user.ttl).filter(|ttl| *ttl > 0),
-                    max_ttl: Some(user.max_ttl).filter(|max| *max > 0),
-                    explicit_max_ttl: user.explicit_max_ttl,
-                    period: user.period,
-                    renewable: true,
-                    num_uses: user.num_uses,
-                    bound_cidrs: user.bound_cidrs,
-                    ..Wanted::default()
-                };
-                self.issue(wanted, record, None).await
-            }
+        let mut record = Record::of_request("auth.login", logical, anonymous(), cx);
+        match self.log_in(&path, &name, password, cx, &mut record).await {
+            Ok(grant) => Ok(grant),
+            // It is committed, and will be logged.
+            Err(error) if error.code() == Code::AuditUnavailable => Err(error),
             Err(error) => Err(log_refusal(self, record, error).await),
         }
+    }
+
+    async fn log_in(
+        self: &Arc<Self>,
+        path: &str,
+        name: &str,
+        password: &Sensitive<String>,
+        cx: &Context,
+        record: &mut Record,
+    ) -> Result<TokenGrant, Error> {
+        let (mount, user) = self.check_password(path, name, password, cx).await?;
+        let key = AliasKey {
+            mount_accessor: &mount.accessor,
+            mount_type: "userpass",
+            mount_path: &mount.path,
+            name,
+            entity_name: None,
+        };
+        let entity = self.entity_of_login(&key).await?;
+        if entity.disabled {
+            // As for a wrong password, lock included: nobody learns that it was right.
+            self.logins.failed(&login_name(&mount, name));
+            record.facts.push(("disabled_entity", entity.id.to_string()));
+            return Err(wrong_credentials());
+        }
+        self.logins.clear(&login_name(&mount, name));
+        record.actor = Actor {
+            kind: "user",
+            id: Some(entity.id.to_string()),
+            name: Some(name.to_owned()),
+            auth: Some(mount.path.clone()),
+            accessor: None,
+        };
+        let display = mount.path.trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
+        let (direct, inherited) = self.identity.groups_of(entity.id);
+        let wanted = Wanted {
+            kind: if user.token_type == "batch" { TokenKind::Batch } else { TokenKind::Service },
+            policies: user.policies,
+            no_default_policy: user.no_default_policy,
+            entity: Some(entity.id),
+            identity_policies: identity::policies_of(Some(&entity), &[direct, inherited].concat()),
+            display_name: format!("{display}-{name}"),
+            path: record.path.clone(),
+            metadata: BTreeMap::from([("username".to_owned(), name.to_owned())]),
+            ttl: Some(user.ttl).filter(|ttl| *ttl > 0),
+            max_ttl: Some(user.max_ttl).filter(|max| *max > 0),
+            explicit_max_ttl: user.explicit_max_ttl,
+            period: user.period,
+            renewable: true,
+            num_uses: user.num_uses,
+            bound_cidrs: user.bound_cidrs,
+            ..Wanted::default()
+        };
+        self.issue(wanted, record.clone(), None).await
     }
 
     async fn check_password(
@@ -210,11 +294,10 @@ impl Active {
         cx: &Context,
     ) -> Result<(Arc<Mount>, User), Error> {
         self.may_read()?;
-        let wrong = || Error::new(Code::InvalidCredentials, "invalid username or password");
         let mount = self.mounts.at(path).filter(|mount| mount.kind == MountKind::Userpass);
         let mount = mount.ok_or_else(|| Error::new(Code::Unauthenticated, "permission denied"))?;
-        let locked_name = format!("{path}{name}");
-        self.logins.check(&locked_name)?;
+        let login = login_name(&mount, name);
+        self.logins.check(&login)?;
         let user = match user_row(&mount, name) {
             Ok(row) => self.row::<User>(&row).await?.map(|found| found.value),
             Err(_) => None,
@@ -228,13 +311,10 @@ impl Active {
         let attempt = Zeroizing::new(password.expose().clone());
         let matches = self.logins.hashing(move || password::verify(attempt.as_bytes(), &hash).is_ok()).await?;
         match user.filter(|_| matches && here) {
-            Some(user) => {
-                self.logins.succeeded(&locked_name);
-                Ok((mount, user))
-            }
+            Some(user) => Ok((mount, user)),
             None => {
-                self.logins.failed(&locked_name);
-                Err(wrong())
+                self.logins.failed(&login);
+                Err(wrong_credentials())
             }
         }
     }
@@ -254,6 +334,14 @@ impl Active {
 const UNKNOWN: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
+fn wrong_credentials() -> Error {
+    Error::new(Code::InvalidCredentials, "invalid username or password")
+}
+
+fn login_name(mount: &Mount, name: &str) -> LoginName {
+    LoginName { mount: mount.accessor.clone(), name: name.to_lowercase() }
+}
+
 fn user_row(mount: &Mount, name: &str) -> Result<String, Error> {
     let name = name.to_lowercase();
     let plain = |c: char| c.is_alphanumeric() || "-_.@+".contains(c);
@@ -270,5 +358,70 @@ mod tests {
     #[test]
     fn hash_of_nobody_is_computed_and_never_matches() {
         assert!(matches!(password::verify(b"", UNKNOWN), Err(coffer_crypto::Error::Authentication)));
+    }
+
+    async fn dev() -> Arc<crate::Core> {
+        let dir = std::path::PathBuf::from("/nonexistent");
+        let mut limits = crate::Limits::default();
+        limits.free_for_changes.bytes = 0;
+        limits.free_for_reads.bytes = 0;
+        let audit =
+            crate::AuditConfig { dir: dir.clone(), read_durability: crate::ReadDurability::Synced, scrub_every: None };
+        let config = crate::Config {
+            storage: String::new(),
+            data: dir.clone(),
+            advertise: "http://127.0.0.1:1".to_owned(),
+            seal_key_file: dir,
+            dev: Some(crate::Dev { root_token: Some("root".to_owned()) }),
+            audit,
+            limits,
+        };
+        crate::Core::start(config).await.unwrap().0
+    }
+
+    fn context() -> Context {
+        Context {
+            request_id: uuid::Uuid::new_v4(),
+            remote: None,
+            local_uid: None,
+            method: "TEST",
+            path: "/test".to_owned(),
+            user_agent: None,
+            wrap_ttl: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn root_that_an_earlier_release_stored_comes_by_no_login() {
+        let core = dev().await;
+        let active = core.active().unwrap();
+        let root = core.caller(context(), Some("root")).await.unwrap();
+        let enabled = root.mount_enable("auth/up/", MountKind::Userpass, crate::MountEnable::default(), &()).await;
+        enabled.unwrap();
+        let mount = active.mounts.at("auth/up/").unwrap();
+        let password = Sensitive::from("correct horse");
+        let hash = active.hash_password(&password).await.unwrap();
+        for (name, policies) in [("ada", vec!["root".to_owned()]), ("bob", vec!["x".to_owned()])] {
+            let user = User { hash: hash.clone(), policies, no_default_policy: true, ..User::default() };
+            let mut edit = Edit::default();
+            edit.put(user_row(&mount, name).unwrap(), codec::encode(&user).unwrap(), None);
+            root.commit(edit, root.record("user.write", "test")).await.unwrap().spend();
+        }
+        let refused = core.login_userpass(context(), "up", "ada", &password).await.unwrap_err();
+        assert_eq!((refused.code(), refused.public()), (Code::Invalid, NO_ROOT_BY_LOGIN));
+        let wanted = Wanted { policies: vec!["root".to_owned()], ..Wanted::default() };
+        assert_eq!(active.make_token(wanted, None).await.err().unwrap().code(), Code::Invalid, "whoever asks for it");
+
+        let grant = core.login_userpass(context(), "up", "bob", &password).await.unwrap();
+        let members = std::collections::BTreeSet::from([grant.entity_id.unwrap().0]);
+        let policies = vec!["root".to_owned()];
+        active.identity.put(identity::Group { policies, members, ..identity::Group::default() }).unwrap();
+        active.authority_changed();
+        let grant = core.login_userpass(context(), "up", "bob", &password).await.unwrap();
+        assert!(!grant.policies.contains(&"root".to_owned()), "{:?}", grant.policies);
+        let bob = core.caller(context(), Some(grant.token.expose())).await.unwrap();
+        assert!(!bob.is_root() && bob.authorise("sys/mounts", Operation::Read, &()).is_err());
+        drop((root, bob, active));
+        core.shutdown().await;
     }
 }

@@ -91,13 +91,9 @@ impl Caller {
         let path = format!("sys/audit-log/secret/{secret}");
         self.recorded(self.record("audit.history", &path), async {
             self.authorise(&path, Operation::Read, &())?;
-            let question = AuditQuery {
-                path: Some(format!("secret/data/{secret}")),
-                after,
-                limit: Some(limit),
-                ..AuditQuery::default()
-            };
-            let filter = Filter::parse(&question, Order::Oldest)?;
+            let question = AuditQuery { after, limit: Some(limit), ..AuditQuery::default() };
+            let paths = SECRET_PATHS.iter().map(|area| format!("secret/{area}/{secret}")).collect();
+            let filter = Filter::with_paths(&question, paths, Order::Oldest)?;
             let active = Arc::clone(&self.active);
             let page =
                 tokio::task::spawn_blocking(move || query(&active, &filter)).await.map_err(Error::internal)??;
@@ -123,3 +119,6 @@ fn event(index: u64, entry: &serde_json::Value) -> Option<HistoryEvent> {
         version: facts.res.ver,
     })
 }
+
+/// Below what of the mount the paths lie that are about one secret.
+const SECRET_PATHS: [&str; 6] = ["data", "delete", "destroy", "metadata", "subkeys", "undelete"];

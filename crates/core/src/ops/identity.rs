@@ -12,7 +12,7 @@ use crate::{
     codec,
     commit::Edit,
     identity::{Alias, Entity, Group, IdRow, alias_row, entity_name_row, entity_row, group_row},
-    keys,
+    keys, policies,
     policy::{Operation, Parameters},
     time::rfc3339,
 };
@@ -118,7 +118,8 @@ impl Caller {
     /// Creates or changes an entity.
     ///
     /// # Errors
-    /// [`coffer_api::Code::Denied`] without update on `path`; [`coffer_api::Code::Invalid`] where the name is taken.
+    /// [`coffer_api::Code::Denied`] without update on `path`; [`coffer_api::Code::Invalid`] where the name is taken
+    /// or `root` is among the policies.
     pub async fn entity_write(
         &self,
         path: &str,
@@ -147,7 +148,7 @@ impl Caller {
             });
             check_name(&entity.name)?;
             entity.metadata = write.metadata.unwrap_or(entity.metadata);
-            entity.policies = write.policies.unwrap_or(entity.policies);
+            entity.policies = write.policies.map_or(Ok(entity.policies), policies_given)?;
             entity.disabled = write.disabled.unwrap_or(entity.disabled);
             entity.updated_ms = now;
             check_bounds(&entity.metadata, &entity.policies)?;
@@ -276,8 +277,8 @@ impl Caller {
     /// Creates or changes an internal group.
     ///
     /// # Errors
-    /// [`coffer_api::Code::Denied`] without update on `path`; [`coffer_api::Code::Invalid`] where the name is taken
-    /// or a member is no id.
+    /// [`coffer_api::Code::Denied`] without update on `path`; [`coffer_api::Code::Invalid`] where the name is taken,
+    /// a member is no id, the group would be in itself, or `root` is among the policies.
     pub async fn group_write(
         &self,
         path: &str,
@@ -310,9 +311,12 @@ impl Caller {
             }
             let ids = |ids: Vec<String>| ids.iter().map(|id| uuid(id)).collect::<Result<_, _>>();
             group.metadata = write.metadata.unwrap_or(group.metadata);
-            group.policies = write.policies.unwrap_or(group.policies);
+            group.policies = write.policies.map_or(Ok(group.policies), policies_given)?;
             group.members = write.member_entity_ids.map_or(Ok(group.members), ids)?;
             group.member_groups = write.member_group_ids.map_or(Ok(group.member_groups), ids)?;
+            if self.active.identity.would_be_in_itself(group.id, &group.member_groups) {
+                return Err(Error::invalid("a group cannot be a member of itself, nor of a group that is in it"));
+            }
             group.updated_ms = now;
             check_bounds(&group.metadata, &group.policies)?;
             if group.members.len() + group.member_groups.len() > 23_000 {
@@ -473,6 +477,11 @@ fn check_name(name: &str) -> Result<(), Error> {
         return Err(Error::invalid("a name has 1 to 256 printable bytes"));
     }
     Ok(())
+}
+
+fn policies_given(names: Vec<String>) -> Result<Vec<String>, Error> {
+    let names = policies::normalised(&names);
+    if policies::has_root(&names) { Err(Error::invalid("policies cannot contain root")) } else { Ok(names) }
 }
 
 fn check_bounds(metadata: &BTreeMap<String, String>, policies: &[String]) -> Result<(), Error> {

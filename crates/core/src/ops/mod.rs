@@ -2,5 +2,6 @@
 
 pub(crate) mod audit;
 pub(crate) mod identity;
+pub(crate) mod keys;
 pub(crate) mod policy;
 pub(crate) mod system;

@@ -9,7 +9,7 @@ use crate::{
     codec,
     commit::Edit,
     keys,
-    policies::PolicyRow,
+    policies::{ADMINISTRATOR, PolicyRow},
     policy::{Operation, Parameters, Policy},
 };
 
@@ -107,8 +107,26 @@ impl Caller {
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without delete on `sys/policies/acl/{name}`; [`coffer_api::Code::Invalid`] for
-    /// `root`, `default` and `response-wrapping`.
+    /// `root`, `default`, `administrator` and `response-wrapping`.
     pub async fn policy_delete(&self, name: &str, family: &str) -> Result<(), Error> {
+        self.delete_policy(name, family, || Ok(())).await
+    }
+
+    /// As [`Caller::policy_delete`], natively.
+    ///
+    /// # Errors
+    /// As there, and [`coffer_api::Code::NotFound`] where there is no such policy.
+    pub async fn policy_delete_existing(&self, name: &str) -> Result<(), Error> {
+        let missing = || Err(Error::new(coffer_api::Code::NotFound, format!("there is no policy {name}")));
+        self.delete_policy(name, "sys/policies/acl/", missing).await
+    }
+
+    async fn delete_policy(
+        &self,
+        name: &str,
+        family: &str,
+        missing: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let name = name.to_lowercase();
         let path = format!("{family}{name}");
         let record = self.record("policy.delete", &path);
@@ -117,8 +135,17 @@ impl Caller {
             if FIXED.contains(&name.as_str()) || name == "default" {
                 return Err(Error::invalid(format!("cannot delete {name:?} policy")));
             }
+            if name == ADMINISTRATOR {
+                return Err(Error::invalid(
+                    "cannot be deleted: \"administrator\" is what the server's recovery gives back; it can be changed",
+                ));
+            }
             let row = row(&name)?;
-            let mut edit = Edit::under(self.active.locks.lock(&[&row]).await);
+            let guard = self.active.locks.lock(&[&row]).await;
+            if self.active.policies.find(&name).is_none() {
+                return missing().map(Done::Unlogged);
+            }
+            let mut edit = Edit::under(guard);
             edit.delete(row, None);
             let logged = self.commit(edit, record).await?;
             self.active.policies.remove(&name);

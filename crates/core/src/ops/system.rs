@@ -1,7 +1,6 @@
 //! The system itself: capabilities, seal, rotation of keys.
 
 use coffer_crypto::{Secret, sign::SigningKey};
-use coffer_storage::Expect;
 
 use crate::{
     Caller, Core, Error,
@@ -65,7 +64,7 @@ impl Caller {
         .await
     }
 
-    /// Replaces a key by a new one; what the old one made stays readable.
+    /// Replaces a key by a new one; what the old one made stays readable, until [`Caller::retire`] where there is that.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without update and sudo on `sys/rotate`.
@@ -80,27 +79,15 @@ impl Caller {
         self.recorded(record.clone(), async {
             self.authorise(path, Operation::Update, &())?;
             let logged = match key {
-                RotateKey::Audit => self.rotate_ring(Purpose::Audit, record).await?,
+                RotateKey::Audit => self.active.rotate_ring(Purpose::Audit, record).await?,
                 RotateKey::Barrier => housekeeping::rotate_term(&self.active, record).await?,
-                RotateKey::Batch => self.rotate_ring(Purpose::Batch, record).await?,
+                RotateKey::Batch => self.active.rotate_ring(Purpose::Batch, record).await?,
                 RotateKey::Log => self.rotate_log(record).await?,
-                RotateKey::Token => self.rotate_ring(Purpose::Token, record).await?,
+                RotateKey::Token => self.active.rotate_ring(Purpose::Token, record).await?,
             };
             Ok(Done::Logged((), logged))
         })
         .await
-    }
-
-    async fn rotate_ring(&self, purpose: Purpose, record: Record) -> Result<Logged, Error> {
-        let guard = self.active.locks.lock(&[keys::KEY]).await;
-        let number = self.active.keyrings.number(purpose) + 1;
-        let secret = Secret::random(32)?;
-        let row = purpose.row(number);
-        let mut edit = Edit::under(guard);
-        edit.put_sealed(row.clone(), barrier::wrap_under_root(&self.active.root, &row, &secret)?, Some(Expect::Absent));
-        let logged = self.active.commit(edit, record.fact("key", row), Urgency::Ordinary).await?;
-        self.active.keyrings.add(purpose, number, secret);
-        Ok(logged)
     }
 
     /// The new key is stored; then the old one signs the entry that names it; the row moves on last. A start in

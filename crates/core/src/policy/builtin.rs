@@ -151,7 +151,9 @@ mod tests {
                 (Read, "sys/mounts"),
                 (Update, "sys/mounts/secret/tune"),
                 (Update, "sys/auth/jwt/tune"),
+                (Read, "sys/key-status"),
                 (Update, "sys/rotate"),
+                (Update, "sys/rotate/retire"),
                 (Update, "sys/config/cors"),
             ],
             &[

@@ -17,7 +17,7 @@ pub fn needs_sudo(path: &str, operation: Operation) -> bool {
     }
 }
 
-const SYSTEM_PATHS: [&str; 10] = [
+const SYSTEM_PATHS: [&str; 11] = [
     "audit",
     "config/cors",
     "leases",
@@ -25,6 +25,7 @@ const SYSTEM_PATHS: [&str; 10] = [
     "remount",
     "rotate",
     "rotate/keyring",
+    "rotate/retire",
     "rotate/root",
     "seal",
     "step-down",
@@ -68,6 +69,7 @@ mod tests {
             ("sys/leases/revoke-prefix/a", true),
             ("sys/raw/core/x", true),
             ("sys/rotate/root", true),
+            ("sys/rotate/retire", true),
             ("sys/rotate/config", false),
             ("sys/mounts/x", false),
             ("auth/token/accessors/", true),

@@ -9,6 +9,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use coffer_crypto::{Secret, rng};
+use rustix::fs::OFlags;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -39,6 +40,12 @@ pub enum FileSealError {
         #[source]
         source: io::Error,
     },
+    /// Not a regular file, so not one that this release wrote.
+    #[error("seal key file {path}: not a regular file")]
+    Kind {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Others may read it.
     #[error("seal key file {path}: mode {mode:o} lets others read it; run `chmod 600` on it, or consider it leaked")]
     Mode {
@@ -66,12 +73,18 @@ impl FileSeal {
 
     /// The key, `None` where there is no file.
     pub(crate) fn read(&self) -> Result<Option<Secret>, FileSealError> {
-        let mut file = match OpenOptions::new().read(true).open(&self.path) {
+        // Neither a pipe without a writer nor a terminal is waited for.
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags = i32::try_from(flags.bits()).map_err(|error| self.io("open it", io::Error::other(error)))?;
+        let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.io("open it", error)),
         };
         let metadata = file.metadata().map_err(|error| self.io("stat it", error))?;
+        if !metadata.is_file() {
+            return Err(FileSealError::Kind { path: self.path.clone() });
+        }
         if metadata.mode() & 0o077 != 0 {
             return Err(FileSealError::Mode { path: self.path.clone(), mode: metadata.mode() & 0o7777 });
         }
@@ -156,6 +169,17 @@ mod tests {
         seal.create().unwrap();
         fs::set_permissions(seal.path(), fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(seal.read(), Err(FileSealError::Mode { .. })));
+    }
+
+    #[test]
+    fn key_file_that_is_no_regular_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        for path in [fifo.as_path(), dir.path(), Path::new("/dev/zero"), Path::new("/dev/null")] {
+            let read = FileSeal::new(path.to_owned()).read();
+            assert!(matches!(read, Err(FileSealError::Kind { .. })), "{}", path.display());
+        }
     }
 
     #[test]

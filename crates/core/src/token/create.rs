@@ -20,6 +20,7 @@ use crate::{
     caller::Done,
     codec,
     commit::{Edit, Urgency},
+    policies,
     policy::{Grant, Operation, Parameters},
     record::Record,
 };
@@ -29,14 +30,27 @@ const MAX_METADATA: usize = 64;
 const MAX_METADATA_BYTES: usize = 512;
 const MAX_POLICIES: usize = 1000;
 const MAX_NAME: usize = 256;
+/// Why a login gives no root token.
+pub(crate) const NO_ROOT_BY_LOGIN: &str = "auth methods cannot create root tokens";
 /// How often a creation that met a renewal of its parent starts over.
 const RETRIES: u32 = 8;
+
+/// Whether a token may carry `root`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Root {
+    /// The caller's token is a root token, or the server was started in development mode.
+    Allowed,
+    /// What every login method gets that says nothing else.
+    #[default]
+    Refused,
+}
 
 /// A token to be made, all questions of permission answered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     pub(crate) kind: TokenKind,
     pub(crate) policies: Vec<String>,
+    pub(crate) root: Root,
     pub(crate) no_default_policy: bool,
     pub(crate) entity: Option<Uuid>,
     pub(crate) identity_policies: Vec<String>,
@@ -160,6 +174,7 @@ impl Caller {
             }
         }
         let mut warnings = Vec::new();
+        let own = &entry.policies;
         let policies = self.policies_for(privileged, &request, role.as_ref(), &mut warnings)?;
         let (orphan, kind) = match &role {
             Some(role) => (role.orphan, role.kind(request.kind)),
@@ -182,6 +197,7 @@ impl Caller {
         let no_entity = orphan && role.is_none() && how == CreatePath::Orphan;
         Ok(Wanted {
             kind,
+            root: if policies::has_root(own) { Root::Allowed } else { Root::Refused },
             policies,
             no_default_policy: request.no_default_policy || role.as_ref().is_some_and(|role| role.no_default_policy),
             entity: entry.entity.filter(|_| !no_entity),
@@ -214,8 +230,7 @@ impl Caller {
         warnings: &mut Vec<String>,
     ) -> Result<Vec<String>, Error> {
         let own = &self.token.entry.policies;
-        let mut policies: Vec<String> = request.policies.iter().map(|name| name.trim().to_lowercase()).collect();
-        policies.retain(|name| !name.is_empty());
+        let mut policies = policies::normalised(&request.policies);
         if let Some(role) = role.filter(|role| role.limits_policies()) {
             if policies.is_empty() {
                 policies.clone_from(&role.allowed_policies);
@@ -232,8 +247,7 @@ impl Caller {
                 return Err(Error::invalid("child policies must be subset of parent"));
             }
         }
-        let is_root = own.iter().any(|name| name == "root");
-        if policies.iter().any(|name| name == "root") && !is_root {
+        if policies::has_root(&policies) && !policies::has_root(own) {
             return Err(Error::invalid("root tokens may not be created without parent token being root"));
         }
         if policies.iter().any(|name| name == "response-wrapping") {
@@ -255,7 +269,10 @@ impl Active {
         let mut policies = wanted.policies.clone();
         policies.sort_unstable();
         policies.dedup();
-        let is_root = policies.iter().any(|name| name == "root");
+        let is_root = policies::has_root(&policies);
+        if is_root && wanted.root == Root::Refused {
+            return Err(Error::invalid(NO_ROOT_BY_LOGIN));
+        }
         if is_root && policies.len() > 1 {
             return Err(Error::invalid("root tokens cannot have other policies"));
         }

@@ -242,6 +242,11 @@ impl Active {
         let Some(old_expiry) = entry.expires_ms.filter(|_| entry.renewable) else {
             return Err(Error::invalid("lease is not renewable"));
         };
+        if !self.keyrings.token.holds(entry.kid) {
+            return Err(Error::invalid(
+                "the key that this token stands under is retired: it can be revoked, not renewed",
+            ));
+        }
         let now = self.clock.now();
         let mut warnings = Vec::new();
         let ttl = self.renewed_ttl(&entry, now, increment, &mut warnings);

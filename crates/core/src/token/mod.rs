@@ -33,7 +33,7 @@ use crate::{
     caller::{SubjectIds, subject},
     clock::Expiry,
     codec::{self, Persisted},
-    keys,
+    identity, keys,
     policy::{Acl, Policy},
 };
 
@@ -51,7 +51,8 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// What is stored of a service token, and what a batch token carries.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct TokenEntry {
-    /// The token's keyed hash (all zero for batch tokens) and the number of the key.
+    /// The token's keyed hash (all zero for batch tokens) and the number of its key (0 in a batch token's claims, which
+    /// carry the number of theirs outside).
     pub(crate) hash: [u8; 32],
     pub(crate) kid: u32,
     pub(crate) policies: Vec<String>,
@@ -171,6 +172,12 @@ impl Tokens {
         if let Some(state) = self.known(accessor) {
             state.expires_ms.store(expires_ms.unwrap_or(0), Ordering::Release);
         }
+    }
+
+    /// Tokens under other keys than these are not found any more. Their states stay for the tokens below them: those
+    /// end with them, and not before.
+    pub(crate) fn keep_only(&self, numbers: &[u32]) {
+        self.cache.retain(|state| numbers.contains(&state.entry.kid));
     }
 
     /// Forgets states nobody holds; call it now and then.
@@ -341,10 +348,7 @@ impl Active {
             }
             None => Vec::new(),
         };
-        let mut identity_policies: Vec<String> = entity.iter().flat_map(|entity| &entity.policies).cloned().collect();
-        identity_policies.extend(groups.iter().flat_map(|group| &group.policies).cloned());
-        identity_policies.sort_unstable();
-        identity_policies.dedup();
+        let identity_policies = identity::policies_of(entity.as_ref(), &groups);
         let mut names = state.entry.policies.clone();
         names.extend(identity_policies.iter().cloned());
         names.sort_unstable();
@@ -395,7 +399,10 @@ impl Active {
         let keys = self.keyrings.batch.all();
         let Some((_, key)) = keys.iter().find(|(number, _)| *number == kid) else { return Ok(None) };
         match object::open(key, BATCH_AAD, sealed) {
-            Ok(claims) => Ok(Some(codec::decode("a batch token", &claims)?)),
+            Ok(claims) => {
+                let entry: TokenEntry = codec::decode("a batch token", &claims)?;
+                Ok(Some(TokenEntry { kid, ..entry }))
+            }
             Err(_) => Ok(None),
         }
     }

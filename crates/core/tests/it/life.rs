@@ -11,7 +11,7 @@ async fn first_start_writes_a_token_that_is_exchanged_once() {
     let path = started.initial_token_path.unwrap();
     let token = std::fs::read_to_string(&path).unwrap();
     let grant = core.login_initial(context(), token.trim()).await.unwrap();
-    assert_eq!(grant.token_policies, ["administrator", "default"]);
+    assert_eq!(grant.token_policies, ["administrator"]);
     assert_eq!(grant.lease_duration, 30 * 24 * 3600);
     assert!(grant.renewable && !path.exists());
     assert_eq!(core.login_initial(context(), token.trim()).await.unwrap_err().code(), Code::Unauthenticated);

@@ -35,7 +35,7 @@ async fn versions_are_kept_pruned_deleted_and_destroyed() {
     root.secret_undelete(&at.0, &at.1, &[14]).await.unwrap();
     assert_eq!(root.secret_get(&at.0, &at.1, None).await.unwrap().value.expose(), "v14");
     root.secret_destroy(&at.0, &at.1, &[13]).await.unwrap();
-    root.secret_undelete(&at.0, &at.1, &[13]).await.unwrap();
+    assert_eq!(root.secret_undelete(&at.0, &at.1, &[13]).await.unwrap_err().code(), Code::Conflict);
     let versions = root.secret_versions(&at.0, &at.1).await.unwrap();
     assert_eq!(versions[8].state, State::Destroyed);
     assert_eq!(root.secret_get(&at.0, &at.1, Some(13)).await.unwrap_err().code(), Code::NotFound);

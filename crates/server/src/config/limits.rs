@@ -101,19 +101,19 @@ pub(super) fn resolve(flags: &LimitOverrides, file: &LimitOverrides) -> Result<L
     };
     let refuse = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
     if !(1..=65_536).contains(&limits.max_connections) {
-        return refuse("limits.max_connections", "1 to 65536");
+        return refuse("limits.max_connections", "must be 1 to 65536");
     }
     if !(1024..=MAX_BODY).contains(&limits.request_body_bytes) {
-        return refuse("limits.request_body_bytes", "1024 to 33554432 (32 MiB)");
+        return refuse("limits.request_body_bytes", "must be 1024 to 33554432 (32 MiB)");
     }
     if limits.min_free_percent_changes > 50 || limits.min_free_percent_reads > 50 {
-        return refuse("limits.min_free_percent_*", "0 to 50");
+        return refuse("limits.min_free_percent_*", "must be 0 to 50");
     }
     if !(1..=MAX_TTL).contains(&limits.max_lease_ttl) {
-        return refuse("limits.max_lease_ttl", "1 to 315360000 seconds (ten years)");
+        return refuse("limits.max_lease_ttl", "must be 1 to 315360000 seconds (ten years)");
     }
     if !(1..=limits.max_lease_ttl).contains(&limits.default_lease_ttl) {
-        return refuse("limits.default_lease_ttl", "1 second to max_lease_ttl");
+        return refuse("limits.default_lease_ttl", "must be 1 second to max_lease_ttl");
     }
     Ok(limits)
 }

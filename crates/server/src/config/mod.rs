@@ -229,6 +229,11 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
     }
 
     let dev = flags.dev;
+    if let Some(token) = dev.as_ref().and_then(|dev| dev.root_token.as_ref())
+        && !is_token_id(token.expose())
+    {
+        return refuse("dev_root_token_id", "must be 1 to 256 visible ASCII characters without '.'");
+    }
     let data = match (flags.data.or(file.data), &dev) {
         (Some(data), _) => Some(data),
         (None, Some(_)) => None,
@@ -273,6 +278,10 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
         limits: limits::resolve(&flags.limits, &file.limits)?,
         warnings,
     })
+}
+
+fn is_token_id(text: &str) -> bool {
+    (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'.')
 }
 
 fn default_data(host: &Host) -> Result<PathBuf, ConfigError> {

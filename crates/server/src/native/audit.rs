@@ -6,7 +6,7 @@ use coffer_api::{
     audit::{AuditPage, AuditQuery, Checkpoint, Proof},
 };
 
-use super::call::Call;
+use super::{call::Call, page};
 use crate::app::App;
 
 pub(super) fn routes() -> Router<App> {
@@ -21,7 +21,11 @@ pub(super) fn routes() -> Router<App> {
     params(AuditQuery), security(("token" = [])),
     responses((status = 200, body = AuditPage), (status = "default", body = Problem)))]
 pub(super) async fn audit_query(call: Call<(), AuditQuery>) -> Response {
-    let page = call.caller.audit_query(&call.query).await;
+    let AuditQuery { after, limit, .. } = &call.query;
+    let page = match page::of(after.as_deref(), *limit) {
+        Ok(_) => call.caller.audit_query(&call.query).await,
+        Err(error) => Err(call.caller.refuse_unparsed(error).await),
+    };
     call.with(page).await
 }
 

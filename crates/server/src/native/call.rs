@@ -2,7 +2,7 @@
 //! since the caller is known by then, the refusal is recorded.
 
 use axum::{
-    extract::{FromRequest, FromRequestParts, Path, Query},
+    extract::{FromRequest, FromRequestParts, Path, Query, rejection::PathRejection},
     http::{Request, Uri, header, request::Parts},
     response::Response,
 };
@@ -229,6 +229,10 @@ pub(crate) fn query_of<Q: DeserializeOwned>(uri: &Uri) -> Result<Q, Error> {
 
 async fn path_of<P: DeserializeOwned + Send + 'static>(parts: &mut Parts, app: &App) -> Result<P, Error> {
     Path::<P>::from_request_parts(parts, app).await.map(|Path(path)| path).map_err(|rejection| {
+        // A target that is no path at all (`OPTIONS *`) is matched by no route.
+        if matches!(rejection, PathRejection::MissingPathParams(_)) {
+            return Error::new(Code::NotFound, NO_PATH);
+        }
         let text = rejection.body_text();
         let text = text.strip_prefix("Invalid URL: ").unwrap_or(&text);
         Error::new(Code::Invalid, format!("path: {}", described(text)))
@@ -246,6 +250,9 @@ fn described(message: &str) -> String {
     };
     kept.chars().take(300).collect()
 }
+
+/// What a request for an unknown path is told.
+pub(crate) const NO_PATH: &str = "no such path in this API";
 
 #[cfg(test)]
 mod tests {

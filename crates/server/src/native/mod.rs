@@ -52,7 +52,7 @@ pub(crate) fn unalias(mut request: Request<Body>) -> Request<Body> {
 }
 
 async fn no_route(call: Call<(), call::AnyQuery>) -> Response {
-    let refused = call.caller.refuse_unparsed(Error::new(Code::NotFound, "no such path in this API")).await;
+    let refused = call.caller.refuse_unparsed(Error::new(Code::NotFound, call::NO_PATH)).await;
     call.done(Err(refused)).await
 }
 

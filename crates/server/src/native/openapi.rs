@@ -26,6 +26,8 @@ use super::{audit, health, login, operator, policies, secrets, tokens};
         login::login_userpass,
         operator::operator_clock_accept,
         operator::operator_initial_token,
+        operator::operator_keys,
+        operator::operator_retire,
         operator::operator_rotate,
         operator::operator_seal,
         operator::operator_unseal,

@@ -1,4 +1,4 @@
-//! `operator/…`: seal and rotate with a token; over the unix socket, without one, what only the machine's own
+//! `operator/…`: seal, and rotate, list and retire keys with a token; over the unix socket, without one, what only the machine's own
 //! operator may do.
 
 use axum::{
@@ -9,7 +9,7 @@ use axum::{
 };
 use coffer_api::{
     Problem,
-    operator::{InitialToken, Rotate, Rotated},
+    operator::{InitialToken, KeyList, Retire, Retired, Rotate, Rotated},
 };
 use coffer_core::RotateKey;
 
@@ -20,6 +20,8 @@ pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/operator/seal", routing::post(operator_seal))
         .route("/operator/rotate", routing::post(operator_rotate))
+        .route("/operator/keys", routing::get(operator_keys))
+        .route("/operator/keys/retire", routing::post(operator_retire))
         .route("/operator/unseal", routing::post(operator_unseal))
         .route("/operator/initial-token", routing::post(operator_initial_token))
         .route("/operator/clock-accept", routing::post(operator_clock_accept))
@@ -46,7 +48,7 @@ pub(super) async fn operator_seal(State(app): State<App>, request: axum::extract
     }
 }
 
-/// Replaces a key by a new one; what the old one made stays readable.
+/// Replaces a key by a new one; what the old one made stays readable. Numbered keys hold on until they are retired.
 #[utoipa::path(post, path = "/api/v1/operator/rotate", tag = "operator", operation_id = "operator_rotate",
     request_body = Rotate, security(("token" = [])),
     responses((status = 204), (status = "default", body = Problem)))]
@@ -62,6 +64,25 @@ pub(super) async fn operator_rotate(call: Call<(), NoQuery, Json<Rotate>>) -> Re
     call.done(rotated).await
 }
 
+/// The numbers of the keys of tokens, batch tokens and audit hashes, and how many tokens stand under each.
+#[utoipa::path(get, path = "/api/v1/operator/keys", tag = "operator", operation_id = "operator_keys",
+    security(("token" = [])),
+    responses((status = 200, body = KeyList), (status = "default", body = Problem)))]
+pub(super) async fn operator_keys(call: Call) -> Response {
+    let keys = call.caller.keys().await;
+    call.with(keys).await
+}
+
+/// Removes all numbers of a key but the current one. Tokens under the removed ones are refused from then on; values in
+/// the log can no longer be recognised by their hashes.
+#[utoipa::path(post, path = "/api/v1/operator/keys/retire", tag = "operator", operation_id = "operator_retire",
+    request_body = Retire, security(("token" = [])),
+    responses((status = 200, body = Retired), (status = "default", body = Problem)))]
+pub(super) async fn operator_retire(call: Call<(), NoQuery, Json<Retire>>) -> Response {
+    let retired = call.caller.retire(call.body.0.key).await;
+    call.with(retired).await
+}
+
 /// Unseals this node with its key file. Unix socket only.
 #[utoipa::path(post, path = "/api/v1/operator/unseal", tag = "operator", operation_id = "operator_unseal", security(()),
     responses((status = 204), (status = "default", body = Problem)))]
@@ -70,13 +91,18 @@ pub(super) async fn operator_unseal(State(app): State<App>, local: Local) -> Res
     local.reply.done(unsealed)
 }
 
-/// Writes a fresh initial token beside the key file. Unix socket only.
+/// Writes a fresh initial token beside the key file, and puts the policy `administrator` back to its built-in text where
+/// it is gone or changed. Unix socket only.
 #[utoipa::path(post, path = "/api/v1/operator/initial-token", tag = "operator", operation_id = "operator_initial_token",
     security(()),
     responses((status = 200, body = InitialToken), (status = "default", body = Problem)))]
 pub(super) async fn operator_initial_token(State(app): State<App>, local: Local) -> Response {
-    let path = app.core().local_initial_token(local.cx).await;
-    local.reply.json(path.map(|path| InitialToken { path: path.display().to_string() }))
+    let recovered = app.core().local_initial_token(local.cx).await;
+    local.reply.json(recovered.map(|recovered| InitialToken {
+        administrator_policy_restored: recovered.administrator_policy_restored,
+        entity_replaced: recovered.entity_replaced,
+        path: recovered.initial_token_path.display().to_string(),
+    }))
 }
 
 /// Accepts the wall clock as it is. Unix socket only.

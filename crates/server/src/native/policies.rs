@@ -60,6 +60,6 @@ pub(super) async fn policy_write(call: Call<String, NoQuery, Json<PolicyPut>>) -
     params(("name" = String, Path)), security(("token" = [])),
     responses((status = 204), (status = "default", body = Problem)))]
 pub(super) async fn policy_delete(call: Call<String>) -> Response {
-    let deleted = call.caller.policy_delete(&call.path, FAMILY).await;
+    let deleted = call.caller.policy_delete_existing(&call.path).await;
     call.done(deleted).await
 }

@@ -19,8 +19,10 @@ use super::{
 use crate::{app::App, error};
 
 pub(super) fn routes() -> Router<App> {
+    let scope = || routing::get(secret_list).post(secret_create).patch(secret_patch);
     Router::new()
-        .route("/secrets/{scope}/", routing::get(secret_list).post(secret_create).patch(secret_patch))
+        .route("/secrets/{scope}", scope())
+        .route("/secrets/{scope}/", scope())
         .route("/secrets/{scope}/{name}", routing::get(secret_get).put(secret_set).delete(secret_delete))
         .route("/secrets/{scope}/{name}/rollback", routing::post(secret_rollback))
         .route("/secrets/{scope}/{name}/undelete", routing::post(secret_undelete))

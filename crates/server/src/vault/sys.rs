@@ -24,9 +24,11 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
             call.caller.rotate(RotateKey::Barrier).await?;
             Ok(done())
         }
-        ("mounts" | "auth" | "policies/acl" | "policy" | "capabilities-self" | "seal" | "rotate", _) => {
-            Err(Failure::unsupported_operation())
-        }
+        ("locked-users", Verb::Read) => locked_users(call).await,
+        (
+            "mounts" | "auth" | "policies/acl" | "policy" | "capabilities-self" | "seal" | "rotate" | "locked-users",
+            _,
+        ) => Err(Failure::unsupported_operation()),
         _ => named(call, rest).await,
     }
 }
@@ -44,6 +46,11 @@ async fn named(call: &mut VaultCall, rest: &str) -> Outcome {
     }
     if let Some(name) = rest.strip_prefix("policy/").filter(|name| is_name(name)) {
         return policy(call, "sys/policy/", name).await;
+    }
+    if let Some((accessor, name)) = rest.strip_prefix("locked-users/").and_then(|rest| rest.split_once("/unlock/"))
+        && is_name(name)
+    {
+        return unlock(call, accessor, name).await;
     }
     match (rest.strip_prefix("internal/ui/mounts/"), call.verb) {
         (Some(path), Verb::Read) if !path.is_empty() => preflight(call, path).await,
@@ -259,6 +266,56 @@ async fn capabilities_self(call: &mut VaultCall) -> Outcome {
         shown.insert("capabilities", names);
     }
     Ok(call.envelope(Envelope::data(&shown).injected()))
+}
+
+/// All locked names lie in the one namespace there is.
+async fn locked_users(call: &mut VaultCall) -> Outcome {
+    #[derive(Serialize)]
+    struct Locked {
+        by_namespace: Vec<Namespace>,
+        total: usize,
+    }
+    #[derive(Serialize)]
+    struct Namespace {
+        namespace_id: &'static str,
+        namespace_path: &'static str,
+        counts: usize,
+        mount_accessors: Vec<Accessor>,
+    }
+    #[derive(Serialize)]
+    struct Accessor {
+        mount_accessor: String,
+        counts: usize,
+        alias_identifiers: Vec<String>,
+    }
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let accessor = fields.text("mount_accessor")?.filter(|accessor| !accessor.is_empty());
+    let found = call.caller.locked_users(accessor.as_ref().map(|accessor| accessor.as_str()), &fields).await?;
+    let total = found.iter().map(|of| of.names.len()).sum();
+    let mount_accessors = found.into_iter().map(|of| Accessor {
+        mount_accessor: of.accessor,
+        counts: of.names.len(),
+        alias_identifiers: of.names,
+    });
+    let namespace = Namespace {
+        namespace_id: "root",
+        namespace_path: "",
+        counts: total,
+        mount_accessors: mount_accessors.collect(),
+    };
+    let by_namespace = if total > 0 { vec![namespace] } else { Vec::new() };
+    Ok(call.data(&Locked { by_namespace, total }))
+}
+
+async fn unlock(call: &mut VaultCall, accessor: &str, name: &str) -> Outcome {
+    if call.verb != Verb::Write {
+        return Err(Failure::unsupported_operation());
+    }
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    call.caller.user_unlock(accessor, name, &fields).await?;
+    Ok(done())
 }
 
 fn is_name(name: &str) -> bool {

@@ -41,7 +41,7 @@ async fn initial_token_is_exchanged_once() {
     assert!(!server.greeting.contains(initial.trim()));
     let token = login(&server).await.unwrap();
     let info = server.as_token(&token, "GET", "/api/v1/tokens/self", Value::Null).await.is(200).json();
-    assert_eq!(info["policies"], json!(["administrator", "default"]));
+    assert_eq!(info["policies"], json!(["administrator"]));
     assert!(!path.exists());
     server.raw("POST", "/api/v1/login/initial", Some(initial.trim()), "").await.is(401);
     server.raw("POST", "/api/v1/login/initial", Some(&token), "").await.is(401);

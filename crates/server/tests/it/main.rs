@@ -6,6 +6,7 @@ mod dialects;
 mod endpoints;
 mod http;
 mod identity;
+mod keys;
 mod kv;
 mod local;
 mod mounts;

@@ -163,3 +163,102 @@ async fn tokens_and_policies_have_native_forms() {
     server.root("GET", "/api/v1/policies/reader", Value::Null).await.is(404);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn change_that_would_change_nothing_is_refused_and_the_vault_dialect_answers_as_ever() {
+    let server = TestServer::dev().await;
+    let missing = "/api/v1/secrets/acme/NOPE";
+    for (method, path, body) in [
+        ("DELETE", missing.to_owned(), Value::Null),
+        ("POST", format!("{missing}/undelete"), json!({"versions": [1]})),
+        ("POST", format!("{missing}/destroy"), json!({"versions": [1]})),
+        ("DELETE", "/api/v1/policies/nope".to_owned(), Value::Null),
+    ] {
+        let reply = server.root(method, &path, body).await.is(404).json();
+        let detail = reply["detail"].as_str().unwrap().to_lowercase();
+        assert!(detail.contains("nope"), "{path}: {detail}");
+    }
+    server.root("DELETE", "/v1/secret/data/acme/NOPE", Value::Null).await.is(204);
+    server.root("DELETE", "/v1/sys/policies/acl/nope", Value::Null).await.is(204);
+
+    // Who may not change it does not learn whether it is there.
+    let reader = server.token_with(ROOT, r#"path "secret/data/*" { capabilities = ["read"] }"#).await;
+    for path in [missing, "/api/v1/policies/nope"] {
+        server.as_token(&reader, "DELETE", path, Value::Null).await.is(403);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn versions_are_destroyed_all_or_none() {
+    let server = TestServer::dev().await;
+    server.root("PUT", SECRET, json!({"value": "one"})).await.is(200);
+    let destroy = format!("{SECRET}/destroy");
+    let refused = server.root("POST", &destroy, json!({"versions": [1, 7]})).await.is(404).json();
+    assert_eq!(refused["detail"], "version 7 of DATABASE_URL in acme:prod:api does not exist");
+    assert_eq!(server.root("GET", SECRET, Value::Null).await.is(200).json()["value"], "one");
+    server.root("POST", &destroy, json!({"versions": [1]})).await.is(204);
+    server.root("POST", &destroy, json!({"versions": [1]})).await.is(409);
+    server.root("POST", &format!("{SECRET}/undelete"), json!({"versions": [1]})).await.is(409);
+    server.root("DELETE", SECRET, Value::Null).await.is(404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn kv_entry_is_counted_in_the_effective_view_and_keeps_its_kind_when_its_newest_version_is_destroyed() {
+    let server = TestServer::dev().await;
+    let entry = "/v1/secret/data/acme/OTHER";
+    for value in [1, 2] {
+        server.root("POST", entry, json!({"data": {"a": value}})).await.is(200);
+    }
+    server.root("PUT", "/api/v1/secrets/acme/GONE", json!({"value": "x"})).await.is(200);
+    server.root("DELETE", "/api/v1/secrets/acme/GONE", Value::Null).await.is(204);
+    let view = server.root("GET", "/api/v1/secrets/acme/?view=effective", Value::Null).await.is(200).json();
+    assert_eq!((&view["kv"], &view["hidden"], &view["secrets"]), (&json!(1), &json!(0), &json!([])));
+
+    server.root("POST", "/v1/secret/destroy/acme/OTHER", json!({"versions": [2]})).await.is(204);
+    let list = server.root("GET", "/api/v1/secrets/acme/", Value::Null).await.is(200).json();
+    assert_eq!((&list["items"][1]["name"], &list["items"][1]["kind"]), (&json!("OTHER"), &json!("kv")));
+    server.root("PUT", "/api/v1/secrets/acme/OTHER", json!({"value": "x"})).await.is(409);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn scope_without_its_slash_is_the_list_and_no_list_takes_the_limit_0() {
+    let server = TestServer::dev().await;
+    server.root("POST", "/api/v1/secrets/acme", json!({"name": "A", "value": "x"})).await.is(200);
+    for path in ["/api/v1/secrets/acme", "/v1/secrets/acme", "/api/v1/secrets/acme/"] {
+        let list = server.root("GET", path, Value::Null).await.is(200).json();
+        assert_eq!(list["items"][0]["name"], "A", "{path}");
+    }
+    for path in
+        ["secrets/acme/?", "secrets/acme/A/versions?", "search?name=a&", "audit/entries?", "policies?", "tokens?"]
+    {
+        for limit in [0, 1001] {
+            let refused = server.root("GET", &format!("/api/v1/{path}limit={limit}"), Value::Null).await;
+            assert_eq!(refused.is(400).json()["detail"], "query: limit is 1 to 1000", "{path}");
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn target_that_is_no_path_is_plainly_unknown() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = TestServer::dev().await;
+    let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let head = format!("OPTIONS * HTTP/1.1\r\nhost: x\r\nx-vault-token: {ROOT}\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.unwrap();
+    assert!(reply.starts_with("HTTP/1.1 404") && reply.contains("no such path in this API"), "{reply}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn sealed_server_speaks_of_itself() {
+    let server = TestServer::dev().await;
+    server.root("PUT", "/v1/sys/seal", Value::Null).await.is(204);
+    assert_eq!(server.root("GET", SECRET, Value::Null).await.is(503).json()["detail"], "this server is sealed");
+    server.stop().await;
+}

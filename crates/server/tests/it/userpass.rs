@@ -76,6 +76,19 @@ async fn login_needs_no_token_and_makes_an_entity() {
 }
 
 #[tokio::test]
+async fn root_is_no_policy_of_a_user() {
+    let server = enabled().await;
+    let path = "/v1/auth/userpass/users/bob";
+    let refused = server.root("POST", path, json!({"password": "pw", "token_policies": "root"})).await;
+    assert_eq!(refused.errors(400), json!(["auth methods cannot create root tokens"]));
+    server.root("GET", path, Value::Null).await.is(404);
+    server.root("POST", "/v1/identity/entity", json!({"name": "e", "policies": ["root"]})).await.is(400);
+    server.root("POST", "/v1/identity/group", json!({"name": "g", "policies": ["root"]})).await.is(400);
+    server.root("DELETE", "/v1/sys/policies/acl/administrator", Value::Null).await.is(400);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn fifth_wrong_password_locks_the_user_out() {
     let server = enabled().await;
     server.root("POST", "/v1/auth/userpass/users/bob", json!({"password": "pw"})).await.is(204);
@@ -87,6 +100,21 @@ async fn fifth_wrong_password_locks_the_user_out() {
         login("bad").await;
     }
     assert_eq!(login("pw").await, 403);
+    let accessor = server.root("GET", "/v1/sys/auth", Value::Null).await.data()["userpass/"]["accessor"].take();
+    let locked = json!({"by_namespace": [{"namespace_id": "root", "namespace_path": "", "counts": 1,
+        "mount_accessors": [{"mount_accessor": accessor, "counts": 1, "alias_identifiers": ["bob"]}]}], "total": 1});
+    assert_eq!(server.root("GET", "/v1/sys/locked-users", Value::Null).await.data(), locked);
+    let of = format!("/v1/sys/locked-users?mount_accessor={}", accessor.as_str().unwrap());
+    assert_eq!(server.root("GET", &of, Value::Null).await.data(), locked);
+    let none = json!({"by_namespace": [], "total": 0});
+    let of = "/v1/sys/locked-users?mount_accessor=nosuch";
+    assert_eq!(server.root("GET", of, Value::Null).await.data(), none);
+    let unlock = format!("/v1/sys/locked-users/{}/unlock/bob", accessor.as_str().unwrap());
+    server.root("GET", &unlock, Value::Null).await.is(405);
+    server.root("PUT", &unlock, Value::Null).await.is(204);
+    server.root("POST", &unlock, Value::Null).await.is(204);
+    assert_eq!(server.root("GET", "/v1/sys/locked-users", Value::Null).await.data(), none);
+    assert_eq!(login("pw").await, 200);
     server.stop().await;
 }
 

@@ -109,9 +109,11 @@ pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, 
         .into_iter()
         .find(|operation| operation.to_string() == arguments.operation)
         .ok_or_else(|| Failure::local("no such operation"))?;
+    let path = coffer_server::logical_path(arguments.path.clone(), operation)
+        .map_err(|error| Failure::local(error.to_string()).hint("the server refuses such a request as invalid"))?;
     let acl = Acl::compile(&policies, &arguments.subject(&metadata));
     let explanation = acl.explain(&Request {
-        path: &arguments.path,
+        path: &path,
         operation,
         parameters: &data,
         wrap_ttl: arguments.wrap_ttl,

@@ -51,5 +51,5 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
 }
 
 fn is_read(action: &str) -> bool {
-    action.rsplit('.').next().is_some_and(|verb| matches!(verb, "read" | "list"))
+    action.rsplit('.').next().is_some_and(|verb| matches!(verb, "read" | "list" | "subkeys"))
 }

@@ -105,6 +105,7 @@ async fn effective(session: &Session, arguments: &Arguments, client: &Client, sc
     if effective.hidden > 0 {
         session.output.note(hidden(&effective));
     }
+    note_left_out(session, &effective);
     Ok(())
 }
 
@@ -124,7 +125,19 @@ async fn pairs(
             .hint("ask for a policy that reads them, or go on without them: --allow-hidden"));
     }
     let text = pairs.text(effective.secrets.iter().map(|secret| (secret.name.as_str(), &secret.value)))?;
-    session.output.bytes(text.as_bytes())
+    session.output.bytes(text.as_bytes())?;
+    note_left_out(session, &effective);
+    Ok(())
+}
+
+/// Says what an effective view leaves out though it may be read.
+pub(crate) fn note_left_out(session: &Session, effective: &Effective) {
+    let entries = match effective.kv {
+        0 => return,
+        1 => "1 KV entry is".to_owned(),
+        count => format!("{count} KV entries are"),
+    };
+    session.output.note(format!("note: {entries} left out, for want of a single value; see 'coffer secrets list'"));
 }
 
 fn hidden(effective: &Effective) -> String {

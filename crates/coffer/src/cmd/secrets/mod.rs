@@ -4,7 +4,7 @@ mod delete;
 mod destroy;
 mod get;
 mod history;
-mod list;
+pub(crate) mod list;
 mod rollback;
 mod search;
 mod set;
@@ -13,9 +13,11 @@ mod versions;
 
 use clap::Subcommand;
 use coffer_api::{
-    Name, Scope,
+    Name, Page, Scope,
     secrets::{State, Version},
 };
+
+use coffer_client::{Client, Error, Paging};
 
 use crate::{failure::Failure, session::Session};
 
@@ -71,6 +73,29 @@ fn written(name: &Name, scope: &Scope, version: &Version) -> String {
     format!("set {name} in {scope}, version {}", version.version)
 }
 
+/// All versions kept, oldest first.
+async fn all_versions(client: &Client, scope: &Scope, name: &Name) -> Result<Page<Version>, Error> {
+    let mut all = Page { items: Vec::new(), next: None };
+    loop {
+        let paging = Paging { after: all.next.clone(), limit: Some(PAGE) };
+        let page = client.secret_versions(scope, name, &paging).await?;
+        let is_last = page.next.is_none() || page.next == all.next;
+        all.items.extend(page.items);
+        if is_last {
+            all.next = None;
+            return Ok(all);
+        }
+        all.next = page.next;
+    }
+}
+
+/// The newest version that is deleted and can come back.
+async fn newest_deleted(client: &Client, scope: &Scope, name: &Name) -> Result<Option<u64>, Error> {
+    let versions = all_versions(client, scope, name).await?;
+    let deleted = versions.items.iter().filter(|version| version.state == State::Deleted);
+    Ok(deleted.map(|version| version.version).max())
+}
+
 fn numbers(versions: &[u64]) -> String {
     versions.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -83,3 +108,5 @@ fn state(state: State) -> &'static str {
         State::Destroyed => "destroyed",
     }
 }
+
+const PAGE: u32 = 1000;

@@ -8,7 +8,12 @@ use coffer_api::{
     secrets::{NamedSecretSet, PatchReply, SecretSet, SecretsPatch, SetOptions},
 };
 
-use crate::{failure::Failure, input, scope::ScopeArguments, session::Session};
+use crate::{
+    failure::{Exit, Failure},
+    input,
+    scope::ScopeArguments,
+    session::Session,
+};
 
 /// Options of `secrets set`.
 #[derive(Args)]
@@ -149,7 +154,18 @@ fn report(session: &Session, scope: &Scope, reply: &PatchReply) -> Result<(), Fa
         .collect();
     let Some((_, first)) = failures.first() else { return Ok(()) };
     let each: Vec<String> = failures.iter().map(|(name, failure)| format!("{name} ({})", failure.what())).collect();
-    Err(Failure::new(first.exit(), format!("not set in {scope}: {}", each.join(", "))))
+    let names = |is_set| {
+        let named = reply.results.iter().filter(|result| result.version.is_some() == is_set);
+        named.map(|result| result.name.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let hint = match names(true).as_str() {
+        "" => "nothing was written".to_owned(),
+        set => {
+            let first_step = if first.exit() == Exit::Conflict { "read the current versions, then " } else { "" };
+            format!("written: {set}; not written: {}; {first_step}repeat the command with those alone", names(false))
+        }
+    };
+    Err(Failure::new(first.exit(), format!("not set in {scope}: {}", each.join(", "))).hint(hint))
 }
 
 /// The API's bound.

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let scope = arguments.scope.resolve(&session.environment)?;
     let name = super::name(&arguments.name)?;
-    let versions = session.client()?.secret_versions(&scope, &name).await?;
+    let versions = super::all_versions(&session.client()?, &scope, &name).await?;
     session.output.show(&versions, |versions| {
         let mut table = Table::new(&["VERSION", "STATE", "CREATED", "DELETED"]);
         for version in &versions.items {

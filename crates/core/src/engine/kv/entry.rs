@@ -47,7 +47,8 @@ pub(crate) struct Head {
 pub(crate) struct VersionMeta {
     pub(crate) number: u64,
     pub(crate) created_ms: i64,
-    /// When it was or will be deleted; 0 = not.
+    /// 0 = not deleted; above: the time at which its own lifetime deletes it; below: it was deleted by hand at the time
+    /// without the sign, which no clock that is set back undoes.
     pub(crate) deletion_ms: i64,
     pub(crate) destroyed: bool,
     /// Where its data lies once superseded; reused when the version goes, so that a write changes two rows.
@@ -114,7 +115,7 @@ impl Head {
         serde_json::to_vec(&Block {
             created_time: rfc3339(version.created_ms),
             custom_metadata: &self.custom,
-            deletion_time: if version.deletion_ms == 0 { String::new() } else { rfc3339(version.deletion_ms) },
+            deletion_time: version.deletion_time().map(rfc3339).unwrap_or_default(),
             destroyed: version.destroyed,
             version: version.number,
         })
@@ -125,8 +126,28 @@ impl Head {
 impl VersionMeta {
     /// Neither deleted by now nor destroyed.
     pub(crate) fn is_live(&self, now: i64) -> bool {
-        !self.destroyed && (self.deletion_ms == 0 || self.deletion_ms > now)
+        !self.destroyed && is_kept(self.deletion_ms, now)
     }
+
+    /// Deleted by now, destroyed or not.
+    pub(crate) fn is_deleted(&self, now: i64) -> bool {
+        !is_kept(self.deletion_ms, now)
+    }
+
+    /// Deletes it by hand.
+    pub(crate) fn delete(&mut self, now: i64) {
+        self.deletion_ms = -now.max(1);
+    }
+
+    /// When it was or will be deleted.
+    pub(crate) fn deletion_time(&self) -> Option<i64> {
+        (self.deletion_ms != 0).then(|| self.deletion_ms.saturating_abs())
+    }
+}
+
+/// Whether a deletion, as [`VersionMeta`] holds it, has not come yet.
+fn is_kept(deletion_ms: i64, now: i64) -> bool {
+    deletion_ms == 0 || deletion_ms > now.max(0)
 }
 
 impl Opened {
@@ -157,7 +178,7 @@ impl Opened {
 
     /// Whether there is a current version with data that may be read now.
     pub(crate) fn is_live(&self, now: i64) -> bool {
-        self.flags & HAS_DATA != 0 && (self.deletion_ms == 0 || self.deletion_ms > now)
+        self.flags & HAS_DATA != 0 && is_kept(self.deletion_ms, now)
     }
 
     /// Whether there is any version at all.
@@ -268,6 +289,23 @@ mod tests {
         for len in 0..bytes.len() - 8 {
             assert!(Opened::parse("k", Zeroizing::new(bytes[..len].to_vec())).is_err(), "{len}");
         }
+    }
+
+    #[test]
+    fn version_deleted_by_hand_stays_so_when_the_clock_goes_back_and_one_whose_life_ends_does_not() {
+        let mut version = VersionMeta::default();
+        assert!(version.is_live(i64::MAX) && version.deletion_time().is_none());
+        version.delete(5000);
+        for now in [i64::MIN, -6000, 0, 1, 4999, 5000, i64::MAX] {
+            assert!(!version.is_live(now) && version.is_deleted(now), "{now}");
+            let head = Head { current: 1, versions: vec![VersionMeta { number: 1, ..version }], ..Head::default() };
+            let bytes = current(&head, &Data::Plain(b"{}")).unwrap();
+            assert!(!Opened::parse("k", bytes).unwrap().is_live(now), "{now}");
+        }
+        assert_eq!(version.deletion_time(), Some(5000));
+        version.deletion_ms = 5000;
+        assert!(version.is_live(4999) && !version.is_live(5000));
+        assert_eq!(version.deletion_time(), Some(5000));
     }
 
     #[test]

@@ -266,8 +266,8 @@ pub(crate) fn describe(head: &Head, now: i64) -> KvMetadata {
             .map(|version| KvVersionMeta {
                 version: version.number,
                 created_time: rfc3339(version.created_ms),
-                deletion_time: if version.deletion_ms == 0 { String::new() } else { rfc3339(version.deletion_ms) },
-                deleted: version.deletion_ms != 0 && version.deletion_ms <= now,
+                deletion_time: version.deletion_time().map(rfc3339).unwrap_or_default(),
+                deleted: version.is_deleted(now),
                 destroyed: version.destroyed,
             })
             .collect(),

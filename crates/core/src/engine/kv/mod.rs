@@ -6,6 +6,7 @@ pub(crate) mod list;
 pub(crate) mod metadata;
 pub(crate) mod native;
 pub(crate) mod patch;
+mod versions;
 pub(crate) mod view;
 
 use serde::{Deserialize, Serialize};

@@ -72,17 +72,6 @@ impl Parameters for SetParameters<'_> {
     }
 }
 
-/// Version numbers as the KV paths would take them.
-struct VersionParameters<'a>(&'a [u64]);
-
-impl Parameters for VersionParameters<'_> {
-    fn load(&self) -> Option<Map<String, Value>> {
-        let mut all = Map::new();
-        all.insert("versions".to_owned(), json!(self.0));
-        Some(all)
-    }
-}
-
 impl Caller {
     /// Reads a secret; `None` means the current version.
     ///
@@ -93,9 +82,10 @@ impl Caller {
         let path = format!("{}/{name}", scope.path());
         let mut record = self.record("secret.read", format!("{MOUNT}data/{path}"));
         let result = self.get(scope, name, &path, version, &mut record.version).await;
-        self.recorded(record, async { result.map(Done::Unlogged) }).await
+        self.recorded(record, async { result?.map(Done::Unlogged).ok_or_else(unreadable) }).await
     }
 
+    /// `None` where an entry of another shape lies there.
     async fn get(
         &self,
         scope: &Scope,
@@ -103,7 +93,7 @@ impl Caller {
         path: &str,
         version: Option<u64>,
         number: &mut Option<u64>,
-    ) -> Result<Secret, Error> {
+    ) -> Result<Option<Secret>, Error> {
         self.authorise(&format!("{MOUNT}data/{path}"), Operation::Read, &())?;
         let mount = self.native_mount()?;
         let path = KvPath::parse(path)?;
@@ -116,15 +106,13 @@ impl Caller {
         }
         let data = self.active.kv_data(&mount, path, &loaded.opened, &loaded.head, &meta).await?;
         let data = data.ok_or_else(Error::not_found)?;
-        let native: Native = serde_json::from_slice(&data).map_err(|_| {
-            Error::new(Code::NotFound, "a KV entry of another shape lies here; read it through the KV v2 API")
-        })?;
-        Ok(Secret {
+        let Ok(native) = serde_json::from_slice::<Native>(&data) else { return Ok(None) };
+        Ok(Some(Secret {
             scope: scope.clone(),
             name: name.clone(),
             value: native.value,
             version: self.describe(&loaded.head, &meta),
-        })
+        }))
     }
 
     /// Writes a new version.
@@ -159,35 +147,6 @@ impl Caller {
             Ok(Done::Logged(self.describe(&head, &meta), logged))
         })
         .await
-    }
-
-    /// Deletes the current version; it can come back.
-    ///
-    /// # Errors
-    /// [`Code::Denied`] without delete on `secret/data/{path}`.
-    pub async fn secret_delete(&self, scope: &Scope, name: &Name) -> Result<(), Error> {
-        let mount = self.native_mount()?;
-        self.kv_delete(&mount, &format!("{}/{name}", scope.path())).await
-    }
-
-    /// Brings deleted versions back.
-    ///
-    /// # Errors
-    /// [`Code::Denied`] without update on `secret/undelete/{path}`.
-    pub async fn secret_undelete(&self, scope: &Scope, name: &Name, versions: &[u64]) -> Result<(), Error> {
-        let mount = self.native_mount()?;
-        let path = format!("{}/{name}", scope.path());
-        self.kv_undelete(&mount, &path, versions, &VersionParameters(versions)).await
-    }
-
-    /// Destroys versions for good.
-    ///
-    /// # Errors
-    /// [`Code::Denied`] without update on `secret/destroy/{path}`.
-    pub async fn secret_destroy(&self, scope: &Scope, name: &Name, versions: &[u64]) -> Result<(), Error> {
-        let mount = self.native_mount()?;
-        let path = format!("{}/{name}", scope.path());
-        self.kv_destroy(&mount, &path, versions, &VersionParameters(versions)).await
     }
 
     /// All versions kept, oldest first.
@@ -308,20 +267,25 @@ impl Caller {
         let mount = self.native_mount()?;
         let mut secrets: BTreeMap<Name, Secret> = BTreeMap::new();
         let mut seen: BTreeMap<Name, bool> = BTreeMap::new();
-        let mut hidden = 0;
+        let (mut hidden, mut kv) = (0, 0);
         for origin in std::iter::successors(Some(scope.clone()), Scope::parent) {
             let names = self.active.kv_names(&mount, &origin.path(), "", MAX_EFFECTIVE + 1).await?;
             if names.len() > MAX_EFFECTIVE {
                 return Err(Error::new(Code::TooLarge, format!("scope {origin} has more than {MAX_EFFECTIVE} names")));
             }
-            for name in names.into_iter().filter_map(|name| name.parse::<Name>().ok()) {
+            for name in names {
+                let Ok(name) = name.parse::<Name>() else {
+                    // Not the name of a directory, so that of an entry that no native call can name.
+                    kv += u64::from(!name.contains('/'));
+                    continue;
+                };
                 if seen.contains_key(&name) {
                     continue;
                 }
                 let mut number = None;
                 let path = format!("{}/{name}", origin.path());
                 match self.get(&origin, &name, &path, None, &mut number).await {
-                    Ok(secret) => {
+                    Ok(Some(secret)) => {
                         read.push((format!("{MOUNT}data/{path}"), secret.version.version));
                         seen.insert(name.clone(), true);
                         secrets.insert(name, secret);
@@ -331,13 +295,15 @@ impl Caller {
                         hidden += 1;
                         seen.insert(name, false);
                     }
-                    // Deleted, or of another shape: it stands before nothing.
+                    // Of another shape: it stands before nothing, and nobody should miss it unawares.
+                    Ok(None) => kv += 1,
+                    // Deleted: it stands before nothing.
                     Err(error) if error.code() == Code::NotFound => {}
                     Err(error) => return Err(error),
                 }
             }
         }
-        Ok(Effective { secrets: secrets.into_values().collect(), hidden })
+        Ok(Effective { secrets: secrets.into_values().collect(), hidden, kv })
     }
 
     /// Walks keys below a directory in order, as far as the caller may list them.
@@ -411,12 +377,16 @@ impl Caller {
 
     /// Whether the newest version with data has the native shape (or there is none).
     async fn is_native(&self, mount: &Mount, path: KvPath<'_>, loaded: &Loaded) -> Result<bool, Error> {
-        let Some(version) = loaded.head.version(loaded.head.current) else { return Ok(true) };
-        let data = self.active.kv_data(mount, path, &loaded.opened, &loaded.head, version).await?;
-        Ok(data.is_none_or(|data| serde_json::from_slice::<Native>(&data).is_ok()))
+        for version in loaded.head.versions.iter().rev().filter(|version| !version.destroyed) {
+            let data = self.active.kv_data(mount, path, &loaded.opened, &loaded.head, version).await?;
+            if let Some(data) = data {
+                return Ok(serde_json::from_slice::<Native>(&data).is_ok());
+            }
+        }
+        Ok(true)
     }
 
-    fn native_mount(&self) -> Result<Arc<Mount>, Error> {
+    pub(super) fn native_mount(&self) -> Result<Arc<Mount>, Error> {
         kv_mount(self.active.mounts.at(MOUNT))
             .map_err(|_| Error::new(Code::NotFound, "there is no KV v2 mount at secret/"))
     }
@@ -434,7 +404,7 @@ impl Caller {
         };
         Version {
             created_time: rfc3339(version.created_ms),
-            deletion_time: (version.deletion_ms != 0).then(|| rfc3339(version.deletion_ms)),
+            deletion_time: version.deletion_time().map(rfc3339),
             state,
             version: version.number,
         }
@@ -449,6 +419,10 @@ fn native_json(value: &Sensitive<String>) -> Result<Zeroizing<Vec<u8>>, Error> {
     let mut json = Zeroizing::new(Vec::with_capacity(value.expose().len() + 32));
     serde_json::to_writer(&mut *json, &Borrowed { value: value.expose() }).map_err(Error::internal)?;
     Ok(json)
+}
+
+fn unreadable() -> Error {
+    Error::new(Code::NotFound, "a KV entry of another shape lies here; read it through the KV v2 API")
 }
 
 fn foreign() -> Error {

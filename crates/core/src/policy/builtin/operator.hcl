@@ -22,6 +22,9 @@ path "sys/key-status" {
 path "sys/rotate" {
   capabilities = ["update", "sudo"]
 }
+path "sys/rotate/retire" {
+  capabilities = ["update", "sudo"]
+}
 path "sys/rotate/keyring" {
   capabilities = ["update", "sudo"]
 }

@@ -118,6 +118,7 @@ pub(crate) async fn furnish(server: &TestServer) {
         ("DELETE", "/v1/secret/metadata/acme/KEY", Value::Null),
         ("PUT", "/api/v1/secrets/acme/KEY", json!({"value": "v"})),
         ("PUT", "/api/v1/secrets/acme/KEY", json!({"value": "w"})),
+        ("DELETE", "/v1/secret/metadata/acme/GONE", Value::Null),
         ("PUT", "/api/v1/secrets/acme/GONE", json!({"value": "v"})),
         ("DELETE", "/api/v1/secrets/acme/GONE", Value::Null),
     ] {

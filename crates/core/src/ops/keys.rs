@@ -1,0 +1,224 @@
+//! The keys with numbers (tokens, batch tokens, audit hashes): listing them, making a new one current, and removing those
+//! that it replaced.
+//!
+//! Retiring ends what an old key proves and nothing else. A token under it is unknown from then on. Its row stays, so
+//! that the tree below it keeps its top: a child whose own hash is under a newer key lives on, and ends when the row
+//! does, at its expiry or at a revocation by accessor. A token that was being made meanwhile counts as made before.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use coffer_api::{
+    Code,
+    operator::{KeyInfo, KeyList, KeyState, NumberedKey, Retired},
+    token::TokenKind,
+};
+use coffer_crypto::Secret;
+use coffer_storage::{Expect, Key, Limit, Prefix};
+
+use crate::{
+    Caller, Error,
+    active::Active,
+    barrier,
+    caller::Done,
+    codec,
+    commit::{Edit, Logged, Urgency},
+    keyring::{Purpose, StoredKey, stored},
+    keys,
+    locks::PathGuard,
+    policy::Operation,
+    record::Record,
+    token::TokenEntry,
+};
+
+/// Numbers of one purpose that are listed, and removed in one commit.
+const TOGETHER: usize = 1000;
+/// Pages of tokens that are counted, of 1,000 rows at most.
+const PAGES_COUNTED: usize = 10;
+
+impl Caller {
+    /// Every number of the keys that have numbers; of token keys also how many stored tokens stand under each.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] without read on `sys/key-status`.
+    pub async fn keys(&self) -> Result<KeyList, Error> {
+        let path = "sys/key-status";
+        self.recorded(self.record("key.list", path), async {
+            self.authorise(path, Operation::Read, &())?;
+            Ok(Done::Unlogged(self.active.key_list().await?))
+        })
+        .await
+    }
+
+    /// Removes every number of a key but the current one, the oldest 1,000 at most. Where there is none, nothing
+    /// happens.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] without update and sudo on `sys/rotate/retire`; [`Code::Invalid`] where that would end the
+    /// caller's own token; [`Code::Unavailable`] while the clock is in doubt.
+    pub async fn retire(&self, key: NumberedKey) -> Result<Retired, Error> {
+        let path = "sys/rotate/retire";
+        let purpose = purpose_of(key);
+        let record = self.record("key.retire", path).fact("key", purpose.name());
+        self.recorded(record.clone(), async {
+            self.authorise(path, Operation::Update, &())?;
+            if self.active.clock.is_in_doubt() {
+                let message = "the clock is in doubt, so no key is removed; see `coffer operator clock-accept`";
+                return Err(Error::new(Code::Unavailable, message));
+            }
+            let guard = self.active.locks.lock(&[keys::KEY]).await;
+            let mut old = self.active.stored_keys(purpose).await?;
+            let kept = old.split_off(old.len().saturating_sub(1).min(TOGETHER));
+            let current = kept.last().ok_or_else(|| Error::internal("the store lacks one of its keys"))?.number;
+            let removed: Vec<u32> = old.iter().map(|key| key.number).collect();
+            let retired = Retired { current, key, removed };
+            if retired.removed.is_empty() {
+                return Ok(Done::Unlogged(retired));
+            }
+            self.check_not_its_own(purpose, &retired.removed)?;
+            let mut edit = Edit::default();
+            for key in &kept {
+                edit.check(key.row.clone(), Expect::Revision(key.revision));
+            }
+            for key in old {
+                edit.delete(key.row, Some(Expect::Revision(key.revision)));
+            }
+            let numbers: Vec<String> = retired.removed.iter().map(u32::to_string).collect();
+            let record = record.fact("current", current.to_string()).fact("removed", numbers.join(","));
+            let logged = self.active.commit_ring(purpose, in_force(kept), edit, record, guard).await?;
+            Ok(Done::Logged(retired, logged))
+        })
+        .await
+    }
+
+    /// Who retires a key would else be locked out by it.
+    fn check_not_its_own(&self, purpose: Purpose, removed: &[u32]) -> Result<(), Error> {
+        let number = match (purpose, self.token.kind) {
+            (Purpose::Batch, TokenKind::Batch) | (Purpose::Token, TokenKind::Service) => self.token.entry.kid,
+            (Purpose::Audit, TokenKind::Batch | TokenKind::Service)
+            | (Purpose::Batch, TokenKind::Service)
+            | (Purpose::Token, TokenKind::Batch) => return Ok(()),
+        };
+        match removed.contains(&number) {
+            true => Err(Error::invalid(format!(
+                "the token that asks stands under {} key {number}, which would be removed",
+                purpose.name()
+            ))),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Active {
+    /// Makes a new number current; the older ones hold on.
+    pub(crate) async fn rotate_ring(self: &Arc<Self>, purpose: Purpose, record: Record) -> Result<Logged, Error> {
+        let guard = self.locks.lock(&[keys::KEY]).await;
+        let held = self.stored_keys(purpose).await?;
+        let number = held.last().map_or(0, |key| key.number) + 1;
+        let secret = Secret::random(32)?;
+        let row = purpose.row(number);
+        let mut edit = Edit::default();
+        edit.put_sealed(row.clone(), barrier::wrap_under_root(&self.root, &row, &secret)?, Some(Expect::Absent));
+        let mut ring = in_force(held);
+        ring.push((number, secret));
+        self.commit_ring(purpose, ring, edit, record.fact("key", row), guard).await
+    }
+
+    /// Commits a change of key rows and puts the keys that it leaves in force, whoever goes away meanwhile.
+    async fn commit_ring(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        ring: Vec<(u32, Secret)>,
+        edit: Edit,
+        record: Record,
+        guard: PathGuard,
+    ) -> Result<Logged, Error> {
+        let active = Arc::clone(self);
+        let work = async move {
+            let committed = active.commit(edit, record, Urgency::Ordinary).await;
+            crate::failpoint::hit("before-keys-in-force");
+            let in_force_now = match &committed {
+                Ok(_) => Ok(ring),
+                // It may be stored all the same, only not confirmed: what the store holds counts.
+                Err(_) => active.stored_keys(purpose).await.map(in_force),
+            };
+            match in_force_now {
+                Ok(ring) => active.put_in_force(purpose, ring),
+                // What may be used is unknown, so nothing is: this node leads anew and reads the keys then.
+                Err(error) => {
+                    tracing::warn!(cause = ?error, "the keys in force cannot be read; this node starts over");
+                    active.lease.lose();
+                }
+            }
+            drop(guard);
+            committed
+        };
+        tokio::spawn(work).await.map_err(Error::internal)?
+    }
+
+    fn put_in_force(&self, purpose: Purpose, ring: Vec<(u32, Secret)>) {
+        self.keyrings.replace(purpose, ring);
+        match purpose {
+            Purpose::Token => self.tokens.keep_only(&self.keyrings.numbers(purpose)),
+            Purpose::Audit | Purpose::Batch => {}
+        }
+    }
+
+    async fn stored_keys(&self, purpose: Purpose) -> Result<Vec<StoredKey>, Error> {
+        stored(self.store.as_ref(), &self.root, purpose).await
+    }
+
+    async fn key_list(&self) -> Result<KeyList, Error> {
+        let tokens = self.tokens_by_key().await?;
+        let mut listed = Vec::new();
+        for key in [NumberedKey::Audit, NumberedKey::Batch, NumberedKey::Token] {
+            let numbers = self.keyrings.numbers(purpose_of(key));
+            let count = |number: u32| match (key, &tokens) {
+                (NumberedKey::Token, Some(tokens)) => Some(tokens.get(&number).copied().unwrap_or(0)),
+                (NumberedKey::Token, None) | (NumberedKey::Audit | NumberedKey::Batch, _) => None,
+            };
+            let info = |number: u32, state: KeyState| KeyInfo { key, number, state, tokens: count(number) };
+            let states = std::iter::once(KeyState::Current).chain(std::iter::repeat(KeyState::Held));
+            listed.extend(numbers.iter().zip(states).take(TOGETHER).map(|(number, state)| info(*number, state)));
+            if let (NumberedKey::Token, Some(tokens)) = (key, &tokens) {
+                let retired = tokens.keys().rev().filter(|number| !numbers.contains(number));
+                listed.extend(retired.take(TOGETHER).map(|number| info(*number, KeyState::Retired)));
+            }
+        }
+        Ok(KeyList { keys: listed })
+    }
+
+    /// How many stored tokens stand under each key; `None` where they are too many to be counted.
+    async fn tokens_by_key(&self) -> Result<Option<BTreeMap<u32, u64>>, Error> {
+        let prefix = Prefix::new(keys::TOKEN)?;
+        let mut counted = BTreeMap::new();
+        let mut after: Option<Key> = None;
+        for _ in 0..PAGES_COUNTED {
+            let page = self.store.scan(&prefix, after.as_ref(), Limit::MAX).await?;
+            for (key, entry) in &page.items {
+                let row = std::str::from_utf8(key.as_bytes()).map_err(Error::internal)?;
+                let token: TokenEntry = codec::decode(row, &self.barrier.open(row, &entry.value)?)?;
+                *counted.entry(token.kid).or_default() += 1;
+            }
+            if !page.more {
+                return Ok(Some(counted));
+            }
+            after = page.items.last().map(|(key, _)| key.clone());
+        }
+        Ok(None)
+    }
+}
+
+fn purpose_of(key: NumberedKey) -> Purpose {
+    match key {
+        NumberedKey::Audit => Purpose::Audit,
+        NumberedKey::Batch => Purpose::Batch,
+        NumberedKey::Token => Purpose::Token,
+    }
+}
+
+fn in_force(stored: Vec<StoredKey>) -> Vec<(u32, Secret)> {
+    stored.into_iter().map(|key| (key.number, key.secret)).collect()
+}
+
+#[cfg(test)]
+mod tests;
