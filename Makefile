@@ -1,6 +1,6 @@
 # What a person types. Everything that takes more than a line is in scripts/.
 
-.PHONY: run check test stress bench fuzz
+.PHONY: run check test stress bench fuzz gen
 
 # Builds the release and starts it on its embedded default; it says itself what to type next. Flags: make run ARGS=...
 run:
@@ -29,3 +29,7 @@ bench:
 CASES ?= 20000
 fuzz:
 	PROPTEST_CASES=$(CASES) cargo test --locked --package coffer-crypto --package coffer-core
+
+# Rewrites what is generated from the code and checked in: openapi.json. What changed shows in `git diff`.
+gen:
+	COFFER_GENERATE=1 cargo test --locked --package coffer-server --test it openapi_document_in_the_repository_is_current

@@ -29,5 +29,5 @@ class Plan:
     starts: int
 
 
-FULL = Plan(False, seconds=4, rounds=5, tries=5, secrets=10_000, many=1_000_000, few=1_000, many_seconds=8, starts=5)
+FULL = Plan(False, seconds=2, rounds=5, tries=5, secrets=10_000, many=1_000_000, few=1_000, many_seconds=4, starts=5)
 QUICK = Plan(True, seconds=2, rounds=2, tries=1, secrets=2_000, many=20_000, few=1_000, many_seconds=2, starts=2)

@@ -25,7 +25,7 @@ use cli::Cli;
 use environment::Environment;
 
 /// Freed memory is wiped: what libraries leave behind of values and tokens goes with their buffers. Beneath lies mimalloc:
-/// glibc's allocator keeps what a burst of large requests took, an arena a thread, and costs a read a sixth more CPU.
+/// glibc's allocator keeps what a burst of large requests took, an arena a thread, and costs a read more CPU.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 

@@ -110,6 +110,7 @@ pub(crate) fn prepare_directories(config: &mut Config) -> Result<Option<PathBuf>
         scratch = Some(dir);
     }
     check_data_directory(&config.data)?;
+    check_data_directory(&config.audit.dir)?;
     for dir in [&config.data, &config.audit.dir] {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|source| StartError::Data {
             path: dir.clone(),
@@ -303,12 +304,12 @@ async fn open_barrier(store: &dyn Store, root: &Secret) -> Result<Barrier, Start
 
 /// Pays for the first seals of this epoch: nothing of an older block is used again.
 async fn reserve_first_block(store: &dyn Store, epoch: Epoch, barrier: &Barrier) -> Result<(), StartError> {
-    if let Some(total) = barrier.wants_reservation() {
-        let row = counter_row(barrier.term());
-        let value = barrier.seal_reservation(&row, &[&codec::encode(&Reservation { total })?])?;
+    if let Some(block) = barrier.wanted_block() {
+        let row = counter_row(block.term());
+        let value = block.seal(&row, &[&codec::encode(&Reservation { total: block.total() })?])?;
         let change = coffer_storage::Change::Put { key: Key::new(row)?, value, expect: None };
         store.commit(Batch { epoch: Some(epoch), changes: vec![change] }).await?;
-        barrier.reserved(total);
+        block.grant();
     }
     Ok(())
 }

@@ -32,7 +32,11 @@ const LOOKUPS: u32 = 20;
 pub(crate) struct Edit {
     rows: Vec<Row>,
     guard: Option<PathGuard>,
+    in_force: Vec<InForce>,
 }
+
+/// What a change does to memory beyond the cache.
+type InForce = Box<dyn FnOnce(&Active) + Send>;
 
 /// Proof that a record of this request is in the log and synced.
 #[must_use]
@@ -75,12 +79,13 @@ struct Prepared {
     entries: Vec<Encoded>,
     outbox: String,
     guard: Option<PathGuard>,
+    in_force: Vec<InForce>,
 }
 
 impl Edit {
     /// Rows to be changed while the guard's paths are locked; it is let go once the change is visible.
     pub(crate) fn under(guard: PathGuard) -> Self {
-        Self { rows: Vec::new(), guard: Some(guard) }
+        Self { guard: Some(guard), ..Self::default() }
     }
 
     /// Writes a row.
@@ -117,6 +122,12 @@ impl Edit {
     /// Keeps the guard's paths locked until the change is visible.
     pub(crate) fn hold(&mut self, guard: PathGuard) {
         self.guard = Some(guard);
+    }
+
+    /// Runs where the change becomes visible: its rows are stored, its paths still locked. So it runs also where the
+    /// record cannot be logged or the caller goes away, and what is in memory follows the order of the store.
+    pub(crate) fn in_force(&mut self, apply: impl FnOnce(&Active) + Send + 'static) {
+        self.in_force.push(Box::new(apply));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -177,7 +188,7 @@ impl Active {
     }
 
     async fn commit_and_log(self: Arc<Self>, prepared: Prepared, urgency: Urgency) -> Result<Logged, Error> {
-        let Prepared { batch, cached, entries, outbox, guard } = prepared;
+        let Prepared { batch, cached, entries, outbox, guard, in_force } = prepared;
         crate::failpoint::hit("before-commit");
         let revision = match self.store.commit(batch).await {
             Ok(revision) => revision,
@@ -199,6 +210,7 @@ impl Active {
         for (key, sealed) in cached {
             self.remember(key, sealed, revision);
         }
+        in_force.into_iter().for_each(|apply| apply(&self));
         drop(guard);
         let synced = match appended {
             Ok(ticket) => self.log.synced(&ticket).await,
@@ -277,6 +289,7 @@ fn prepare(
 ) -> Result<Prepared, Error> {
     let mut changes = Vec::with_capacity(edit.rows.len() + 1);
     let mut cached = Vec::new();
+    let mut object_keys_deleted: u64 = 0;
     for row in edit.rows {
         let key = Key::new(row.key.clone())?;
         let sealed = match row.value {
@@ -292,6 +305,9 @@ fn prepare(
         if row.key.starts_with(keys::KV) {
             cached.push((row.key.clone(), sealed.clone()));
         }
+        if sealed.is_none() && row.key.starts_with(keys::OBJECT) {
+            object_keys_deleted += 1;
+        }
         if !keys::is_bookkeeping(&row.key) {
             record.changes.push(ChangeDigest { key: row.key, digest, expires: row.expires });
         }
@@ -299,6 +315,9 @@ fn prepare(
             Some(value) => Change::Put { key, value, expect: row.expect },
             None => Change::Delete { key, expect: row.expect },
         });
+    }
+    if object_keys_deleted > 0 {
+        record = record.fact("object_key_deleted", object_keys_deleted.to_string());
     }
     let entries = record.encode(node, now);
     let outbox = format!("{}{}/{}", keys::OUTBOX, node, Uuid::now_v7());
@@ -309,5 +328,12 @@ fn prepare(
     }
     let value = barrier.seal(&outbox, &[&text])?;
     changes.push(Change::Put { key: Key::new(outbox.clone())?, value, expect: None });
-    Ok(Prepared { batch: Batch { epoch: Some(epoch), changes }, cached, entries, outbox, guard: edit.guard })
+    Ok(Prepared {
+        batch: Batch { epoch: Some(epoch), changes },
+        cached,
+        entries,
+        outbox,
+        guard: edit.guard,
+        in_force: edit.in_force,
+    })
 }

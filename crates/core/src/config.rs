@@ -37,7 +37,7 @@ pub struct AuditConfig {
     pub dir: PathBuf,
     /// What a read's answer waits for.
     pub read_durability: ReadDurability,
-    /// How often log and store are re-verified, else every hour.
+    /// How long after the start, and after each round, log and store are re-verified; `None` = never.
     pub scrub_every: Option<std::time::Duration>,
 }
 

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
-    active::Active,
-    barrier::{self, BLOCK, MAX_SEALS},
+    active::{Active, Found},
+    barrier::{self, BLOCK},
     codec::{self, Persisted},
     commit::{Edit, Logged, Urgency},
     keys,
+    locks::PathGuard,
     record::Record,
     refusals,
     seal::root::{Reservation, counter_row},
@@ -64,7 +65,7 @@ pub(crate) async fn keep(active: Arc<Active>) {
             report("persist the clock's mark", persist_clock(&active).await);
         }
         if tick % EVERY_HALF_MINUTE == 0 {
-            report("rotate the term", rotate_if_due(&active).await.map(drop));
+            report("rotate the term", rotate_if_old(&active).await);
             report("sweep tokens", sweep_all(&active).await);
             active.tokens.tidy();
         }
@@ -74,6 +75,10 @@ pub(crate) async fn keep(active: Arc<Active>) {
 /// Makes a new term current.
 pub(crate) async fn rotate_term(active: &Arc<Active>, record: Record) -> Result<Logged, Error> {
     let guard = active.locks.lock(&[keys::TERM]).await;
+    next_term(active, guard, record).await
+}
+
+async fn next_term(active: &Arc<Active>, guard: PathGuard, record: Record) -> Result<Logged, Error> {
     let number = active.barrier.term() + 1;
     let secret = Secret::random(32)?;
     let row = barrier::term_key(number);
@@ -84,9 +89,9 @@ pub(crate) async fn rotate_term(active: &Arc<Active>, record: Record) -> Result<
     edit.put(counter, reservation, None);
     let began = TermBegan { term: number, began_ms: active.clock.now() };
     edit.put(keys::TERM_BEGAN, codec::encode(&began)?, None);
-    let logged = active.commit(edit, record.fact("term", number.to_string()), Urgency::Ordinary).await?;
-    active.barrier.begin_term(TermKey::new(number, &secret)?, BLOCK);
-    Ok(logged)
+    let key = TermKey::new(number, &secret)?;
+    edit.in_force(move |active| active.barrier.begin_term(key, BLOCK));
+    active.commit(edit, record.fact("term", number.to_string()), Urgency::Ordinary).await
 }
 
 /// Writes the clock's mark where it may move.
@@ -97,27 +102,39 @@ pub(crate) async fn persist_clock(active: &Active) -> Result<(), Error> {
     active.commit_bookkeeping(edit).await.map(drop)
 }
 
-async fn reserve(active: &Active) -> Result<(), Error> {
-    let Some(total) = active.barrier.wants_reservation() else { return Ok(()) };
-    let row = counter_row(active.barrier.term());
+/// Pays for more seals. A term whose seals are as good as used up gets no further block: the next term brings its own.
+async fn reserve(active: &Arc<Active>) -> Result<(), Error> {
+    if active.barrier.is_spent() {
+        return replace_term(active, active.barrier.term(), "its seals are used up").await;
+    }
+    let Some(block) = active.barrier.wanted_block() else { return Ok(()) };
+    let row = counter_row(block.term());
     let mut edit = Edit::default();
-    let sealed = active.barrier.seal_reservation(&row, &[&codec::encode(&Reservation { total })?])?;
+    let sealed = block.seal(&row, &[&codec::encode(&Reservation { total: block.total() })?])?;
     edit.put_sealed(row, sealed, None);
     active.commit_bookkeeping(edit).await?;
-    active.barrier.reserved(total);
+    block.grant();
     Ok(())
 }
 
-async fn rotate_if_due(active: &Arc<Active>) -> Result<(), Error> {
-    let spent = active.barrier.seals() + 2 * BLOCK >= MAX_SEALS;
+async fn rotate_if_old(active: &Arc<Active>) -> Result<(), Error> {
     let now = active.clock.now();
-    let began = active.row::<TermBegan>(keys::TERM_BEGAN).await?.map(|found| found.value.began_ms);
-    let old = began.is_some_and(|began| now.saturating_sub(began) >= milliseconds(active.limits.term_max_age));
-    if spent || (old && !active.clock.is_in_doubt()) {
-        let reason = if spent { "its seals are used up" } else { "its age" };
-        rotate_term(active, Record::system("barrier.rotate").fact("reason", reason)).await?.spend();
+    let Some(Found { value: began, .. }) = active.row::<TermBegan>(keys::TERM_BEGAN).await? else { return Ok(()) };
+    let old = now.saturating_sub(began.began_ms) >= milliseconds(active.limits.term_max_age);
+    if old && !active.clock.is_in_doubt() {
+        replace_term(active, began.term, "its age").await?;
     }
     Ok(())
+}
+
+/// Ends this term, unless somebody else did meanwhile.
+async fn replace_term(active: &Arc<Active>, term: u32, reason: &str) -> Result<(), Error> {
+    let guard = active.locks.lock(&[keys::TERM]).await;
+    if active.barrier.term() != term {
+        return Ok(());
+    }
+    let record = Record::system("barrier.rotate").fact("reason", reason);
+    next_term(active, guard, record).await.map(Logged::spend)
 }
 
 /// Adds full bundles to the search index, a few at a time; what is not in it yet is searched all the same.
@@ -137,3 +154,6 @@ fn report(what: &'static str, result: Result<(), Error>) {
         tracing::warn!(what, cause = ?error, "housekeeping failed; it is tried again");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use std::{
 use coffer_api::{Sensitive, token::TokenKind};
 use coffer_storage::Expect;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::{
     Config, Context, Error,
@@ -46,8 +47,8 @@ pub(crate) async fn first(active: &Arc<Active>, config: &Config) -> Result<PathB
     write_initial_token(config, &token)
 }
 
-/// Makes an initial token that gives back control, whatever was done to policies and entities, and writes it to its file,
-/// replacing an older one.
+/// Makes an initial token that gives back control, whatever was done to policies and entities, and writes it to its file in
+/// place of an older one, whose token lives on until it is exchanged or its 24 hours are over.
 pub(crate) async fn recover(active: &Arc<Active>, config: &Config, cx: &Context) -> Result<Recovered, Error> {
     let policy_row = ops::policy::row(ADMINISTRATOR)?;
     let alias_row = identity::alias_row(&active.token_mount()?.accessor, INITIAL);
@@ -68,18 +69,30 @@ pub(crate) async fn recover(active: &Arc<Active>, config: &Config, cx: &Context)
     if let Some(entity) = replaced {
         record = record.fact("entity_replaced", entity.to_string());
     }
+    // Whether the store had to change or not: this is the way back from whatever went wrong.
+    let policy = Policy::parse(ADMINISTRATOR, builtin::ADMINISTRATOR).map_err(Error::internal)?;
+    edit.in_force(move |active| {
+        active.policies.put(ADMINISTRATOR, policy);
+        active.authority_changed();
+    });
     edit.hold(guard);
     active.commit(edit, record, Urgency::Ordinary).await?.spend();
-    if restored {
-        let policy = Policy::parse(ADMINISTRATOR, builtin::ADMINISTRATOR).map_err(Error::internal)?;
-        active.policies.put(ADMINISTRATOR, policy)?;
-    }
-    active.authority_changed();
     Ok(Recovered {
         initial_token_path: write_initial_token(config, &token)?,
         administrator_policy_restored: restored,
         entity_replaced: replaced.is_some(),
     })
+}
+
+/// Removes the file of an initial token that was exchanged; one that holds another token, written since, stays.
+pub(crate) fn remove_token_file(config: &Config, exchanged: &str) {
+    let path = initial_token_path(config);
+    let held = std::fs::read_to_string(&path).map(Zeroizing::new);
+    if held.is_ok_and(|held| held.trim() == exchanged)
+        && let Err(error) = std::fs::remove_file(&path)
+    {
+        tracing::warn!(cause = %error, "the file of the initial token, which is of no use any more, could not be removed");
+    }
 }
 
 /// The file of the initial token.

@@ -8,7 +8,7 @@ pub(crate) const ROOT: &str = "sys/root";
 pub(crate) const TERM: &str = "sys/term/";
 /// When the current term began.
 pub(crate) const TERM_BEGAN: &str = "sys/term-began";
-/// Named keys, wrapped under the root key: `sys/key/{purpose}/{number:08x}`.
+/// Named keys, wrapped under the root key: `sys/key/{purpose}/{number:08x}`, and of logs `sys/key/log/{node}/{number:08x}`.
 pub(crate) const KEY: &str = "sys/key/";
 /// What each node's log is called and signed with: `log/{node}`.
 pub(crate) const LOG: &str = "log/";

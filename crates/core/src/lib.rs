@@ -44,6 +44,9 @@ pub mod tlog;
 mod token;
 pub mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub use auth::userpass::{LockedUsers, User};
 pub use caller::Caller;
 pub use config::{AuditConfig, Config, Dev, FreeSpace, Limits, ReadDurability};

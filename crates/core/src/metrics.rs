@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) denied: Counter,
     pub(crate) unauthenticated: Counter,
     pub(crate) scrub_findings: Counter,
+    pub(crate) scrub_rounds: Counter,
     pub(crate) scrubbed: Counter,
     pub(crate) takeovers: Counter,
 }
@@ -39,7 +40,7 @@ impl Counter {
 }
 
 impl Core {
-    /// Everything counted, in Prometheus text (docs/METRICS.md).
+    /// Everything counted, in Prometheus text (docs/API.md, "Metrics").
     pub fn metrics(&self) -> String {
         let mut out = Exposition::default();
         let metrics = &self.metrics;
@@ -62,6 +63,7 @@ impl Core {
         out.counter("coffer_leadership_lost_total", "Times this node lost the leadership.", metrics.takeovers.value());
         out.counter("coffer_scrub_checked_total", "Entries of log and store re-verified.", metrics.scrubbed.value());
         out.gauge("coffer_scrub_findings", "Entries that failed re-verification.", metrics.scrub_findings.value());
+        out.counter("coffer_scrub_rounds_total", "Rounds of re-verification.", metrics.scrub_rounds.value());
         let store = self.store.stats();
         out.counter("coffer_store_commits_total", "Batches committed.", store.commits);
         out.counter("coffer_store_conflicts_total", "Batches refused by a precondition.", store.conflicts);

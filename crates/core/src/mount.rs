@@ -255,9 +255,8 @@ impl Caller {
             let mount = Mount::new(path, kind, request, self.active.clock.now())?;
             let mut edit = Edit::under(guard);
             edit.put(Mount::row(path), codec::encode(&mount)?, Some(Expect::Absent));
-            let logged = self.commit(edit, record.fact("type", kind.name())).await?;
-            self.active.mounts.put(mount);
-            Ok(Done::Logged((), logged))
+            edit.in_force(move |active| active.mounts.put(mount));
+            Ok(Done::Logged((), self.commit(edit, record.fact("type", kind.name())).await?))
         })
         .await
     }
@@ -280,9 +279,8 @@ impl Caller {
             }
             let mut edit = Edit::under(self.active.locks.lock(&[keys::MOUNT]).await);
             edit.delete(Mount::row(path), None);
-            let logged = self.commit(edit, record).await?;
-            self.active.mounts.remove(path);
-            Ok(Done::Logged((), logged))
+            edit.in_force(move |active| active.mounts.remove(&mount.path));
+            Ok(Done::Logged((), self.commit(edit, record).await?))
         })
         .await
     }

@@ -237,7 +237,7 @@ impl Core {
     /// [`Code::Unauthenticated`] where it is not the initial token or was exchanged before.
     pub async fn login_initial(&self, cx: Context, token: &str) -> Result<TokenGrant, Error> {
         let grant = self.active()?.exchange_initial(&cx, token).await?;
-        let _ = std::fs::remove_file(initial::initial_token_path(&self.config));
+        initial::remove_token_file(&self.config, token);
         Ok(grant)
     }
 

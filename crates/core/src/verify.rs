@@ -134,8 +134,10 @@ async fn compare(
             break;
         }
     }
-    let not_given: Vec<String> =
-        nodes.into_iter().filter(|node| !origins.iter().any(|origin| origin.ends_with(&format!("/{node}")))).collect();
+    // All logs of a store bear its cluster's name before their node's.
+    let cluster = origins.first().and_then(|origin| origin.rsplit_once('/')).map_or("", |(cluster, _)| cluster);
+    let registered = nodes.into_iter().map(|node| format!("{cluster}/{node}"));
+    let not_given: Vec<String> = registered.filter(|origin| !origins.contains(origin)).collect();
     let unlogged = settle(&mut report, elsewhere, &outbox, &not_given);
     report.unlogged = unlogged;
     let now = SystemTimeSource.wall();

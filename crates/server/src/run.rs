@@ -165,7 +165,7 @@ fn core_config(config: &Config, address: SocketAddr) -> coffer_core::Config {
                 ReadDurability::Synced => coffer_core::ReadDurability::Synced,
                 ReadDurability::Written => coffer_core::ReadDurability::Written,
             },
-            scrub_every: None,
+            scrub_every: config.scrub_every,
         },
         limits: coffer_core::Limits {
             cache_bytes: limits.cache_bytes,

@@ -6,7 +6,11 @@ use clap::Args;
 use coffer_api::Sensitive;
 use coffer_server::config::{Config, Dev, Host, LimitOverrides, Overrides, ReadDurability};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::{
     failure::{Failure, chain},
@@ -50,6 +54,9 @@ pub(crate) struct Arguments {
     /// When a read is answered: after its record is synced, or written [default: synced]
     #[arg(long, value_name = "HOW", env = "COFFER_AUDIT_READ_DURABILITY", value_parser = ["synced", "written"])]
     audit_read_durability: Option<String>,
+    /// How long after the start, and after each round, log and store are re-verified; 0 = never [default: 3600]
+    #[arg(long, value_name = "SECONDS", env = "COFFER_AUDIT_SCRUB_EVERY_SECONDS")]
+    audit_scrub_every_seconds: Option<u64>,
     #[command(flatten)]
     limits: Limits,
 }
@@ -97,23 +104,39 @@ struct Limits {
 /// Where the configuration is refused, or the server cannot start.
 pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<(), Failure> {
     let filter = session.environment.text("COFFER_LOG")?.unwrap_or("info");
-    let filter = EnvFilter::try_new(filter).map_err(|_| {
+    let filter = log_filter(filter).ok_or_else(|| {
         Failure::local("COFFER_LOG is no filter").hint("use error, warn, info, debug or trace, or target=level,…")
     })?;
     let file = arguments.config.clone();
     let config = Config::load(file.as_deref(), arguments.overrides()?, &Host::current())
         .map_err(|error| Failure::local(chain(&error)))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines).with(filter).init();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::io("cannot start the runtime", &error))?
         .block_on(coffer_server::run(config))
         .map_err(|error| Failure::local(chain(&error)))
+}
+
+/// The library's own reading takes any word for a target, and so a mistyped level for everything.
+fn log_filter(text: &str) -> Option<Targets> {
+    let mut filter = Targets::new();
+    for directive in text.split(',').map(str::trim) {
+        filter = match directive.split_once('=') {
+            Some(("", _)) => return None,
+            Some((target, level)) => filter.with_target(target.trim(), log_level(level.trim())?),
+            None => filter.with_default(log_level(directive)?),
+        };
+    }
+    Some(filter)
+}
+
+fn log_level(text: &str) -> Option<LevelFilter> {
+    // Nothing at all would be read as `error`.
+    if text.is_empty() { None } else { text.parse().ok() }
 }
 
 impl Arguments {
@@ -137,6 +160,7 @@ impl Arguments {
             dev: self.dev.then_some(Dev { root_token }),
             audit_dir: self.audit_dir,
             read_durability,
+            scrub_every_seconds: self.audit_scrub_every_seconds,
             limits: self.limits.overrides(),
         })
     }
@@ -164,6 +188,21 @@ impl Limits {
             min_free_bytes_reads: self.min_free_bytes_reads,
             default_lease_ttl: self.default_lease_ttl,
             max_lease_ttl: self.max_lease_ttl,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_filter_takes_levels_and_targets_and_nothing_else() {
+        for good in ["info", "TRACE", "off", "warn,coffer_server=debug", " warn , hyper = error "] {
+            assert!(log_filter(good).is_some(), "{good}");
+        }
+        for bad in ["", "=", "=debug", "coffer", "inf", "coffer=", "coffer=loud", "info,", "info,,warn"] {
+            assert!(log_filter(bad).is_none(), "{bad}");
         }
     }
 }

@@ -120,7 +120,9 @@ impl Output {
             Structure::Table => {
                 let text = text(value);
                 if io::stdout().is_terminal() {
-                    let lines: String = text.lines().flat_map(|line| [printable(line), "\n".to_owned()]).collect();
+                    // Tabs move nothing but the cursor, and policies are indented with them.
+                    let shown = |line: &str| line.split('\t').map(printable).collect::<Vec<_>>().join("\t");
+                    let lines: String = text.lines().flat_map(|line| [shown(line), "\n".to_owned()]).collect();
                     return self.bytes(lines.as_bytes());
                 }
                 self.bytes(text.as_bytes())?;

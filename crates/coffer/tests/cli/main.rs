@@ -8,6 +8,7 @@ mod keys;
 mod node;
 mod program;
 mod server;
+mod settings;
 mod stub;
 mod terminal;
 mod userpass;

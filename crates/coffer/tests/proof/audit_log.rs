@@ -69,18 +69,42 @@ pub fn agent(record: &Value) -> Option<&str> {
 
 /// Stops the server and verifies its log and its store with the public key alone: nothing may be wrong, nothing open.
 pub fn stop_and_verify(node: &Node, server: Server, token: &str) {
-    let checkpoint = server.client().with_token(token).get("/api/v1/audit/checkpoint").unwrap().expect(200).json();
-    let vkey = checkpoint["vkey"].as_str().unwrap();
+    let vkey = vkey(&server, token);
     server.stop();
     let dir = node.audit_dir();
     let verify = |more: &[&str]| {
-        let arguments = [&["audit", "verify", dir.to_str().unwrap(), "--vkey", vkey], more].concat();
+        let arguments = [&["audit", "verify", dir.to_str().unwrap(), "--vkey", &vkey], more].concat();
         let verified = node.cli(None, None, &arguments);
         let said = [verified.stdout, verified.stderr].concat();
         assert!(verified.status.success(), "{more:?}: {}: {}", verified.status, String::from_utf8_lossy(&said));
     };
     verify(&[]);
     verify(&["--store", &node.storage()]);
+}
+
+/// The first key of the log of the server that is active.
+pub fn vkey(server: &Server, token: &str) -> String {
+    let checkpoint = server.client().with_token(token).get("/api/v1/audit/checkpoint").unwrap().expect(200).json();
+    checkpoint["vkey"].as_str().unwrap().to_owned()
+}
+
+/// Verifies the store of stopped nodes with the logs of these: the exit code, and what was said to stderr.
+pub fn verify_store(node: &Node, logs: &[&Node], vkeys: &[&str]) -> (Option<i32>, String) {
+    let (first, more) = logs.split_first().unwrap();
+    let text = |node: &Node| node.audit_dir().to_str().unwrap().to_owned();
+    let mut arguments = vec!["audit".to_owned(), "verify".to_owned(), text(first)];
+    arguments.extend(["--store".to_owned(), node.storage()]);
+    for log in more {
+        arguments.extend(["--log".to_owned(), text(log)]);
+    }
+    for vkey in vkeys {
+        arguments.extend(["--vkey".to_owned(), (*vkey).to_owned()]);
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let verified = node.cli(None, None, &arguments);
+    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+    println!("{}{said}", String::from_utf8_lossy(&verified.stdout));
+    (verified.status.code(), said)
 }
 
 fn record_text(entry: &[u8]) -> Option<&str> {

@@ -51,6 +51,30 @@ at! {
     kill_after_outbox_delete: "after-outbox-delete", Answered;
 }
 
+#[test]
+fn record_not_yet_logged_leaves_the_check_open_until_the_next_start() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let node = Node::new(engine);
+        let server = node.start();
+        let token = node.login(&server);
+        let vkey = audit_log::vkey(&server, &token);
+        server.stop();
+        let verify = || audit_log::verify_store(&node, &[&node], &[&vkey]);
+        assert_eq!(verify(), (Some(0), String::new()), "{engine:?}");
+
+        let server = node.prepare().env("COFFER_TEST_FAILPOINT", "after-commit:9").start();
+        let mut lone = Load::new("unlogged", 1, 7);
+        lone.run(&server, &token, |_: &AtomicU64| {});
+        server.wait_killed();
+        let (code, said) = verify();
+        assert_eq!(code, Some(5), "{engine:?}: {said}");
+        assert!(said.contains("not in the log yet") && said.contains("start the server once"), "{engine:?}: {said}");
+
+        node.start().stop();
+        assert_eq!(verify(), (Some(0), String::new()), "{engine:?}");
+    }
+}
+
 fn kill_at(point: &str, fate: Fate, engine: Engine) {
     let node = Node::new(engine);
     let server = node.start();

@@ -24,6 +24,8 @@ mod load;
 mod newcomer;
 mod node;
 mod nodes;
+mod process;
+mod scrub;
 mod wait;
 
 #[path = "../../../storage/tests/postgres_server/mod.rs"]

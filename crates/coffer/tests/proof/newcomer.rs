@@ -50,6 +50,7 @@ fn newcomer_with_the_readme_alone_stores_runs_reads_is_refused_and_proves() {
     assert_eq!(forbidden.code, 0, "{}", forbidden.stderr);
     assert!(forbidden.stdout.contains("permission denied"), "{}", forbidden.stdout);
 
+    newcomer.check_data_directory(prove);
     let entry = entry(&node, &server, 6);
     let [history, ..] = &newcomer.follow(prove)[..] else { panic!("nothing to prove") };
     assert!(history.stdout.contains("secret.read") && history.stdout.contains("127.0.0.1"), "{}", history.stdout);
@@ -134,6 +135,19 @@ impl<'a> Newcomer<'a> {
             code: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The line that finds the data directory is right for root, for others, and where the variable names it.
+    fn check_data_directory(&self, prove: &str) {
+        let line = prove.lines().find(|line| line.starts_with("DATA=")).unwrap();
+        for (user, set, expected) in [
+            (0, "unset COFFER_DATA", "/var/lib/coffer"),
+            (1000, "unset COFFER_DATA; HOME=/home/ada", "/home/ada/.local/share/coffer"),
+            (1000, "COFFER_DATA=/srv/coffer", "/srv/coffer"),
+        ] {
+            let found = self.shell(&format!("( id() {{ echo {user}; }}; {set}; {line}\n printf %s \"$DATA\" )"));
+            assert_eq!(found.stdout, expected, "{}", found.stderr);
         }
     }
 

@@ -89,6 +89,7 @@ fn standby_takes_over_within_five_seconds_of_the_leader_s_death() {
     standby.wait_for_state("standby", PATIENCE);
     let mut load = Load::new("takeover", 8, 3);
     let mut names = (&first, &second);
+    let mut vkeys = vec![audit_log::vkey(&leader, &token)];
     for round in 1..=3 {
         let mut died = None;
         load.run(&leader, &token, |answered: &AtomicU64| {
@@ -110,9 +111,25 @@ fn standby_takes_over_within_five_seconds_of_the_leader_s_death() {
         records.extend(audit_log::on_disk(&names.1.audit_dir(), "takeover"));
         load.check_stored(&standby, &token, &records);
 
+        if round == 1 {
+            vkeys.push(audit_log::vkey(&standby, &token));
+        }
         let back = names.0.prepare().start_anyhow();
         back.wait_for_state("standby", PATIENCE);
         (leader, standby, names) = (standby, back, (names.1, names.0));
+    }
+    standby.stop();
+    leader.stop();
+
+    // Both logs account for every entry of the store; either alone leaves open what the other node did.
+    let vkeys: Vec<&str> = vkeys.iter().map(String::as_str).collect();
+    let both = audit_log::verify_store(&first, &[&first, &second], &vkeys);
+    assert_eq!(both, (Some(0), String::new()));
+    for (given, absent) in [(&first, vkeys[1]), (&second, vkeys[0])] {
+        let (code, said) = audit_log::verify_store(&first, &[given], &vkeys);
+        assert_eq!(code, Some(5), "{said}");
+        let origin = absent.split('+').next().unwrap();
+        assert!(said.contains("are recorded in other logs") && said.contains(origin), "{said}");
     }
 }
 
@@ -143,6 +160,10 @@ fn leader_that_slept_beyond_its_lease_answers_nothing_and_then_redirects() {
             stream.read_to_string(&mut answer).unwrap();
             let refused = ["HTTP/1.1 503 ", "HTTP/1.1 307 "].iter().any(|status| answer.starts_with(status));
             assert!(refused, "{what}: {answer}");
+            // It may name the one that leads now, and never itself.
+            let location = answer.lines().find_map(|line| line.strip_prefix("location: "));
+            assert_eq!(location.is_some(), answer.starts_with("HTTP/1.1 307 "), "{what}: {answer}");
+            assert!(location.is_none_or(|url| url.starts_with(&format!("{}/", standby.url()))), "{what}: {answer}");
             println!("round {round}: {what}: {}", answer.lines().next().unwrap());
         }
         let mut late = leader.client().with_token(&token);
@@ -152,7 +173,10 @@ fn leader_that_slept_beyond_its_lease_answers_nothing_and_then_redirects() {
             answer.header("location").map(str::to_owned)
         });
         assert_eq!(location, format!("{}/v1/secret/data/x", standby.url()));
+        // From then on it is a standby like any other, for reads and for writes.
         late.get("/v1/sys/health").unwrap().expect(429);
+        late.get("/v1/auth/token/lookup-self").unwrap().expect(307);
+        late.post("/v1/secret/data/x", &value("late")).unwrap().expect(307);
 
         let found = standby.client().with_token(&token).get("/v1/secret/data/x").unwrap().expect(200).json();
         assert_eq!(found["data"]["data"]["value"], "after");

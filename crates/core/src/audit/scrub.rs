@@ -18,8 +18,6 @@ use crate::{
     },
 };
 
-/// How long after the start, and after each round, the next round begins.
-const PAUSE: Duration = Duration::from_secs(3600);
 /// Keys whose last records are held at once, roughly.
 const KEYS_AT_ONCE: u64 = 200_000;
 /// Entries between two rests, and how long a rest is: about 20,000 entries a second.
@@ -28,38 +26,63 @@ const REST: Duration = Duration::from_millis(25);
 /// Findings named in the server's log; further ones are counted.
 const NAMED: usize = 100;
 
-/// Runs until the node is no longer active.
-pub(crate) async fn scrub(active: Arc<Active>, dir: std::path::PathBuf, pause: Option<Duration>) {
+/// What one round found: how much in all, and the first of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Findings {
+    count: u64,
+    named: Vec<String>,
+}
+
+impl Findings {
+    fn add(&mut self, finding: String) {
+        self.count += 1;
+        if self.named.len() < NAMED {
+            self.named.push(finding);
+        }
+    }
+}
+
+/// Begins a round `every` so long after the last, until the node is no longer active; `None` = never.
+pub(crate) async fn scrub(active: Arc<Active>, dir: std::path::PathBuf, every: Option<Duration>) {
+    let Some(every) = every else { return };
+    let mut reported = Findings::default();
     loop {
         tokio::select! {
-            () = tokio::time::sleep(pause.unwrap_or(PAUSE)) => {}
+            () = tokio::time::sleep(every) => {}
             () = active.stopped() => return,
         }
+        let mut findings = Findings::default();
         let round = async {
-            let mut findings = log_findings(&active, &dir).await?;
-            findings.extend(store_findings(&active).await?);
-            Ok::<_, Error>(findings)
+            log_findings(&active, &dir, &mut findings).await?;
+            store_findings(&active, &mut findings).await
         };
         let outcome = tokio::select! {
             outcome = round => outcome,
             () = active.stopped() => return,
         };
-        match outcome {
-            Ok(findings) => report(&active, &findings).await,
-            Err(error) => tracing::warn!(cause = ?error, "a scrub did not come to its end; the next one starts over"),
+        if let Err(error) = &outcome {
+            tracing::warn!(cause = ?error, "a scrub did not come to its end; the next one starts over");
         }
+        // A round that was cut short clears nothing, but what it found stands.
+        if outcome.is_ok() || findings.count > 0 {
+            active.metrics.scrub_findings.set(findings.count);
+            if findings != reported {
+                report(&active, &findings).await;
+                reported = findings;
+            }
+        }
+        active.metrics.scrub_rounds.add(1);
     }
 }
 
-async fn report(active: &Active, findings: &[String]) {
-    let count = u64::try_from(findings.len()).unwrap_or(u64::MAX);
-    active.metrics.scrub_findings.set(count);
-    for finding in findings.iter().take(NAMED) {
+/// Names findings that the round before did not have.
+async fn report(active: &Active, findings: &Findings) {
+    for finding in &findings.named {
         tracing::error!(finding, "log or store were changed from outside");
     }
-    if count > 0 {
-        let first = findings.first().cloned().unwrap_or_default();
-        let record = Record::system("audit.scrub").fact("findings", count.to_string()).fact("first", first);
+    if let Some(first) = findings.named.first() {
+        let record =
+            Record::system("audit.scrub").fact("findings", findings.count.to_string()).fact("first", first.clone());
         if let Err(error) = active.log_synced(&record).await {
             tracing::warn!(cause = ?error, "the scrub's findings could not be logged");
         }
@@ -67,7 +90,7 @@ async fn report(active: &Active, findings: &[String]) {
 }
 
 /// The log itself: leaves, tiles, roots, signatures.
-async fn log_findings(active: &Arc<Active>, dir: &std::path::Path) -> Result<Vec<String>, Error> {
+async fn log_findings(active: &Arc<Active>, dir: &std::path::Path, findings: &mut Findings) -> Result<(), Error> {
     let dir = dir.to_owned();
     let active = Arc::clone(active);
     let checked = tokio::task::spawn_blocking(move || {
@@ -86,57 +109,58 @@ async fn log_findings(active: &Arc<Active>, dir: &std::path::Path) -> Result<Vec
             if *active.stop.borrow() { Err("stopped".to_owned()) } else { Ok(()) }
         });
         match result {
-            Ok(_) => Ok(Vec::new()),
-            Err(VerifyError::Finding(finding)) if !*active.stop.borrow() => Ok(vec![finding.to_string()]),
+            Ok(_) => Ok(None),
+            Err(VerifyError::Finding(finding)) if !*active.stop.borrow() => Ok(Some(finding.to_string())),
             Err(error) => Err(Error::internal(error)),
         }
     });
-    checked.await.map_err(Error::internal)?
+    if let Some(finding) = checked.await.map_err(Error::internal)?? {
+        findings.add(finding);
+    }
+    Ok(())
 }
 
 /// Every live entry against its last record, a part of all keys at a time.
-async fn store_findings(active: &Arc<Active>) -> Result<Vec<String>, Error> {
+async fn store_findings(active: &Arc<Active>, findings: &mut Findings) -> Result<(), Error> {
     // What is committed by now is in the log a moment later; later revisions are left to the next round.
     let mut edit = Edit::default();
     let mark_ms = active.clock.now();
     if active.clock.mark_to_persist().is_none() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     edit.put(keys::CLOCK, crate::codec::encode(&housekeeping::ClockRow { mark_ms })?, None);
     let until = active.commit_bookkeeping(edit).await?.0;
     tokio::time::sleep(Duration::from_secs(2)).await;
     if active.outbox.is_broken() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let size = active.log.head().size;
     let parts = size.div_ceil(KEYS_AT_ONCE).max(1);
     let hasher = RandomState::new();
     let others = other_logs(active).await?;
-    let mut findings = Vec::new();
     for part in 0..parts {
         let mut ledger = Ledger::part(part, parts, hasher.clone());
         if let Err(finding) = read_log(active, &mut ledger, 0, size).await? {
-            return Ok(vec![finding]);
+            findings.add(finding);
+            return Ok(());
         }
-        let mut elsewhere = Vec::new();
-        compare_all(active, &mut ledger, until, &mut findings, &mut elsewhere).await?;
-        if others == 0 {
-            findings.extend(elsewhere.into_iter().map(|key| format!("entry {key:?} has no record")));
-        }
+        compare_all(active, &mut ledger, until, others, findings).await?;
         let suspects: BTreeSet<String> =
             ledger.missing(active.clock.now()).filter(|(_, at)| *at <= until).map(|(key, _)| key.to_owned()).collect();
         if !suspects.is_empty() {
             // Deleted since, perhaps: by us (then the log says so by now) or by another node.
             let end = active.log.head().size;
             if let Err(finding) = read_log(active, &mut ledger, size, end).await? {
-                return Ok(vec![finding]);
+                findings.add(finding);
+                return Ok(());
             }
             let still: BTreeSet<&str> = ledger.missing(active.clock.now()).map(|(key, _)| key).collect();
-            let gone = suspects.iter().filter(|key| still.contains(key.as_str()) && others == 0);
-            findings.extend(gone.map(|key| format!("entry {key:?} is gone and no record deleted it")));
+            for key in suspects.iter().filter(|key| still.contains(key.as_str()) && others == 0) {
+                findings.add(format!("entry {key:?} is gone and no record deleted it"));
+            }
         }
     }
-    Ok(findings)
+    Ok(())
 }
 
 async fn read_log(active: &Arc<Active>, ledger: &mut Ledger, from: u64, to: u64) -> Result<Result<(), String>, Error> {
@@ -161,8 +185,8 @@ async fn compare_all(
     active: &Active,
     ledger: &mut Ledger,
     until: u64,
-    findings: &mut Vec<String>,
-    elsewhere: &mut Vec<String>,
+    others: usize,
+    findings: &mut Findings,
 ) -> Result<(), Error> {
     let prefix = Prefix::new("")?;
     let limit = Limit::new(BURST)?;
@@ -173,8 +197,10 @@ async fn compare_all(
             let name = String::from_utf8_lossy(key.as_bytes());
             active.metrics.scrubbed.add(1);
             match ledger.compare(&name, entry.revision.0, &entry.value) {
-                Standing::Altered(finding) => findings.push(finding),
-                Standing::Elsewhere if entry.revision.0 <= until => elsewhere.push(name.into_owned()),
+                Standing::Altered(finding) => findings.add(finding),
+                Standing::Elsewhere if entry.revision.0 <= until && others == 0 => {
+                    findings.add(format!("entry {name:?} has no record"));
+                }
                 Standing::Agrees | Standing::Elsewhere | Standing::Outbox | Standing::Skipped => {}
             }
         }

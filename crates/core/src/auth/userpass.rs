@@ -122,8 +122,8 @@ impl Caller {
             let mut edit = Edit::under(guard);
             edit.put(row, codec::encode(&user)?, None);
             let logged = self.commit(edit, record).await?;
-            // Whoever may set the password decides who logs in; their policies alone are no such decision.
-            if field != Some("policies") {
+            // Whoever sets the password decides who logs in; another setting is no such decision.
+            if password.is_some() {
                 self.active.logins.clear(&login_name(mount, name));
             }
             Ok(Done::Logged((), logged))
@@ -415,7 +415,7 @@ mod tests {
         let grant = core.login_userpass(context(), "up", "bob", &password).await.unwrap();
         let members = std::collections::BTreeSet::from([grant.entity_id.unwrap().0]);
         let policies = vec!["root".to_owned()];
-        active.identity.put(identity::Group { policies, members, ..identity::Group::default() }).unwrap();
+        active.identity.put(identity::Group { policies, members, ..identity::Group::default() });
         active.authority_changed();
         let grant = core.login_userpass(context(), "up", "bob", &password).await.unwrap();
         assert!(!grant.policies.contains(&"root".to_owned()), "{:?}", grant.policies);

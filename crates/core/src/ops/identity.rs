@@ -163,8 +163,8 @@ impl Caller {
                 edit.put(entity_name_row(&entity.name), codec::encode(&IdRow { id: entity.id })?, Some(Expect::Absent));
             }
             edit.put(entity_row(entity.id), codec::encode(&entity)?, Some(expect));
+            edit.in_force(Active::authority_changed);
             let logged = self.commit(edit, record.fact("entity", entity.id.to_string())).await?;
-            self.active.authority_changed();
             Ok(Done::Logged(self.active.entity_view(&entity), logged))
         })
         .await
@@ -267,8 +267,8 @@ impl Caller {
             let mut edit = Edit::under(guard);
             edit.put(entity_row(entity.id), codec::encode(&entity)?, Some(Expect::Revision(revision)));
             edit.put(row, codec::encode(&IdRow { id: entity.id })?, None);
+            edit.in_force(Active::authority_changed);
             let logged = self.commit(edit, record.fact("entity", entity.id.to_string())).await?;
-            self.active.authority_changed();
             Ok(Done::Logged(view_alias(&alias, entity.id), logged))
         })
         .await
@@ -322,12 +322,16 @@ impl Caller {
             if group.members.len() + group.member_groups.len() > 23_000 {
                 return Err(Error::invalid("a group has at most 23,000 members"));
             }
+            self.active.identity.check_room(group.id)?;
             let mut edit = Edit::under(guard);
             edit.put(group_row(group.id), codec::encode(&group)?, None);
-            let logged = self.commit(edit, record.fact("group", group.id.to_string())).await?;
-            self.active.identity.put(group.clone())?;
-            self.active.authority_changed();
-            Ok(Done::Logged(view_group(&group), logged))
+            let view = view_group(&group);
+            edit.in_force(move |active| {
+                active.identity.put(group);
+                active.authority_changed();
+            });
+            let logged = self.commit(edit, record.fact("group", view.id.clone())).await?;
+            Ok(Done::Logged(view, logged))
         })
         .await
     }
@@ -399,12 +403,13 @@ impl Caller {
             if edit.is_empty() {
                 return Ok(Done::Unlogged(()));
             }
-            let logged = self.commit(edit, record).await?;
-            if let Some(group) = group {
-                self.active.identity.remove(group.id);
-            }
-            self.active.authority_changed();
-            Ok(Done::Logged((), logged))
+            edit.in_force(move |active| {
+                if let Some(group) = group {
+                    active.identity.remove(group.id);
+                }
+                active.authority_changed();
+            });
+            Ok(Done::Logged((), self.commit(edit, record).await?))
         })
         .await
     }
@@ -421,7 +426,11 @@ pub enum Deleted<'a> {
 
 impl Active {
     pub(crate) async fn load_groups(&self) -> Result<(), Error> {
-        self.each(keys::GROUP, |_, group: Group| self.identity.put(group)).await
+        self.each(keys::GROUP, |_, group: Group| {
+            self.identity.put(group);
+            Ok(())
+        })
+        .await
     }
 
     fn entity_view(&self, entity: &Entity) -> EntityView {

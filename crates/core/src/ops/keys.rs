@@ -24,7 +24,6 @@ use crate::{
     commit::{Edit, Logged, Urgency},
     keyring::{Purpose, StoredKey, stored},
     keys,
-    locks::PathGuard,
     policy::Operation,
     record::Record,
     token::TokenEntry,
@@ -75,7 +74,7 @@ impl Caller {
                 return Ok(Done::Unlogged(retired));
             }
             self.check_not_its_own(purpose, &retired.removed)?;
-            let mut edit = Edit::default();
+            let mut edit = Edit::under(guard);
             for key in &kept {
                 edit.check(key.row.clone(), Expect::Revision(key.revision));
             }
@@ -84,8 +83,9 @@ impl Caller {
             }
             let numbers: Vec<String> = retired.removed.iter().map(u32::to_string).collect();
             let record = record.fact("current", current.to_string()).fact("removed", numbers.join(","));
-            let logged = self.active.commit_ring(purpose, in_force(kept), edit, record, guard).await?;
-            Ok(Done::Logged(retired, logged))
+            let ring = in_force(kept);
+            edit.in_force(move |active| active.put_in_force(purpose, ring));
+            Ok(Done::Logged(retired, self.commit(edit, record).await?))
         })
         .await
     }
@@ -116,46 +116,16 @@ impl Active {
         let number = held.last().map_or(0, |key| key.number) + 1;
         let secret = Secret::random(32)?;
         let row = purpose.row(number);
-        let mut edit = Edit::default();
+        let mut edit = Edit::under(guard);
         edit.put_sealed(row.clone(), barrier::wrap_under_root(&self.root, &row, &secret)?, Some(Expect::Absent));
         let mut ring = in_force(held);
         ring.push((number, secret));
-        self.commit_ring(purpose, ring, edit, record.fact("key", row), guard).await
-    }
-
-    /// Commits a change of key rows and puts the keys that it leaves in force, whoever goes away meanwhile.
-    async fn commit_ring(
-        self: &Arc<Self>,
-        purpose: Purpose,
-        ring: Vec<(u32, Secret)>,
-        edit: Edit,
-        record: Record,
-        guard: PathGuard,
-    ) -> Result<Logged, Error> {
-        let active = Arc::clone(self);
-        let work = async move {
-            let committed = active.commit(edit, record, Urgency::Ordinary).await;
-            crate::failpoint::hit("before-keys-in-force");
-            let in_force_now = match &committed {
-                Ok(_) => Ok(ring),
-                // It may be stored all the same, only not confirmed: what the store holds counts.
-                Err(_) => active.stored_keys(purpose).await.map(in_force),
-            };
-            match in_force_now {
-                Ok(ring) => active.put_in_force(purpose, ring),
-                // What may be used is unknown, so nothing is: this node leads anew and reads the keys then.
-                Err(error) => {
-                    tracing::warn!(cause = ?error, "the keys in force cannot be read; this node starts over");
-                    active.lease.lose();
-                }
-            }
-            drop(guard);
-            committed
-        };
-        tokio::spawn(work).await.map_err(Error::internal)?
+        edit.in_force(move |active| active.put_in_force(purpose, ring));
+        self.commit(edit, record.fact("key", row), Urgency::Ordinary).await
     }
 
     fn put_in_force(&self, purpose: Purpose, ring: Vec<(u32, Secret)>) {
+        crate::failpoint::hit("before-keys-in-force");
         self.keyrings.replace(purpose, ring);
         match purpose {
             Purpose::Token => self.tokens.keep_only(&self.keyrings.numbers(purpose)),

@@ -93,12 +93,14 @@ impl Caller {
                 .map_err(|error| Error::invalid(format!("failed to parse policy: {error}")))?;
             let row = row(&name)?;
             let mut edit = Edit::under(self.active.locks.lock(&[&row]).await);
+            self.active.policies.check_room(&name)?;
             let stored = PolicyRow { text: text.to_owned(), updated_ms: self.active.clock.now() };
             edit.put(row, codec::encode(&stored)?, None);
-            let logged = self.commit(edit, record).await?;
-            self.active.policies.put(&name, policy)?;
-            self.active.authority_changed();
-            Ok(Done::Logged((), logged))
+            edit.in_force(move |active| {
+                active.policies.put(&name, policy);
+                active.authority_changed();
+            });
+            Ok(Done::Logged((), self.commit(edit, record).await?))
         })
         .await
     }
@@ -137,7 +139,7 @@ impl Caller {
             }
             if name == ADMINISTRATOR {
                 return Err(Error::invalid(
-                    "cannot be deleted: \"administrator\" is what the server's recovery gives back; it can be changed",
+                    "cannot delete \"administrator\" policy: it is what recovery gives back; change it instead",
                 ));
             }
             let row = row(&name)?;
@@ -147,10 +149,11 @@ impl Caller {
             }
             let mut edit = Edit::under(guard);
             edit.delete(row, None);
-            let logged = self.commit(edit, record).await?;
-            self.active.policies.remove(&name);
-            self.active.authority_changed();
-            Ok(Done::Logged((), logged))
+            edit.in_force(move |active| {
+                active.policies.remove(&name);
+                active.authority_changed();
+            });
+            Ok(Done::Logged((), self.commit(edit, record).await?))
         })
         .await
     }
@@ -162,7 +165,8 @@ impl Active {
         self.each(keys::POLICY, |key, stored: PolicyRow| {
             let name = key.strip_prefix(keys::POLICY).unwrap_or(key);
             let policy = Policy::parse(name, &stored.text).map_err(|error| codec::damaged(key, error))?;
-            self.policies.put(name, policy)
+            self.policies.put(name, policy);
+            Ok(())
         })
         .await
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::FileSeal;
 use crate::{
     StartError,
-    barrier::{self, BLOCK, Barrier},
+    barrier::{self, Barrier},
     codec::{self, Persisted},
     commit::Edit,
     housekeeping::TermBegan,
@@ -79,12 +79,10 @@ pub(crate) fn create(seal: &FileSeal, now: i64) -> Result<Birth, StartError> {
     let term_row = barrier::term_key(1);
     edit.put_sealed(term_row.clone(), barrier::wrap_under_root(&root.key, &term_row, &term)?, Some(Expect::Absent));
     let counter = counter_row(1);
-    edit.put_sealed(
-        counter.clone(),
-        barrier.seal_reservation(&counter, &[&codec::encode(&Reservation { total: BLOCK })?])?,
-        Some(Expect::Absent),
-    );
-    barrier.reserved(BLOCK);
+    let block = barrier.next_block();
+    let paid = block.seal(&counter, &[&codec::encode(&Reservation { total: block.total() })?])?;
+    edit.put_sealed(counter, paid, Some(Expect::Absent));
+    block.grant();
     let began = TermBegan { term: 1, began_ms: now };
     edit.put(keys::TERM_BEGAN, codec::encode(&began)?, Some(Expect::Absent));
     for purpose in Purpose::ALL {

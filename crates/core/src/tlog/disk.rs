@@ -142,7 +142,7 @@ pub trait DiskFile: Send + Sync {
 
     /// Makes the file `len` bytes long, all zero and all with their place on the disk, durably.
     ///
-    /// For a new file.
+    /// For a file that is empty, or zero.
     fn allocate(&self, len: u64, blocks: Blocks) -> io::Result<()>;
 
     /// Makes what was written durable.

@@ -14,7 +14,7 @@ use super::{
     merkle::leaf_hash,
     paths::{RESERVE, SPARE},
     replay::scan,
-    shared::{AheadFile, Shared},
+    shared::{Ahead, AheadFile, Shared},
     tail::{MAX_BUNDLE, ReadError, Segment},
     tile::{LEVELS, TILE_WIDTH, TileKind, TilePath, hashes_at, partial_tiles, push_entry},
     zeros::is_zero,
@@ -46,14 +46,6 @@ pub(crate) struct Keeper {
     dirs: BTreeSet<PathBuf>,
     /// Whether the last attempt failed, so that a lasting failure is logged once.
     failing: bool,
-}
-
-/// A zeroed file, and where it lies.
-enum Made {
-    /// Among the temporary files.
-    Beside(AheadFile),
-    /// Where it belongs.
-    InPlace(AheadFile),
 }
 
 /// One file of a group that is written, synced and named together.
@@ -104,10 +96,7 @@ impl Keeper {
         }
         // Quickly: a start waits for it, and when it is used nobody looks at the time.
         let (path, len) = (shared.paths.reserve(), shared.options.reserve_bytes);
-        if let Some(made) = self.adopt_or_make(RESERVE, &path, len, Blocks::Reserved) {
-            let mut ahead = shared.ahead.lock();
-            ahead.reserve = self.put(RESERVE, &path, made);
-        }
+        self.make_file(RESERVE, &path, len, Blocks::Reserved, |ahead, file| ahead.reserve = Some(file));
     }
 
     /// Makes the next segment, if it is missing.
@@ -117,20 +106,46 @@ impl Keeper {
             return;
         }
         let (path, len) = (shared.paths.spare(), shared.options.segment_bytes);
-        if let Some(made) = self.adopt_or_make(SPARE, &path, len, Blocks::Written) {
-            let mut ahead = shared.ahead.lock();
-            ahead.spare = self.put(SPARE, &path, made);
+        self.make_file(SPARE, &path, len, Blocks::Written, |ahead, file| ahead.spare = Some(file));
+    }
+
+    /// A zeroed file in its place: one that an earlier run left there, else a new one. `take` hands it over, under the lock
+    /// under which the log thread takes it from there. What fails is told once, and tried again.
+    fn make_file(&self, name: &str, place: &Path, len: u64, blocks: Blocks, take: impl FnOnce(&mut Ahead, AheadFile)) {
+        let made = self.adopt_or_make(name, place, len, blocks, take);
+        let failing = made.as_ref().is_err_and(|error| error.cause.kind() != std::io::ErrorKind::StorageFull);
+        if failing
+            && !self.shared.making_failed.swap(true, Ordering::Relaxed)
+            && let Err(error) = made
+        {
+            tracing::warn!(%error, cause = %error.cause, "room for the log could not be made ahead of use");
+        } else if !failing {
+            self.shared.making_failed.store(false, Ordering::Relaxed);
         }
     }
 
-    /// A zeroed file: one that an earlier run left in its place, else a new one. A full disk is no failure here: the log
-    /// thread will meet it, and reports it to those whom it concerns.
-    fn adopt_or_make(&self, name: &str, place: &Path, len: u64, blocks: Blocks) -> Option<Made> {
-        if let Ok(Some(file)) = self.adopt(place, len) {
-            return Some(Made::InPlace(AheadFile { file, len }));
+    fn adopt_or_make(
+        &self,
+        name: &str,
+        place: &Path,
+        len: u64,
+        blocks: Blocks,
+        take: impl FnOnce(&mut Ahead, AheadFile),
+    ) -> Result<(), DiskError> {
+        let shared = &self.shared;
+        if let Some(file) = self.adopt(place, len)? {
+            take(&mut shared.ahead.lock(), AheadFile { file, len });
+            return Ok(());
         }
-        let file = self.shared.allocate(&self.shared.paths.tmp().join(name), len, blocks).ok()?;
-        Some(Made::Beside(AheadFile { file, len }))
+        let beside = shared.paths.tmp().join(name);
+        let file = shared.allocate(&beside, len, blocks)?;
+        let mut ahead = shared.ahead.lock();
+        shared.disk.rename(&beside, place).named("rename", place).inspect_err(|_| {
+            // It is in nobody's way there, but takes room.
+            let _ = shared.disk.remove(&beside);
+        })?;
+        take(&mut ahead, AheadFile { file, len });
+        Ok(())
     }
 
     /// A file made ahead of use, if it is as long as it should be and zero.
@@ -143,17 +158,11 @@ impl Keeper {
         if zero {
             scan(file.as_ref(), 0, 0, |window| zero &= is_zero(window)).named("read", place)?;
         }
-        Ok(zero.then_some(file))
-    }
-
-    /// Brings a file to its place; the caller holds the lock under which the log thread takes it from there.
-    fn put(&self, name: &str, place: &Path, made: Made) -> Option<AheadFile> {
-        match made {
-            Made::Beside(file) => {
-                self.shared.disk.rename(&self.shared.paths.tmp().join(name), place).is_ok().then_some(file)
-            }
-            Made::InPlace(file) => Some(file),
+        if zero {
+            // A copy may have left the zeros out, and with them its place on the disk.
+            file.allocate(len, Blocks::Reserved).named("allocate", place)?;
         }
+        Ok(zero.then_some(file))
     }
 
     /// Finds out whether a segment was removed, replaced or cut short.

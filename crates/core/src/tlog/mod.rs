@@ -82,8 +82,7 @@ use self::{
 pub struct Options {
     /// The name of the log, in its checkpoints and of its keys.
     pub origin: KeyName,
-    /// The length of a segment made ahead of use; one made at once is shorter, one whose batch needs more is longer.
-    /// 8 MiB.
+    /// The length of a segment; one that callers wait for is shorter, one whose batch needs more is longer. 8 MiB.
     pub segment_bytes: u64,
     /// The length of the segment kept for when the disk is full; more than `pending_bytes`. 16 MiB.
     pub reserve_bytes: u64,
@@ -170,8 +169,12 @@ impl Log {
             _ => DiskError { operation: "lock", path: paths.lock(), cause: Arc::new(error) }.into(),
         })?;
         let recovered = {
-            let recovery =
-                Recovery { disk: disk.as_ref(), paths: &paths, signer: &signer, first_bytes: options.segment_bytes };
+            let recovery = Recovery {
+                disk: disk.as_ref(),
+                paths: &paths,
+                signer: &signer,
+                first_segment_bytes: options.segment_bytes,
+            };
             recovery.run(known)?
         };
         let Recovered { frontier, note, tail, segment, next_ordinal, chain, keys_changed, published, opened } =

@@ -79,7 +79,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) paths: &'a Paths,
     pub(crate) signer: &'a NoteSigner,
-    pub(crate) first_bytes: u64,
+    pub(crate) first_segment_bytes: u64,
 }
 
 impl Recovery<'_> {
@@ -159,7 +159,7 @@ impl Recovery<'_> {
         push_checkpoint_frame(&mut bytes, 0, &note);
         let path = self.paths.segment(ordinal);
         let file = self.disk.create(&path).named("make", &path)?;
-        let len = self.first_bytes;
+        let len = self.first_segment_bytes;
         file.allocate(len, Blocks::Written).and_then(|()| file.write_at(&bytes, 0)).named("write", &path)?;
         file.sync_data().named("sync", &path)?;
         self.sync_dirs()?;

@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) keys_changed: AtomicBool,
     /// Segments made ahead of use, by the keeping thread; taken by the log thread.
     pub(crate) ahead: Mutex<Ahead>,
+    /// Whether the last attempt at making one failed, so that a lasting failure is logged once.
+    pub(crate) making_failed: AtomicBool,
     pub(crate) keep: Signal<Keep>,
     pub(crate) sync: Signal<SyncJobs>,
     tampered: Mutex<Option<Arc<str>>>,
@@ -111,6 +113,7 @@ impl Shared {
             counters: Counters::default(),
             chain: Mutex::new(chain),
             keys_changed: AtomicBool::new(false),
+            making_failed: AtomicBool::new(false),
             ahead: Mutex::default(),
             keep: Signal::default(),
             sync: Signal::default(),

@@ -13,7 +13,8 @@ use coffer_api::{
     token::TokenGrant,
 };
 use coffer_core::{
-    By, Caller, Core, Deleted, Error, IdentityWrite, LockedUsers, Mount, MountEnable, MountKind, StartError, User,
+    By, Caller, Core, Deleted, Error, IdentityWrite, LockedUsers, MetadataWrite, Mount, MountEnable, MountKind,
+    StartError, User,
 };
 use tempfile::TempDir;
 
@@ -190,7 +191,7 @@ async fn administrator_cannot_be_deleted() {
         assert_eq!(refused.code(), Code::Invalid, "{name}");
     }
     let refused = root.policy_delete("administrator", "sys/policy/").await.unwrap_err();
-    assert!(refused.public().starts_with("cannot be deleted: "), "{}", refused.public());
+    assert!(refused.public().starts_with("cannot delete \"administrator\" policy: "), "{}", refused.public());
     let text = r#"path "x" { capabilities = ["read"] }"#;
     root.policy_write("administrator", "sys/policies/acl/", text, &()).await.unwrap();
     drop(root);
@@ -355,4 +356,23 @@ async fn data_directory_of_another_or_open_to_others_is_refused_before_anything_
     assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
     fs::write(dir.path().join("file"), "").unwrap();
     assert!(matches!(refused(&dir.path().join("file")).await, StartError::Data { .. }));
+}
+
+#[tokio::test]
+async fn version_that_its_lifetime_will_delete_is_not_undeleted_natively_and_loses_it_through_kv() {
+    let core = dev().await;
+    let root = caller(&core, "root").await;
+    let (at, key) = (scope("acme:prod"), name("KEY"));
+    let mount = root.resolve("secret/").unwrap();
+    let write = MetadataWrite { delete_version_after_ms: Some(3_600_000), ..MetadataWrite::default() };
+    root.kv_metadata_write(&mount, "acme/prod/KEY", write, &()).await.unwrap();
+    root.secret_set(&at, &key, &value("x"), SetOptions::default()).await.unwrap();
+    let ends = || async { root.secret_versions(&at, &key).await.unwrap()[0].deletion_time.clone() };
+    let refused = root.secret_undelete(&at, &key, &[1]).await.unwrap_err();
+    assert_eq!((refused.code(), refused.public()), (Code::Conflict, "version 1 of KEY in acme:prod is not deleted"));
+    assert!(ends().await.is_some(), "its lifetime is gone");
+    root.kv_undelete(&mount, "acme/prod/KEY", &[1], &()).await.unwrap();
+    assert!(ends().await.is_none());
+    drop(root);
+    core.shutdown().await;
 }

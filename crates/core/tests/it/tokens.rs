@@ -146,3 +146,64 @@ async fn renewal_is_bounded_and_seen_at_once() {
     drop((root, own));
     core.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_use_that_many_ask_for_at_once_is_given_to_one() {
+    let core = dev().await;
+    let root = caller(&core, "root").await;
+    for uses in [1, 3] {
+        let limited = create(&root, TokenCreate { num_uses: uses, ..TokenCreate::default() }).await;
+        let asked: Vec<_> = (0..50)
+            .map(|_| {
+                let (core, token) = (core.clone(), limited.token.expose().clone());
+                tokio::spawn(async move {
+                    let used = core.caller(context(), Some(&token)).await.map_err(|error| error.code())?;
+                    let looked = used.token_lookup_self(coffer_core::policy::Operation::Read).await;
+                    used.finish().await;
+                    looked.map(drop).map_err(|error| error.code())
+                })
+            })
+            .collect();
+        let mut succeeded = 0;
+        for asked in asked {
+            match asked.await.unwrap() {
+                Ok(()) => succeeded += 1,
+                Err(code) => assert_eq!(code, Code::Unauthenticated),
+            }
+        }
+        assert_eq!(succeeded, uses);
+        assert!(core.caller(context(), Some(limited.token.expose())).await.is_err());
+    }
+    drop(root);
+    core.shutdown().await;
+}
+
+#[tokio::test]
+async fn periodic_token_is_renewed_by_its_period_past_the_longest_lifetime() {
+    const MOST: u64 = 60;
+    const PERIOD: u64 = 3600;
+    let mut config = crate::harness::config(std::path::Path::new("/nonexistent"));
+    config.dev = Some(coffer_core::Dev { root_token: Some("root".to_owned()) });
+    config.limits.max_lease_ttl = MOST;
+    config.limits.default_lease_ttl = MOST;
+    let core = coffer_core::Core::start(config).await.unwrap().0;
+    let root = caller(&core, "root").await;
+    let with = |period| TokenCreate { period, policies: vec!["default".into()], ..TokenCreate::default() };
+    let periodic = create(&root, with(Some(PERIOD))).await;
+    assert_eq!(periodic.lease_duration, PERIOD);
+    let own = caller(&core, periodic.token.expose()).await;
+    // What it asks for makes no difference, be it less or more.
+    for increment in [None, Some(1), Some(10 * PERIOD)] {
+        let renewed = own.token_renew(&TokenRenew { increment, ..TokenRenew::default() }, &()).await.unwrap();
+        assert_eq!(renewed.lease_duration, PERIOD, "{increment:?}");
+    }
+    let info = own.token_lookup_self(coffer_core::policy::Operation::Read).await.unwrap();
+    assert_eq!((info.period, info.creation_ttl), (PERIOD, PERIOD));
+    let ordinary = create(&root, with(None)).await;
+    assert_eq!(ordinary.lease_duration, MOST);
+    let other = caller(&core, ordinary.token.expose()).await;
+    let renewed = other.token_renew(&TokenRenew { increment: Some(PERIOD), ..TokenRenew::default() }, &()).await;
+    assert!(renewed.unwrap().lease_duration <= MOST);
+    drop((root, own, other));
+    core.shutdown().await;
+}

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use coffer_api::{secrets::SetOptions, token::TokenCreate};
 use coffer_core::{
-    CreatePath,
+    Core, CreatePath,
     tlog::note::VerifierKey,
     verify::{GivenLog, StoreReport, verify_store},
 };
 use rusqlite::Connection;
 
-use crate::harness::{caller, context, name, scope, sqlite, value};
+use crate::harness::{caller, config, context, local, name, scope, sqlite, value};
 
 /// A stopped server's directory with some secrets in it.
 async fn stopped() -> (tempfile::TempDir, VerifierKey) {
@@ -75,14 +75,47 @@ async fn edits_of_the_store_are_found() {
 }
 
 #[tokio::test]
-async fn store_without_its_log_is_inconclusive_not_clean() {
+async fn store_with_one_of_its_two_logs_is_inconclusive_without_a_finding() {
+    let (dir, first) = stopped().await;
+    // Another node on the same store: its own directory, its own log.
+    let other = tempfile::tempdir().unwrap();
+    let mut config = config(other.path());
+    let url = format!("sqlite:{}", dir.path().join("store.db").display());
+    config.storage = url.clone();
+    config.seal_key_file = dir.path().join("seal.key");
+    let core = Core::start(config).await.unwrap().0;
+    core.local_initial_token(local()).await.unwrap();
+    let token = std::fs::read_to_string(dir.path().join("initial-token")).unwrap();
+    let admin = core.login_initial(context(), token.trim()).await.unwrap();
+    let caller = caller(&core, admin.token.expose()).await;
+    let at = (scope("acme:prod:api"), name("KEY_0"));
+    caller.secret_set(&at.0, &at.1, &value("other"), SetOptions::default()).await.unwrap();
+    let second = VerifierKey::parse(&caller.audit_checkpoint().await.unwrap().vkey).unwrap();
+    drop(caller);
+    core.shutdown().await;
+
+    let log = |dir: &Path, key: &VerifierKey| GivenLog { dir: dir.join("audit"), keys: vec![key.clone()], since: None };
+    let (here, there) = (log(dir.path(), &first), log(other.path(), &second));
+    for (given, absent) in [(&here, &second), (&there, &first)] {
+        let report = verify_store(&url, vec![given.clone()]).await.unwrap().1;
+        assert_eq!((report.findings.as_slice(), report.unlogged), ([].as_slice(), 0), "{report:?}");
+        assert!(!report.is_conclusive(), "{report:?}");
+        let origins: Vec<&str> = report.recorded_elsewhere.keys().map(String::as_str).collect();
+        assert_eq!(origins, [absent.name().as_str()], "{report:?}");
+    }
+    let report = verify_store(&url, vec![here, there]).await.unwrap().1;
+    assert_eq!(report.findings, Vec::<String>::new());
+    assert!(report.is_conclusive(), "{report:?}");
+}
+
+#[tokio::test]
+async fn store_with_the_log_of_another_store_is_not_clean() {
     let (dir, _) = stopped().await;
     let (other, key) = stopped().await;
     let log = GivenLog { dir: other.path().join("audit"), keys: vec![key], since: None };
     let url = format!("sqlite:{}", dir.path().join("store.db").display());
     let report = verify_store(&url, vec![log]).await.unwrap().1;
-    assert!(!report.is_conclusive() || report.finding_count > 0, "{report:?}");
-    assert!(!report.recorded_elsewhere.is_empty(), "{report:?}");
+    assert!(!report.is_conclusive() && !report.recorded_elsewhere.is_empty(), "{report:?}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use coffer_api::Sensitive;
@@ -34,6 +35,8 @@ pub struct Overrides {
     pub audit_dir: Option<PathBuf>,
     /// When a read may be answered.
     pub read_durability: Option<ReadDurability>,
+    /// Seconds between two rounds of the scrub; 0 = none.
+    pub scrub_every_seconds: Option<u64>,
     /// Numbers that bound what the server takes and keeps.
     pub limits: LimitOverrides,
 }
@@ -68,6 +71,8 @@ pub struct Config {
     pub audit_dir: Option<PathBuf>,
     /// When a read may be answered.
     pub read_durability: ReadDurability,
+    /// How long after the start, and after each round, log and store are re-verified; absent = never.
+    pub scrub_every: Option<Duration>,
     /// Numbers that bound what the server takes and keeps.
     pub limits: Limits,
     /// Dangerous options in use, for the log at start.
@@ -198,6 +203,7 @@ struct File {
 struct AuditFile {
     dir: Option<PathBuf>,
     read_durability: Option<ReadDurability>,
+    scrub_every_seconds: Option<u64>,
 }
 
 fn read(path: &Path) -> Result<File, ConfigError> {
@@ -266,6 +272,13 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
         Some(_) | None => {}
     }
 
+    let scrub_every = match flags.scrub_every_seconds.or(file.audit.scrub_every_seconds).unwrap_or(SCRUB_EVERY_SECONDS)
+    {
+        0 => None,
+        seconds @ 1..=MAX_SCRUB_EVERY_SECONDS => Some(Duration::from_secs(seconds)),
+        _ => return refuse("audit.scrub_every_seconds", "must be at most 31536000, a year; 0 switches the scrub off"),
+    };
+
     Ok(Config {
         listen,
         advertise,
@@ -275,6 +288,7 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
         dev,
         audit_dir: flags.audit_dir.or(file.audit.dir),
         read_durability: flags.read_durability.or(file.audit.read_durability).unwrap_or_default(),
+        scrub_every,
         limits: limits::resolve(&flags.limits, &file.limits)?,
         warnings,
     })
@@ -297,6 +311,8 @@ fn default_data(host: &Host) -> Result<PathBuf, ConfigError> {
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8200);
 const MAX_FILE: u64 = 1 << 20;
+const SCRUB_EVERY_SECONDS: u64 = 3600;
+const MAX_SCRUB_EVERY_SECONDS: u64 = 365 * 86_400;
 
 #[cfg(test)]
 mod tests {
@@ -336,7 +352,7 @@ mod tests {
             keys(&table),
             ["advertise", "audit", "data", "insecure_plain_http", "limits", "listen", "seal_key_file", "storage"]
         );
-        assert_eq!(keys(table["audit"].as_table().unwrap()), ["dir", "read_durability"]);
+        assert_eq!(keys(table["audit"].as_table().unwrap()), ["dir", "read_durability", "scrub_every_seconds"]);
         assert_eq!(table["limits"].as_table().unwrap().len(), 10);
         let config = Config::load(Some(&path), Overrides::default(), &host()).unwrap();
         assert_eq!((config.limits, config.listen), (Limits::default(), DEFAULT_LISTEN));
@@ -422,10 +438,23 @@ mod tests {
             "[limits]\nmax_lease_ttl=0",
             "[limits]\ndefault_lease_ttl=9\nmax_lease_ttl=8",
             "[audit]\nread_durability='never'",
+            "[audit]\nscrub_every_seconds=31536001",
+            "[audit]\nscrub_every_seconds=-1",
             "insecure_plain_http=true\nlisten='0.0.0.0:1'\nstorage='postgres://h/db'",
         ] {
             assert!(from_text(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn scrub_runs_hourly_unless_set_and_never_at_zero() {
+        let every = |text: &str| from_text(text).unwrap().scrub_every.map(|every| every.as_secs());
+        assert_eq!(every(""), Some(3600));
+        assert_eq!(every("[audit]\nscrub_every_seconds=5"), Some(5));
+        assert_eq!(every("[audit]\nscrub_every_seconds=31536000"), Some(31_536_000));
+        assert_eq!(every("[audit]\nscrub_every_seconds=0"), None);
+        let flag = Overrides { scrub_every_seconds: Some(0), ..Overrides::default() };
+        assert_eq!(Config::load(None, flag, &host()).unwrap().scrub_every, None);
     }
 
     #[test]

@@ -163,3 +163,40 @@ async fn status_is_told_to_anybody() {
     assert_eq!(server.root("GET", "/v1/secret/data/x", Value::Null).await.errors(503), json!(["Vault is sealed"]));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn metrics_are_those_of_the_documentation() {
+    let document = include_str!("../../../../docs/API.md");
+    let rows = document.split("## Metrics").nth(1).unwrap().split("\n## ").next().unwrap().lines();
+    let rows = rows.filter(|line| line.starts_with("| `coffer_"));
+    let documented: Vec<[&str; 3]> = rows
+        .map(|line| {
+            let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+            [columns[1].trim_matches('`'), columns[2], columns[3]]
+        })
+        .collect();
+    let server = TestServer::with(|overrides, dir| overrides.data = Some(dir.to_owned())).await;
+    let text = server.raw("GET", "/metrics", None, "").await.is(200).text();
+    let mut shown: Vec<(&str, &str)> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let mut expected: Vec<(&str, &str)> = documented.iter().map(|[name, kind, _]| (*name, *kind)).collect();
+    shown.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(shown, expected, "the table in docs/API.md, \"Metrics\"");
+    server.stop().await;
+
+    let server = TestServer::dev().await;
+    server.root("PUT", "/v1/sys/seal", Value::Null).await.is(204);
+    let sealed = server.raw("GET", "/metrics", None, "").await.is(200).text();
+    let always = documented.iter().filter(|[_, _, place]| *place == "always");
+    let mut always: Vec<&str> = always.map(|[name, ..]| *name).collect();
+    let mut shown: Vec<&str> = sealed
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split_once(' ')?.0))
+        .filter(|name| documented.iter().all(|[known, _, place]| known != name || *place != "SQLite"))
+        .collect();
+    always.sort_unstable();
+    shown.sort_unstable();
+    assert_eq!(shown, always, "while sealed, in memory");
+    server.stop().await;
+}

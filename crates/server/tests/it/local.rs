@@ -70,6 +70,30 @@ async fn operator_on_the_machine_needs_no_token() {
 }
 
 #[tokio::test]
+async fn initial_token_made_on_the_machine_is_in_the_log() {
+    let server = TestServer::with_data().await;
+    let token = login(&server).await.unwrap();
+    let asked = async || {
+        let path = "/api/v1/audit/entries?action=token.create_initial";
+        let page = server.as_token(&token, "GET", path, Value::Null).await.is(200).json();
+        page["entries"].as_array().unwrap().iter().map(|entry| entry["entry"].clone()).collect::<Vec<Value>>()
+    };
+    let first = asked().await;
+    assert_eq!((first.len(), &first[0]["actor"]["type"]), (1, &json!("system")), "{first:?}");
+    assert_eq!(local(&server, "POST", "/api/v1/operator/initial-token").await.0, 200);
+    let both = asked().await;
+    assert_eq!(both.len(), 2, "{both:?}");
+    let uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(server.dir.path()).unwrap());
+    assert_eq!((&both[1]["actor"]["type"], &both[1]["out"]), (&json!("local"), &json!("success")));
+    assert_eq!(both[1]["src"]["uid"].to_string().trim_matches('"'), uid.to_string(), "{}", both[1]);
+    // It is good for a day.
+    let initial = std::fs::read_to_string(server.initial_token.clone().unwrap()).unwrap();
+    let info = server.as_token(initial.trim(), "GET", "/api/v1/tokens/self", Value::Null).await.is(200).json();
+    assert_eq!(info["creation_ttl"], 24 * 3600);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn network_may_not_do_what_the_socket_may() {
     let server = TestServer::with_data().await;
     for path in ["unseal", "initial-token", "clock-accept"] {

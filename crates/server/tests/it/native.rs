@@ -262,3 +262,31 @@ async fn sealed_server_speaks_of_itself() {
     assert_eq!(server.root("GET", SECRET, Value::Null).await.is(503).json()["detail"], "this server is sealed");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn shred_gives_each_version_an_object_key_and_destroy_deletes_it() {
+    let server = TestServer::dev().await;
+    let set = async |body: Value| server.root("PUT", SECRET, body).await.is(200);
+    set(json!({"value": "plain"})).await;
+    set(json!({"value": "one", "options": {"shred": true}})).await;
+    server.root("POST", &format!("{SECRET}/destroy"), json!({"versions": [2]})).await.is(204);
+    let entries = async |action: &str| {
+        let path = format!("/api/v1/audit/entries?action={action}");
+        let page = server.root("GET", &path, Value::Null).await.is(200).json();
+        let entries = page["entries"].as_array().unwrap().iter().map(|entry| entry["entry"].clone());
+        entries.collect::<Vec<Value>>()
+    };
+    let object = |entry: &Value| {
+        let changes = entry["changes"].as_array().unwrap();
+        changes.iter().find(|change| change["key"].as_str().unwrap().starts_with("object/")).cloned()
+    };
+    let writes = entries("secret.write").await;
+    assert_eq!(object(&writes[0]), None, "{writes:?}");
+    let made = object(&writes[1]).unwrap();
+    assert!(made["digest"].is_string(), "{made}");
+    let destroyed = entries("secret.destroy").await;
+    let gone = object(&destroyed[0]).unwrap();
+    assert_eq!((&gone["key"], gone.get("digest")), (&made["key"], None));
+    assert_eq!(destroyed[0]["facts"]["object_key_deleted"], "1");
+    server.stop().await;
+}

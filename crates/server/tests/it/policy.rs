@@ -98,3 +98,21 @@ async fn refusal_says_which_path_and_capability_was_missing() {
     assert!(text.contains("permission denied") && text.contains("secret/data/a") && text.contains("create"), "{text}");
     server.stop().await;
 }
+
+#[test]
+fn builtin_policies_stand_in_the_documentation_as_they_are() {
+    let document = include_str!("../../../../docs/API.md");
+    let fences: Vec<(&str, &str)> = document
+        .split("<summary><code>")
+        .skip(1)
+        .map(|block| {
+            let (name, rest) = block.split_once("</code></summary>\n\n```hcl\n").unwrap();
+            (name, rest.split_once("```\n\n</details>\n").unwrap().0)
+        })
+        .collect();
+    for builtin in coffer_core::policy::builtin::ALL {
+        let shown: Vec<&str> = fences.iter().filter(|(name, _)| *name == builtin.name).map(|(_, text)| *text).collect();
+        assert_eq!(shown, [builtin.text], "docs/API.md does not show the policy {} as it is", builtin.name);
+    }
+    assert_eq!(fences.len(), coffer_core::policy::builtin::ALL.len(), "docs/API.md shows a policy that is none");
+}

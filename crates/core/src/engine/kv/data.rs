@@ -282,7 +282,11 @@ impl Active {
         Ok((id, sealed))
     }
 
-    async fn open_object(
+    /// Opens data that was sealed under an object key.
+    ///
+    /// # Errors
+    /// [`Code::Integrity`] where the key is gone, or is another's.
+    pub(crate) async fn open_object(
         &self,
         row: &str,
         version: u64,

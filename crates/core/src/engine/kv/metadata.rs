@@ -234,9 +234,8 @@ impl Caller {
             check_max_versions(mount.kv.max_versions)?;
             let mut edit = Edit::under(guard);
             edit.put(Mount::row(&mount.path), codec::encode(&mount)?, None);
-            let logged = self.commit(edit, record).await?;
-            self.active.mounts.put(mount);
-            Ok(Done::Logged((), logged))
+            edit.in_force(move |active| active.mounts.put(mount));
+            Ok(Done::Logged((), self.commit(edit, record).await?))
         })
         .await
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     KvPath,
     data::{Loaded, object_row},
-    entry::{self, Data, Head},
+    entry::{self, Data, Head, VersionMeta},
 };
 use crate::{
     Caller, Error,
@@ -26,13 +26,13 @@ enum Change<'a> {
     Undelete(&'a [u64]),
 }
 
-/// How a request that finds nothing to change ends.
+/// Whether every version that is named must change.
 #[derive(Clone, Copy)]
-enum Idle<'a> {
-    /// As done: the KV dialect's way.
-    Done,
-    /// Refused, with the secret called this: the native way, where a success says that something changed.
-    Refused(&'a str),
+enum Insist<'a> {
+    /// Or the request is refused, with the secret called this: the native way, where a success says what happened.
+    OnAll(&'a str),
+    /// What cannot change stays as it is, and all is well: the KV dialect's way.
+    OnNothing,
 }
 
 /// Version numbers as the KV paths would take them.
@@ -52,7 +52,7 @@ impl Caller {
     /// # Errors
     /// [`Code::Denied`] without delete on `{mount}data/{path}`.
     pub async fn kv_delete(&self, mount: &Mount, path: &str) -> Result<(), Error> {
-        self.change_versions(mount, path, Change::DeleteCurrent, &(), Idle::Done).await
+        self.change_versions(mount, path, Change::DeleteCurrent, &(), Insist::OnNothing).await
     }
 
     /// Deletes versions; they can come back.
@@ -66,7 +66,7 @@ impl Caller {
         versions: &[u64],
         parameters: &dyn Parameters,
     ) -> Result<(), Error> {
-        self.change_versions(mount, path, Change::Delete(versions), parameters, Idle::Done).await
+        self.change_versions(mount, path, Change::Delete(versions), parameters, Insist::OnNothing).await
     }
 
     /// Brings deleted versions back; destroyed ones stay so.
@@ -80,7 +80,7 @@ impl Caller {
         versions: &[u64],
         parameters: &dyn Parameters,
     ) -> Result<(), Error> {
-        self.change_versions(mount, path, Change::Undelete(versions), parameters, Idle::Done).await
+        self.change_versions(mount, path, Change::Undelete(versions), parameters, Insist::OnNothing).await
     }
 
     /// Destroys versions for good: their data is removed, an object key with it.
@@ -94,7 +94,7 @@ impl Caller {
         versions: &[u64],
         parameters: &dyn Parameters,
     ) -> Result<(), Error> {
-        self.change_versions(mount, path, Change::Destroy(versions), parameters, Idle::Done).await
+        self.change_versions(mount, path, Change::Destroy(versions), parameters, Insist::OnNothing).await
     }
 
     /// Deletes the current version; it can come back.
@@ -133,7 +133,7 @@ impl Caller {
     ) -> Result<(), Error> {
         let mount = self.native_mount()?;
         let (path, called) = (format!("{}/{name}", scope.path()), format!("{name} in {scope}"));
-        self.change_versions(&mount, &path, change, parameters, Idle::Refused(&called)).await
+        self.change_versions(&mount, &path, change, parameters, Insist::OnAll(&called)).await
     }
 
     async fn change_versions(
@@ -142,7 +142,7 @@ impl Caller {
         path: &str,
         change: Change<'_>,
         parameters: &dyn Parameters,
-        idle: Idle<'_>,
+        insist: Insist<'_>,
     ) -> Result<(), Error> {
         let (class, area, operation) = change.request();
         let logical = format!("{}{area}/{path}", mount.path);
@@ -157,7 +157,7 @@ impl Caller {
             let guard = self.active.locks.lock(&[&path.row(mount)]).await;
             let loaded = self.active.kv_load(mount, path).await?;
             let now = self.active.clock.now();
-            if let Idle::Refused(called) = idle {
+            if let Insist::OnAll(called) = insist {
                 let head = loaded.as_ref().map(|loaded| &loaded.head).filter(|head| !head.versions.is_empty());
                 let missing = || Error::new(Code::NotFound, format!("there is no secret {called}"));
                 change.check(head.ok_or_else(missing)?, now, called)?;
@@ -169,16 +169,21 @@ impl Caller {
                     "the clock is in doubt, so nothing is destroyed; see `coffer operator clock-accept`",
                 ));
             }
+            let mut record = record;
             let mut edit = Edit::under(guard);
             let mut data = opened.data();
             let mut changed = false;
             let current = head.current;
             for number in change.listed().unwrap_or(&[current]) {
                 let Some(version) = head.version_mut(*number) else { continue };
+                if change.obstacle(version, now).is_some() {
+                    continue;
+                }
+                changed = true;
                 match change {
-                    Change::Delete(_) | Change::DeleteCurrent if version.is_live(now) => version.delete(now),
-                    Change::Undelete(_) if !version.destroyed && version.deletion_ms != 0 => version.deletion_ms = 0,
-                    Change::Destroy(_) if !version.destroyed => {
+                    Change::Delete(_) | Change::DeleteCurrent => version.delete(now),
+                    Change::Undelete(_) => version.deletion_ms = 0,
+                    Change::Destroy(_) => {
                         version.destroyed = true;
                         if let Some(slot) = version.slot.take() {
                             edit.delete(path.version_row(mount, slot), None);
@@ -190,15 +195,16 @@ impl Caller {
                             data = Data::Nothing;
                         }
                     }
-                    Change::Delete(_) | Change::DeleteCurrent | Change::Undelete(_) | Change::Destroy(_) => continue,
                 }
-                changed = true;
             }
             if !changed {
                 return Ok(Done::Unlogged(()));
             }
             head.updated_ms = now;
             edit.put(path.row(mount), entry::current(&head, &data)?, Some(Expect::Revision(revision)));
+            if matches!(change, Change::DeleteCurrent) {
+                record.version = Some(current);
+            }
             Ok(Done::Logged((), self.commit(edit, record).await?))
         })
         .await
@@ -224,24 +230,37 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Refuses the first version that it would not change.
+    /// Why a version stays as it is.
+    fn obstacle(self, version: &VersionMeta, now: i64) -> Option<(Code, &'static str)> {
+        match self {
+            Self::Delete(_) | Self::DeleteCurrent if version.destroyed => {
+                Some((Code::NotFound, "is destroyed already"))
+            }
+            Self::Delete(_) | Self::DeleteCurrent if !version.is_live(now) => {
+                Some((Code::NotFound, "is deleted already"))
+            }
+            Self::Destroy(_) if version.destroyed => Some((Code::Conflict, "is destroyed already")),
+            Self::Undelete(_) if version.destroyed => Some((Code::Conflict, "is destroyed and cannot come back")),
+            Self::Undelete(_) if version.deletion_ms == 0 => Some((Code::Conflict, "is not deleted")),
+            Self::Delete(_) | Self::DeleteCurrent | Self::Destroy(_) | Self::Undelete(_) => None,
+        }
+    }
+
+    /// Refuses the first version that would stay as it is.
     fn check(self, head: &Head, now: i64, called: &str) -> Result<(), Error> {
         for number in self.listed().unwrap_or(&[head.current]) {
-            let refuse = |code, what: &str| Err(Error::new(code, format!("version {number} of {called} {what}")));
-            let Some(version) = head.version(*number) else { return refuse(Code::NotFound, "does not exist") };
-            match self {
-                Self::Delete(_) | Self::DeleteCurrent if version.destroyed => {
-                    return refuse(Code::NotFound, "is destroyed already");
+            let obstacle = match head.version(*number) {
+                // One that will be deleted when its time is over is not deleted; the KV dialect takes that time away.
+                Some(version)
+                    if matches!(self, Self::Undelete(_)) && !version.destroyed && !version.is_deleted(now) =>
+                {
+                    Some((Code::Conflict, "is not deleted"))
                 }
-                Self::Delete(_) | Self::DeleteCurrent if !version.is_live(now) => {
-                    return refuse(Code::NotFound, "is deleted already");
-                }
-                Self::Destroy(_) if version.destroyed => return refuse(Code::Conflict, "is destroyed already"),
-                Self::Undelete(_) if version.destroyed => {
-                    return refuse(Code::Conflict, "is destroyed and cannot come back");
-                }
-                Self::Undelete(_) if version.deletion_ms == 0 => return refuse(Code::Conflict, "is not deleted"),
-                Self::Delete(_) | Self::DeleteCurrent | Self::Destroy(_) | Self::Undelete(_) => {}
+                Some(version) => self.obstacle(version, now),
+                None => Some((Code::NotFound, "does not exist")),
+            };
+            if let Some((code, what)) = obstacle {
+                return Err(Error::new(code, format!("version {number} of {called} {what}")));
             }
         }
         Ok(())
