@@ -180,7 +180,9 @@ impl Active {
                 Value::Sealed(value) => Change::Put { key, value, expect: row.expect },
             });
         }
-        Ok(self.store.commit(Batch { epoch: Some(self.epoch), changes }).await?)
+        let revision = self.store.commit(Batch { epoch: Some(self.epoch), changes }).await?;
+        edit.in_force.into_iter().for_each(|apply| apply(self));
+        Ok(revision)
     }
 
     fn prepare(&self, edit: Edit, record: Record) -> Result<Prepared, Error> {

@@ -24,7 +24,7 @@ use crate::{
     policies::{ADMINISTRATOR, PolicyRow},
     policy::{Policy, builtin},
     record::{Actor, Record},
-    token::create::Wanted,
+    token::{create::Wanted, manage::forget},
 };
 
 /// What a recovery at the server's own machine did.
@@ -153,8 +153,8 @@ impl Active {
             accessor: Some(state.accessor.clone()),
         };
         let record = Record::of_request("auth.login", "login/initial".to_owned(), actor, cx);
+        forget(&state.accessor, &mut edit);
         self.commit(edit, record, Urgency::Ordinary).await?.spend();
-        self.tokens.forget(&state.accessor);
         Ok(made.grant)
     }
 

@@ -121,12 +121,12 @@ impl Caller {
             }
             let mut edit = Edit::under(guard);
             edit.put(row, codec::encode(&user)?, None);
-            let logged = self.commit(edit, record).await?;
             // Whoever sets the password decides who logs in; another setting is no such decision.
             if password.is_some() {
-                self.active.logins.clear(&login_name(mount, name));
+                let login = login_name(mount, name);
+                edit.in_force(move |active| active.logins.clear(&login));
             }
-            Ok(Done::Logged((), logged))
+            Ok(Done::Logged((), self.commit(edit, record).await?))
         })
         .await
     }
@@ -354,48 +354,18 @@ fn user_row(mount: &Mount, name: &str) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::{caller, context, dev};
 
     #[test]
     fn hash_of_nobody_is_computed_and_never_matches() {
         assert!(matches!(password::verify(b"", UNKNOWN), Err(coffer_crypto::Error::Authentication)));
     }
 
-    async fn dev() -> Arc<crate::Core> {
-        let dir = std::path::PathBuf::from("/nonexistent");
-        let mut limits = crate::Limits::default();
-        limits.free_for_changes.bytes = 0;
-        limits.free_for_reads.bytes = 0;
-        let audit =
-            crate::AuditConfig { dir: dir.clone(), read_durability: crate::ReadDurability::Synced, scrub_every: None };
-        let config = crate::Config {
-            storage: String::new(),
-            data: dir.clone(),
-            advertise: "http://127.0.0.1:1".to_owned(),
-            seal_key_file: dir,
-            dev: Some(crate::Dev { root_token: Some("root".to_owned()) }),
-            audit,
-            limits,
-        };
-        crate::Core::start(config).await.unwrap().0
-    }
-
-    fn context() -> Context {
-        Context {
-            request_id: uuid::Uuid::new_v4(),
-            remote: None,
-            local_uid: None,
-            method: "TEST",
-            path: "/test".to_owned(),
-            user_agent: None,
-            wrap_ttl: None,
-        }
-    }
-
     #[tokio::test]
     async fn root_that_an_earlier_release_stored_comes_by_no_login() {
         let core = dev().await;
         let active = core.active().unwrap();
-        let root = core.caller(context(), Some("root")).await.unwrap();
+        let root = caller(&core, "root").await;
         let enabled = root.mount_enable("auth/up/", MountKind::Userpass, crate::MountEnable::default(), &()).await;
         enabled.unwrap();
         let mount = active.mounts.at("auth/up/").unwrap();

@@ -1,5 +1,6 @@
 //! The core as a whole, with a look at the rows that it keeps.
 
+mod revoked;
 mod rows;
 mod shred;
 
@@ -33,8 +34,8 @@ pub(crate) fn config(dir: &std::path::Path) -> Config {
     }
 }
 
-pub(crate) async fn caller(core: &Core, token: &str) -> Caller {
-    let cx = Context {
+pub(crate) fn context() -> Context {
+    Context {
         request_id: Uuid::new_v4(),
         remote: Some("127.0.0.1:4321".parse().unwrap()),
         local_uid: None,
@@ -42,8 +43,11 @@ pub(crate) async fn caller(core: &Core, token: &str) -> Caller {
         path: "/test".to_owned(),
         user_agent: None,
         wrap_ttl: None,
-    };
-    core.caller(cx, Some(token)).await.unwrap()
+    }
+}
+
+pub(crate) async fn caller(core: &Core, token: &str) -> Caller {
+    core.caller(context(), Some(token)).await.unwrap()
 }
 
 /// The keys of all rows below a prefix.

@@ -89,11 +89,8 @@ impl Caller {
             if let Some(token) = &of.token {
                 grant.token = token.clone();
             }
-            let expires = edit.1;
             let record = record.fact("accessor", state.accessor.clone());
-            let logged = self.commit(edit.0, record).await?;
-            self.active.tokens.renewed(&state.accessor, expires);
-            Ok(Done::Logged(grant, logged))
+            Ok(Done::Logged(grant, self.commit(edit, record).await?))
         })
         .await
     }
@@ -230,8 +227,8 @@ impl Active {
         })
     }
 
-    /// The rows of a renewal, with the new expiry.
-    async fn renewal(&self, state: &TokenState, increment: u64) -> Result<(TokenGrant, (Edit, Option<i64>)), Error> {
+    /// The rows of a renewal.
+    async fn renewal(&self, state: &TokenState, increment: u64) -> Result<(TokenGrant, Edit), Error> {
         if state.kind == TokenKind::Batch {
             return Err(Error::invalid("batch tokens cannot be renewed"));
         }
@@ -268,6 +265,8 @@ impl Active {
         if let Some(parent) = &entry.parent {
             edit.put_expiring(child_row(parent, &state.accessor), codec::encode(&Marker {})?, None, Some(expires));
         }
+        let accessor = state.accessor.clone();
+        edit.in_force(move |active| active.tokens.renewed(&accessor, Some(expires)));
         let grant = TokenGrant {
             token: Sensitive::new(String::new()),
             accessor: state.accessor.clone(),
@@ -283,7 +282,7 @@ impl Active {
             num_uses: entry.num_uses,
             warnings,
         };
-        Ok((grant, (edit, Some(expires))))
+        Ok((grant, edit))
     }
 
     /// Milliseconds that a renewal gives.
@@ -317,9 +316,7 @@ impl Active {
         let mut edit = Edit::default();
         if self.children(accessor).await?.is_empty() {
             self.revocation(accessor, &mut edit).await?;
-            let logged = self.commit(edit, record, Urgency::Essential).await?;
-            self.tokens.forget(accessor);
-            return Ok(logged);
+            return self.commit(edit, record, Urgency::Essential).await;
         }
         edit.put(format!("{}{accessor}", keys::REVOKING), codec::encode(&Marker {})?, None);
         if let Some(Found { value: mut entry, .. }) = self.token_entry(accessor).await? {
@@ -327,8 +324,8 @@ impl Active {
             entry.expires_ms = Some(1);
             edit.put_expiring(token_row(accessor), codec::encode(&entry)?, None, entry.expires_ms);
         }
+        forget(accessor, &mut edit);
         let logged = self.commit(edit, record.clone().fact("begun", "true"), Urgency::Essential).await?;
-        self.tokens.forget(accessor);
         self.continue_revocation(accessor, record).await?;
         Ok(logged)
     }
@@ -362,16 +359,16 @@ impl Active {
             }
             let count = front.len().to_string();
             self.commit(edit, record.clone().fact("count", count), Urgency::Essential).await?.spend();
-            front.iter().for_each(|token| self.tokens.forget(token));
             if last {
                 return Ok(());
             }
         }
     }
 
-    /// Adds the deletion of one token's rows.
+    /// Adds the end of one token: its rows are deleted, and it leaves memory.
     async fn revocation(&self, accessor: &str, edit: &mut Edit) -> Result<(), Error> {
         let entry = self.token_entry(accessor).await?.map(|found| found.value);
+        forget(accessor, edit);
         edit.delete(token_row(accessor), None);
         if let Some(entry) = entry {
             if let Some(expires) = entry.expires_ms {
@@ -409,8 +406,8 @@ impl Active {
                 edit.delete(child_row(accessor, child), None);
             }
             let record = record.clone().fact("orphaned", children.join(","));
+            edit.in_force(move |active| children.iter().for_each(|child| active.tokens.forget_quietly(child)));
             self.commit(edit, record, Urgency::Essential).await?.spend();
-            children.iter().for_each(|child| self.tokens.forget_quietly(child));
         }
     }
 
@@ -426,4 +423,10 @@ impl Active {
         let text = page.items.iter().filter_map(|(key, _)| std::str::from_utf8(key.as_bytes()).ok());
         Ok(text.filter_map(|key| key.strip_prefix(keys::REVOKING)).map(str::to_owned).collect())
     }
+}
+
+/// Ends a token in memory where the edit ends it in the store.
+pub(crate) fn forget(accessor: &str, edit: &mut Edit) {
+    let accessor = accessor.to_owned();
+    edit.in_force(move |active| active.tokens.forget(&accessor));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use coffer_storage::{Expect, Key, Limit, Prefix};
 
-use super::{child_row, token_row, uses_row};
+use super::{child_row, manage::forget, token_row, uses_row};
 use crate::{Error, active::Active, commit::Edit, keys, record::Record};
 
 /// Index rows worked off in one round.
@@ -20,7 +20,6 @@ pub(crate) async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
     let page = active.store.scan_keys(&prefix, None::<&Key>, Limit::new(ROUND)?).await?;
     let minute = u64::try_from(active.clock.now() / 60_000).unwrap_or(0);
     let mut edit = Edit::default();
-    let mut gone = Vec::new();
     for (key, _) in &page.items {
         let Some((bucket, accessor)) = std::str::from_utf8(key.as_bytes())
             .ok()
@@ -52,7 +51,7 @@ pub(crate) async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
                 if found.value.num_uses > 0 {
                     edit.delete(uses_row(accessor), None);
                 }
-                gone.push(accessor.to_owned());
+                forget(accessor, &mut edit);
             }
             // Renewed since, under another minute; or of this very minute and not yet due.
             Some(found) if super::expiry_row(found.value.expires_ms.unwrap_or(0), accessor) != row => {
@@ -65,6 +64,5 @@ pub(crate) async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
         return Ok(false);
     }
     active.commit_bookkeeping(edit).await?;
-    gone.iter().for_each(|accessor| active.tokens.forget(accessor));
     Ok(page.more)
 }

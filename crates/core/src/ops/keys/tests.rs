@@ -1,43 +1,18 @@
 //! Keys in force against keys in the store, and what becomes of tokens whose key is gone.
 
-use std::{future::poll_fn, path::PathBuf, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use coffer_api::token::{TokenCreate, TokenGrant, TokenRef, TokenRenew};
-use uuid::Uuid;
 
 use super::*;
 use crate::{
-    AuditConfig, Config, Context, Core, CreatePath, Dev, Limits, ReadDurability, RotateKey,
+    Core, CreatePath, RotateKey,
+    tests::{context, dev},
     token::{child_row, sweep},
 };
 
-async fn dev() -> Arc<Core> {
-    let mut limits = Limits::default();
-    limits.free_for_changes.bytes = 0;
-    limits.free_for_reads.bytes = 0;
-    let config = Config {
-        storage: "memory:".to_owned(),
-        data: PathBuf::new(),
-        advertise: "http://127.0.0.1:1".to_owned(),
-        seal_key_file: PathBuf::new(),
-        dev: Some(Dev { root_token: Some("root".to_owned()) }),
-        audit: AuditConfig { dir: PathBuf::new(), read_durability: ReadDurability::Synced, scrub_every: None },
-        limits,
-    };
-    Core::start(config).await.unwrap().0
-}
-
 async fn caller(core: &Core, token: &str) -> Result<Caller, Error> {
-    let cx = Context {
-        request_id: Uuid::new_v4(),
-        remote: None,
-        local_uid: None,
-        method: "TEST",
-        path: "/test".to_owned(),
-        user_agent: None,
-        wrap_ttl: None,
-    };
-    core.caller(cx, Some(token)).await
+    core.caller(context(), Some(token)).await
 }
 
 /// A root token of its own, under today's key.
@@ -272,7 +247,7 @@ async fn memory_follows_the_store_where_a_change_is_stored_and_its_record_cannot
             Ok(()) => number += 1,
             Err(error) => break error,
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert_eq!(error.code(), Code::AuditUnavailable);
     let stored = stored_numbers(&active, Purpose::Token).await;
