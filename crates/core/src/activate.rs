@@ -11,7 +11,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use coffer_api::token::TokenKind;
 use coffer_crypto::{Secret, envelope::TermKey, rng, sign::SigningKey};
-use coffer_storage::{Batch, Entry, Epoch, Expect, Key, Limit, Prefix, Store};
+use coffer_storage::{Batch, Epoch, Expect, Key, Store};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -30,7 +30,7 @@ use crate::{
     housekeeping,
     identity::Identity,
     initial,
-    keyring::Keyrings,
+    keyring::{self, Keyrings},
     keys,
     lease::Lease,
     locks::PathLocks,
@@ -38,7 +38,7 @@ use crate::{
     node::Core,
     ops,
     outbox::{LogHead, Outbox},
-    policies::{Policies, PolicyRow},
+    policies::{Policies, PolicyRow, ROOT},
     policy::builtin,
     record::{Actor, Record},
     refusals::Refusals,
@@ -255,8 +255,8 @@ impl Active {
 async fn dev_root(active: &Arc<Active>, id: Option<String>) -> Result<String, Error> {
     let wanted = Wanted {
         kind: TokenKind::Service,
-        policies: vec!["root".to_owned()],
-        root: create::Root::Allowed,
+        policies: vec![ROOT.to_owned()],
+        root: create::RootPolicy::Allowed,
         display_name: "root".to_owned(),
         path: "auth/token/root".to_owned(),
         ..Wanted::default()
@@ -285,8 +285,8 @@ async fn give_birth(core: &Core, epoch: Epoch) -> Result<(Root, Barrier), StartE
 
 async fn open_barrier(store: &dyn Store, root: &Secret) -> Result<Barrier, StartError> {
     let mut terms = Vec::new();
-    for (key, entry) in all(store, keys::TERM).await? {
-        let number = number_after(&key, keys::TERM)?;
+    for (key, entry) in keyring::rows(store, keys::TERM).await? {
+        let number = keyring::number_after(&key, keys::TERM)?;
         terms.push(TermKey::new(number, &barrier::unwrap_under_root(root, &key, &entry.value)?)?);
     }
     let Some(current) = terms.iter().map(TermKey::term).max() else {
@@ -436,28 +436,6 @@ pub(crate) fn vkey(origin: &str, public: &[u8; 32]) -> Result<String, Error> {
 fn explain(error: &(dyn std::error::Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-async fn all(store: &dyn Store, prefix: &str) -> Result<Vec<(String, Entry)>, StartError> {
-    let prefix = Prefix::new(prefix.to_owned())?;
-    let mut found = Vec::new();
-    let mut after: Option<Key> = None;
-    loop {
-        let page = store.scan(&prefix, after.as_ref(), Limit::MAX).await?;
-        after = page.items.last().map(|(key, _)| key.clone());
-        for (key, entry) in page.items {
-            let key = std::str::from_utf8(key.as_bytes()).map_err(Error::internal)?;
-            found.push((key.to_owned(), entry));
-        }
-        if !page.more {
-            return Ok(found);
-        }
-    }
-}
-
-fn number_after(key: &str, prefix: &str) -> Result<u32, Error> {
-    let number = key.strip_prefix(prefix).and_then(|number| u32::from_str_radix(number, 16).ok());
-    number.ok_or_else(|| codec::damaged(key, "its name does not end in a number"))
 }
 
 /// Writes a file of mode 0600 whole or not at all.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use coffer_crypto::{Secret, hash::HmacKey};
-use coffer_storage::{Key, Limit, Prefix, Revision, Store};
+use coffer_storage::{Entry, Key, Limit, Prefix, Revision, Store};
 
 use crate::{Error, barrier, codec, keys};
 
@@ -70,25 +70,39 @@ impl Purpose {
 ///
 /// # Errors
 /// [`coffer_api::Code::Integrity`] where one of them does not open.
-pub(crate) async fn stored(store: &dyn Store, root: &Secret, purpose: Purpose) -> Result<Vec<StoredKey>, Error> {
+pub(crate) async fn stored_keys(store: &dyn Store, root: &Secret, purpose: Purpose) -> Result<Vec<StoredKey>, Error> {
     let prefix = purpose.prefix();
-    let below = Prefix::new(prefix.clone())?;
+    let mut found = Vec::new();
+    for (row, Entry { value, revision }) in rows(store, &prefix).await? {
+        let number = number_after(&row, &prefix)?;
+        let secret = barrier::unwrap_under_root(root, &row, &value)?;
+        found.push(StoredKey { number, row, revision, secret });
+    }
+    Ok(found)
+}
+
+/// Every row below a prefix, in their order.
+pub(crate) async fn rows(store: &dyn Store, prefix: &str) -> Result<Vec<(String, Entry)>, Error> {
+    let prefix = Prefix::new(prefix.to_owned())?;
     let mut found = Vec::new();
     let mut after: Option<Key> = None;
     loop {
-        let page = store.scan(&below, after.as_ref(), Limit::MAX).await?;
+        let page = store.scan(&prefix, after.as_ref(), Limit::MAX).await?;
         after = page.items.last().map(|(key, _)| key.clone());
         for (key, entry) in page.items {
-            let row = std::str::from_utf8(key.as_bytes()).map_err(Error::internal)?.to_owned();
-            let number = row.strip_prefix(&prefix).and_then(|number| u32::from_str_radix(number, 16).ok());
-            let number = number.ok_or_else(|| codec::damaged(&row, "its name does not end in a number"))?;
-            let secret = barrier::unwrap_under_root(root, &row, &entry.value)?;
-            found.push(StoredKey { number, row, revision: entry.revision, secret });
+            let key = std::str::from_utf8(key.as_bytes()).map_err(Error::internal)?;
+            found.push((key.to_owned(), entry));
         }
         if !page.more {
             return Ok(found);
         }
     }
+}
+
+/// The number with which the name of a term's or a numbered key's row ends.
+pub(crate) fn number_after(row: &str, prefix: &str) -> Result<u32, Error> {
+    let number = row.strip_prefix(prefix).and_then(|number| u32::from_str_radix(number, 16).ok());
+    number.ok_or_else(|| codec::damaged(row, "its name does not end in a number"))
 }
 
 impl Keyrings {
@@ -99,7 +113,7 @@ impl Keyrings {
     pub(crate) async fn read(store: &dyn Store, root: &Secret) -> Result<Self, Error> {
         let rings = Self { audit: Ring::empty(), batch: Ring::empty(), token: Ring::empty() };
         for purpose in Purpose::ALL {
-            let keys = stored(store, root, purpose).await?;
+            let keys = stored_keys(store, root, purpose).await?;
             if keys.is_empty() {
                 return Err(Error::internal("the store lacks one of its keys"));
             }

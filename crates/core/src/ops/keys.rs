@@ -22,7 +22,7 @@ use crate::{
     caller::Done,
     codec,
     commit::{Edit, Logged, Urgency},
-    keyring::{Purpose, StoredKey, stored},
+    keyring::{self, Purpose, StoredKey},
     keys,
     policy::Operation,
     record::Record,
@@ -134,7 +134,7 @@ impl Active {
     }
 
     async fn stored_keys(&self, purpose: Purpose) -> Result<Vec<StoredKey>, Error> {
-        stored(self.store.as_ref(), &self.root, purpose).await
+        keyring::stored_keys(self.store.as_ref(), &self.root, purpose).await
     }
 
     async fn key_list(&self) -> Result<KeyList, Error> {

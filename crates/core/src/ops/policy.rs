@@ -9,12 +9,12 @@ use crate::{
     codec,
     commit::Edit,
     keys,
-    policies::{ADMINISTRATOR, PolicyRow},
+    policies::{ADMINISTRATOR, PolicyRow, ROOT},
     policy::{Operation, Parameters, Policy},
 };
 
 /// Names that no text may be stored under.
-const FIXED: [&str; 2] = ["response-wrapping", "root"];
+const FIXED: [&str; 2] = ["response-wrapping", ROOT];
 /// Largest text, in bytes.
 const MAX_TEXT: usize = 1 << 20;
 
@@ -33,7 +33,7 @@ impl Caller {
         self.recorded(self.record("policy.list", path), async {
             self.authorise(path, operation, &())?;
             let mut names = self.active.policies.names();
-            names.push("root".to_owned());
+            names.push(ROOT.to_owned());
             names.sort_unstable();
             names.retain(|name| name.as_str() > after);
             let more = names.len() > limit;
@@ -54,7 +54,7 @@ impl Caller {
         let path = format!("{family}{name}");
         self.recorded(self.record("policy.read", &path), async {
             self.authorise(&path, Operation::Read, &())?;
-            if name == "root" {
+            if name == ROOT {
                 return Ok(Done::Unlogged(PolicyText { name: name.clone(), policy: String::new() }));
             }
             let found = self.active.row::<PolicyRow>(&row(&name)?).await?.ok_or_else(Error::not_found)?;

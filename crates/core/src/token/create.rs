@@ -37,7 +37,7 @@ const RETRIES: u32 = 8;
 
 /// Whether a token may carry `root`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Root {
+pub(crate) enum RootPolicy {
     /// The caller's token is a root token, or the server was started in development mode.
     Allowed,
     /// What every login method gets that says nothing else.
@@ -50,7 +50,7 @@ pub(crate) enum Root {
 pub(crate) struct Wanted {
     pub(crate) kind: TokenKind,
     pub(crate) policies: Vec<String>,
-    pub(crate) root: Root,
+    pub(crate) root: RootPolicy,
     pub(crate) no_default_policy: bool,
     pub(crate) entity: Option<Uuid>,
     pub(crate) identity_policies: Vec<String>,
@@ -197,7 +197,7 @@ impl Caller {
         let no_entity = orphan && role.is_none() && how == CreatePath::Orphan;
         Ok(Wanted {
             kind,
-            root: if policies::has_root(own) { Root::Allowed } else { Root::Refused },
+            root: if policies::has_root(own) { RootPolicy::Allowed } else { RootPolicy::Refused },
             policies,
             no_default_policy: request.no_default_policy || role.as_ref().is_some_and(|role| role.no_default_policy),
             entity: entry.entity.filter(|_| !no_entity),
@@ -253,7 +253,8 @@ impl Caller {
         if policies.iter().any(|name| name == "response-wrapping") {
             return Err(Error::invalid("policy \"response-wrapping\" cannot be given to a token"));
         }
-        for name in policies.iter().filter(|name| *name != "root" && self.active.policies.find(name).is_none()) {
+        for name in policies.iter().filter(|name| *name != policies::ROOT && self.active.policies.find(name).is_none())
+        {
             warnings.push(format!("Policy {name:?} does not exist"));
         }
         Ok(policies)
@@ -270,7 +271,7 @@ impl Active {
         policies.sort_unstable();
         policies.dedup();
         let is_root = policies::has_root(&policies);
-        if is_root && wanted.root == Root::Refused {
+        if is_root && wanted.root == RootPolicy::Refused {
             return Err(Error::invalid(NO_ROOT_BY_LOGIN));
         }
         if is_root && policies.len() > 1 {

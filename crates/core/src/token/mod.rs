@@ -353,7 +353,7 @@ impl Active {
         names.extend(identity_policies.iter().cloned());
         names.sort_unstable();
         names.dedup();
-        let is_root = state.entry.policies == ["root"];
+        let is_root = state.entry.policies == [crate::policies::ROOT];
         let policies: Vec<_> = match is_root {
             true => vec![Arc::new(Policy::root())],
             // `root` is no policy like others: it counts for a token that was made with it alone.
