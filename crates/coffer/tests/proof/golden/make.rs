@@ -1,11 +1,11 @@
 //! Makes the newest golden store: a server is led through everything that a store can hold, stopped, and its directory
 //! kept. Run once for each released format.
 
-use std::{fs, process::Command, thread, time::Duration};
+use std::{fs, process::Command};
 
 use serde_json::{Value, json};
 
-use super::{archive, facts_of, testdata, wall_now};
+use super::{archive, facts_of, testdata};
 use crate::{
     http::Client,
     node::{Engine, Node, Server},
@@ -16,8 +16,6 @@ pub fn generate(store: &str) {
     let node = Node::new(Engine::Sqlite);
     let server = node.prepare().args(&["--max-lease-ttl", "315360000"]).start();
     let facts = fill(&node, &server);
-    // The mark is written every five seconds. A start in doubt goes on from it, and must be later than what was deleted.
-    thread::sleep(Duration::from_secs(12));
     server.stop();
     let data = node.data();
     for left in ["store.db-wal", "store.db-shm"] {
@@ -128,7 +126,6 @@ fn fill(node: &Node, server: &Server) -> Value {
         "batch_until": batch_until,
         "checkpoint": checkpoint["checkpoint"],
         "entity": entity,
-        "made": wall_now(),
         "parent": parent.1,
         "password": password,
         "reads": READ.iter().map(|path| make.get(path)).collect::<Vec<Value>>(),
