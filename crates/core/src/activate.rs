@@ -224,13 +224,10 @@ pub(crate) async fn activate(
     }
     housekeeping::persist_clock(&active).await?;
     let mut activated = Activated::default();
-    if !is_new {
-        return Ok((active, activated));
-    }
-    if let Some(dev) = &core.config.dev {
-        activated.dev_root_token = Some(dev_root(&active, dev.root_token.clone()).await?);
-    } else {
-        activated.initial_token_path = Some(initial::first(&active, &core.config).await?);
+    match &core.config.dev {
+        Some(dev) if is_new => activated.dev_root_token = Some(dev_root(&active, dev.root_token.clone()).await?),
+        Some(_) => {}
+        None => activated.initial_token_path = initial::first(&active, &core.config).await?,
     }
     Ok((active, activated))
 }
@@ -277,6 +274,9 @@ async fn give_birth(core: &Core, epoch: Epoch) -> Result<(Root, Barrier), StartE
     for mount in Mount::first(now)? {
         edit.put(Mount::row(&mount.path), codec::encode(&mount)?, Some(Expect::Absent));
     }
+    if core.config.dev.is_none() {
+        initial::announce(&mut edit)?;
+    }
     let record = Record::system("system.birth").fact("cluster", root.cluster_id.to_string());
     let batch = commit::sealed_batch(&barrier, &core.node, epoch, now, edit, record)?;
     core.store.commit(batch).await?;
@@ -308,7 +308,7 @@ async fn reserve_first_block(store: &dyn Store, epoch: Epoch, barrier: &Barrier)
         let row = counter_row(block.term());
         let value = block.seal(&row, &[&codec::encode(&Reservation { total: block.total() })?])?;
         let change = coffer_storage::Change::Put { key: Key::new(row)?, value, expect: None };
-        store.commit(Batch { epoch: Some(epoch), changes: vec![change] }).await?;
+        store.commit(Batch { epoch: Some(epoch), changes: vec![change], ..Batch::default() }).await?;
         block.grant();
     }
     Ok(())

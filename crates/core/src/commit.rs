@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use coffer_api::Code;
 use coffer_crypto::hash::sha256;
-use coffer_storage::{Batch, Change, Entry, Epoch, Error as StoreError, Expect, Key, Revision, Sealed};
+use coffer_storage::{Batch, Change, Entry, Epoch, Error as StoreError, Expect, Key, Revision, Room, Sealed};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -160,7 +160,11 @@ impl Active {
         urgency: Urgency,
     ) -> Result<Logged, Error> {
         self.may_change(urgency)?;
-        let prepared = self.prepare(edit, record)?;
+        let mut prepared = self.prepare(edit, record)?;
+        prepared.batch.room = match urgency {
+            Urgency::Essential => Room::Reserve,
+            Urgency::Ordinary => Room::Ordinary,
+        };
         let this = Arc::clone(self);
         tokio::spawn(async move { this.commit_and_log(prepared, urgency).await }).await.map_err(Error::internal)?
     }
@@ -180,7 +184,7 @@ impl Active {
                 Value::Sealed(value) => Change::Put { key, value, expect: row.expect },
             });
         }
-        let revision = self.store.commit(Batch { epoch: Some(self.epoch), changes }).await?;
+        let revision = self.store.commit(Batch { epoch: Some(self.epoch), changes, ..Batch::default() }).await?;
         edit.in_force.into_iter().for_each(|apply| apply(self));
         Ok(revision)
     }
@@ -242,7 +246,8 @@ impl Active {
         let key = Key::new(outbox.to_owned())?;
         for _ in 0..LOOKUPS {
             let absent = Change::Check { key: key.clone(), expect: Expect::Absent };
-            match self.store.commit(Batch { epoch: Some(self.epoch), changes: vec![absent] }).await {
+            match self.store.commit(Batch { epoch: Some(self.epoch), changes: vec![absent], ..Batch::default() }).await
+            {
                 Ok(_) => {
                     let message = "the connection to the store was lost and nothing was changed; try again";
                     return Err(Error::new(Code::Unavailable, message).caused_by(lost));
@@ -331,7 +336,7 @@ fn prepare(
     let value = barrier.seal(&outbox, &[&text])?;
     changes.push(Change::Put { key: Key::new(outbox.clone())?, value, expect: None });
     Ok(Prepared {
-        batch: Batch { epoch: Some(epoch), changes },
+        batch: Batch { epoch: Some(epoch), changes, ..Batch::default() },
         cached,
         entries,
         outbox,

@@ -8,6 +8,7 @@ use std::{
 
 use coffer_api::{Sensitive, token::TokenKind};
 use coffer_storage::Expect;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -15,7 +16,7 @@ use crate::{
     Config, Context, Error,
     activate::write_private,
     active::Active,
-    codec,
+    codec::{self, Persisted},
     commit::{Edit, Urgency},
     identity::{self, AliasKey},
     keys,
@@ -39,12 +40,31 @@ pub struct Recovered {
     pub entity_replaced: bool,
 }
 
-/// Makes the initial token of a store's first start; tells the file that holds it.
-pub(crate) async fn first(active: &Arc<Active>, config: &Config) -> Result<PathBuf, Error> {
+/// That a store is to get an initial token (`sys/initial-pending`).
+#[derive(Deserialize, Serialize)]
+struct Pending;
+
+impl Persisted for Pending {}
+
+/// Has the first start of the store that `edit` makes, or the one after it if that one dies, make an initial token.
+pub(crate) fn announce(edit: &mut Edit) -> Result<(), Error> {
+    edit.put(keys::INITIAL_PENDING, codec::encode(&Pending)?, Some(Expect::Absent));
+    Ok(())
+}
+
+/// Makes the initial token of a store that has not got one yet; tells the file that holds it.
+pub(crate) async fn first(active: &Arc<Active>, config: &Config) -> Result<Option<PathBuf>, Error> {
+    if active.row::<Pending>(keys::INITIAL_PENDING).await?.is_none() {
+        return Ok(None);
+    }
     let made = active.make_token(initial_token(), None).await?;
-    let token = made.grant.token.clone();
-    active.commit(made.edit, Record::system(CREATE_INITIAL), Urgency::Ordinary).await?.spend();
-    write_initial_token(config, &token)
+    // The file comes first: whoever dies here leaves a token that opens nothing, and the next start makes another one.
+    let path = write_initial_token(config, &made.grant.token)?;
+    crate::failpoint::hit("before-initial-token");
+    let mut edit = made.edit;
+    edit.delete(keys::INITIAL_PENDING, None);
+    active.commit(edit, Record::system(CREATE_INITIAL), Urgency::Ordinary).await?.spend();
+    Ok(Some(path))
 }
 
 /// Makes an initial token that gives back control, whatever was done to policies and entities, and writes it to its file in

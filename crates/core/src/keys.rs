@@ -4,6 +4,8 @@
 
 /// Wrapped root keys, one per seal, and the cluster's id.
 pub(crate) const ROOT: &str = "sys/root";
+/// Present from a store's first commit until its initial token is stored.
+pub(crate) const INITIAL_PENDING: &str = "sys/initial-pending";
 /// Term keys, wrapped under the root key: `sys/term/{term:08x}`.
 pub(crate) const TERM: &str = "sys/term/";
 /// When the current term began.

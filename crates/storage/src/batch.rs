@@ -9,6 +9,8 @@ use crate::key::Key;
 pub struct Batch {
     /// The epoch under which the writer leads; the batch is [`Error::Fenced`] once another one holds.
     pub epoch: Option<Epoch>,
+    /// The space on the disk that it may use.
+    pub room: Room,
     /// The changes, each key at most once, at most [`Batch::MAX_CHANGES`] and [`Batch::MAX_BYTES`].
     pub changes: Vec<Change>,
 }
@@ -37,6 +39,16 @@ impl Batch {
             Err(Error::Invalid("a batch names a key twice".to_owned()))
         }
     }
+}
+
+/// Which space on the disk a batch may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    /// What is free.
+    #[default]
+    Ordinary,
+    /// Also what the engine keeps for this; engines whose disk is not theirs keep none.
+    Reserve,
 }
 
 /// One change of a batch.
@@ -135,17 +147,18 @@ mod tests {
     #[test]
     fn batch_naming_a_key_twice_is_invalid() {
         let check = Change::Check { key: Key::new("a").unwrap(), expect: Expect::Absent };
-        let batch = Batch { epoch: None, changes: vec![put("a", 1), put("b", 1), check] };
+        let batch = Batch { changes: vec![put("a", 1), put("b", 1), check], ..Batch::default() };
         assert!(matches!(batch.measure(), Err(Error::Invalid(_))));
     }
 
     #[test]
     fn batch_above_its_limits_is_too_large() {
-        let fits = Batch { epoch: None, changes: (0..7).map(|n| put(&n.to_string(), Sealed::MAX)).collect() };
+        let fits = Batch { changes: (0..7).map(|n| put(&n.to_string(), Sealed::MAX)).collect(), ..Batch::default() };
         assert_eq!(fits.measure().unwrap(), 7 * (Sealed::MAX + 1));
-        let heavy = Batch { epoch: None, changes: (0..8).map(|n| put(&n.to_string(), Sealed::MAX)).collect() };
+        let heavy = Batch { changes: (0..8).map(|n| put(&n.to_string(), Sealed::MAX)).collect(), ..Batch::default() };
         assert!(matches!(heavy.measure(), Err(Error::TooLarge { .. })));
-        let long = Batch { epoch: None, changes: (0..=Batch::MAX_CHANGES).map(|n| put(&n.to_string(), 0)).collect() };
+        let long =
+            Batch { changes: (0..=Batch::MAX_CHANGES).map(|n| put(&n.to_string(), 0)).collect(), ..Batch::default() };
         assert!(matches!(long.measure(), Err(Error::TooLarge { .. })));
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use crate::batch::{Batch, Change, Epoch, Expect};
+pub use crate::batch::{Batch, Change, Epoch, Expect, Room};
 pub use crate::entry::{Entry, Limit, Page, Revision, Sealed};
 pub use crate::error::{Cause, Error};
 pub use crate::key::{Key, Prefix};

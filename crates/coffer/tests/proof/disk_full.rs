@@ -30,6 +30,7 @@ fn nearly_full_disk_refuses_changes_then_reads_and_recovers_without_a_restart() 
     let (server, token) = start(&node, FOR_CHANGES, FOR_READS);
     let mut client = server.client().with_token(&token);
     let revoked_later = token_of(&mut client);
+    let revoked_last = token_of(&mut client);
     put(&mut client, "kept", "v1").expect(200);
 
     // Below the first mark.
@@ -71,13 +72,26 @@ fn nearly_full_disk_refuses_changes_then_reads_and_recovers_without_a_restart() 
     assert_recorded(&node, "essential-revoke");
     seal_and_unseal(&node, &server);
 
+    // And when the last byte is gone: the store has space of its own for this, as the log has.
+    disk.leave(0);
+    assert_eq!(disk.left(), 0);
+    client.set_agent("revoke-without-space");
+    client.post("/v1/auth/token/revoke", &json!({ "token": revoked_last })).unwrap().expect(204);
+    assert_recorded(&node, "revoke-without-space");
+    let sealed = node.cli(None, None, &["operator", "seal", "--local"]);
+    assert!(sealed.status.success(), "{}", String::from_utf8_lossy(&sealed.stderr));
+
     // There is space again: no restart.
     disk.free();
+    let unsealed = node.cli(None, None, &["operator", "unseal", "--local"]);
+    assert!(unsealed.status.success(), "{}", String::from_utf8_lossy(&unsealed.stderr));
     until("recovery", PATIENCE, || put(&mut client, "kept", "v2").is_success().then_some(()));
     assert_eq!(read(&mut client, "kept")["version"], 2);
     client.get("/v1/secret/data/refused").unwrap().expect(404);
-    let status = client.another().with_token(&revoked_later).get("/v1/auth/token/lookup-self").unwrap().status;
-    assert_eq!(status, 403);
+    for revoked in [&revoked_later, &revoked_last] {
+        let status = client.another().with_token(revoked).get("/v1/auth/token/lookup-self").unwrap().status;
+        assert_eq!(status, 403);
+    }
     audit_log::stop_and_verify(&node, server, &token);
 }
 

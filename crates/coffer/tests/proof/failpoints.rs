@@ -52,6 +52,18 @@ at! {
 }
 
 #[test]
+fn first_start_killed_before_its_initial_token_is_stored_gives_one_at_the_next() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let node = Node::new(engine);
+        let died = node.prepare().env("COFFER_TEST_FAILPOINT", "before-initial-token").attempt();
+        assert!(died.is_err(), "the server lives");
+        let server = node.start();
+        let token = node.login(&server);
+        audit_log::stop_and_verify(&node, server, &token);
+    }
+}
+
+#[test]
 fn record_not_yet_logged_leaves_the_check_open_until_the_next_start() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let node = Node::new(engine);

@@ -121,7 +121,8 @@ impl Active {
         let mut ring = in_force(held);
         ring.push((number, secret));
         edit.in_force(move |active| active.put_in_force(purpose, ring));
-        self.commit(edit, record.fact("key", row), Urgency::Ordinary).await
+        self.commit(edit, record.fact("key", purpose.name()).fact("number", number.to_string()), Urgency::Ordinary)
+            .await
     }
 
     fn put_in_force(&self, purpose: Purpose, ring: Vec<(u32, Secret)>) {

@@ -30,13 +30,16 @@ impl Pace {
     /// What the next batch waits for.
     pub(crate) fn linger(&self) -> Linger {
         let slow = self.sync_time >= FAST_SYNC && self.callers > 1;
-        Linger { calls: self.callers, limit: if slow { self.sync_time.min(LONGEST) } else { Duration::ZERO } }
+        let limit = if slow { self.sync_time.min(LONGEST) } else { Duration::ZERO };
+        Linger { calls: self.callers, limit, quiet: limit / QUIET_PARTS }
     }
 }
 
 /// Below this, a sync costs about as much as the wake-ups that it would save.
 const FAST_SYNC: Duration = Duration::from_micros(250);
 const LONGEST: Duration = Duration::from_millis(50);
+/// The part of a sync's time after which a batch that does not grow goes.
+const QUIET_PARTS: u32 = 16;
 
 #[cfg(test)]
 mod tests {

@@ -47,6 +47,15 @@ pub(crate) struct Linger {
     /// The calls that make a batch worth going at once.
     pub(crate) calls: usize,
     pub(crate) limit: Duration,
+    /// A batch that did not grow for so long goes: who is to come waits for something else, as the store.
+    pub(crate) quiet: Duration,
+}
+
+/// How a batch has filled so far.
+struct Lingered {
+    until: Instant,
+    /// The calls when it was last looked at.
+    calls: usize,
 }
 
 /// The bounds of batches and of what waits.
@@ -192,7 +201,7 @@ impl Queue {
     /// Waits for something to do, and for a batch to fill as `linger` says; `until` ends in [`Work::Retry`].
     pub(crate) fn next(&self, linger: Linger, until: Option<Instant>) -> Work {
         let mut inner = self.inner.lock();
-        let mut lingered_until = None;
+        let mut lingered = None;
         loop {
             if let Some((generation, error)) = inner.sync_failed.take() {
                 return Work::SyncFailed(generation, error);
@@ -201,9 +210,13 @@ impl Queue {
             // Callers that do not wait for the sync gain nothing when more share it.
             let may_grow = matches!(inner.pending.front(), Some(Work::Batch(batch)) if batch.must_sync);
             if may_grow && !full && !linger.limit.is_zero() {
-                let deadline = *lingered_until.get_or_insert_with(|| Instant::now() + linger.limit);
-                inner.wake_at = linger.calls;
-                if !self.work.wait_until(&mut inner, deadline).timed_out() {
+                let now = Instant::now();
+                let Lingered { until, calls } =
+                    lingered.get_or_insert(Lingered { until: now + linger.limit, calls: 0 });
+                if now < *until && *calls < inner.pending_calls {
+                    *calls = inner.pending_calls;
+                    inner.wake_at = linger.calls;
+                    self.work.wait_until(&mut inner, (now + linger.quiet).min(*until));
                     continue;
                 }
             }

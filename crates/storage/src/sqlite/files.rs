@@ -45,6 +45,11 @@ impl Files {
     pub(super) fn wal(&self) -> PathBuf {
         sibling(&self.database, "-wal")
     }
+
+    /// The space kept for a full disk.
+    pub(super) fn reserve(&self) -> PathBuf {
+        sibling(&self.database, "-reserve")
+    }
 }
 
 impl Drop for Files {

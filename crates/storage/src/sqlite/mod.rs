@@ -4,6 +4,7 @@ mod checkpoint;
 mod connection;
 mod files;
 mod readers;
+mod reserve;
 mod schema;
 mod writer;
 
@@ -22,6 +23,7 @@ use self::checkpoint::Checkpointer;
 use self::connection::{Purpose, connect};
 use self::files::Files;
 use self::readers::Readers;
+use self::reserve::Reserve;
 use self::writer::{Request, Writer};
 use crate::Store;
 use crate::admission::{Admission, QUEUE};
@@ -89,6 +91,7 @@ fn open_blocking(path: &str) -> Result<Sqlite, Error> {
         counters: Arc::clone(&counters),
         leadership: Arc::clone(&leadership),
         requests: receiver,
+        reserve: Reserve::open(files.reserve()),
         revision,
     };
     let (database, wal) = (files.database.clone(), files.wal());

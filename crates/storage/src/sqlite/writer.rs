@@ -9,9 +9,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::{Checkpointer, Mode, checkpoint};
 use super::connection::{Purpose, connect, failed};
+use super::reserve::Reserve;
 use super::schema;
 use crate::admission::{GROUP, GROUP_BYTES, Job};
-use crate::batch::{Batch, Change, Epoch, Expect};
+use crate::batch::{Batch, Change, Epoch, Expect, Room};
 use crate::entry::Revision;
 use crate::error::Error;
 use crate::leadership::{Candidate, Exclusive};
@@ -37,6 +38,7 @@ pub(super) struct Writer {
     /// Shared with the store; only the writer changes the epoch.
     pub(super) leadership: Arc<Mutex<Exclusive>>,
     pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) reserve: Reserve,
     /// The last revision in the database.
     pub(super) revision: Revision,
 }
@@ -48,6 +50,7 @@ impl Writer {
         while self.requests.blocking_recv_many(&mut waiting, GROUP) > 0 {
             self.serve(&mut waiting);
             self.checkpointer.tend(&self.connection);
+            self.reserve.tend();
         }
         let Writer { connection, checkpointer, .. } = self;
         drop(checkpointer);
@@ -91,11 +94,21 @@ impl Writer {
                     drop(checkpoint(&self.connection, Mode::Restart));
                 }
                 for job in group {
-                    let outcome = self.transact(std::slice::from_ref(&job));
+                    let outcome = self.transact_alone(&job);
                     self.answer(vec![job], outcome);
                 }
             }
             outcome => self.answer(group, outcome),
+        }
+    }
+
+    /// One batch in a transaction of its own, with as much of the reserve as it may use and needs.
+    fn transact_alone(&mut self, job: &Job) -> Result<Vec<Result<Revision, Error>>, Failure> {
+        loop {
+            match (self.transact(std::slice::from_ref(job)), job.batch.room) {
+                (Err(Failure::Undone(Error::Full)), Room::Reserve) if self.reserve.release() => {}
+                (outcome, Room::Ordinary | Room::Reserve) => return outcome,
+            }
         }
     }
 
@@ -326,14 +339,16 @@ mod tests {
             let admission = Admission::new(Arc::clone(&counters));
             let (leadership, requests) = (Arc::default(), mpsc::channel(1).1);
             let revision = Revision(0);
-            let writer = Writer { connection, database, checkpointer, counters, leadership, requests, revision };
+            let reserve = Reserve::open(directory.path().join("reserve"));
+            let writer =
+                Writer { connection, database, checkpointer, counters, leadership, requests, reserve, revision };
             Bench { admission, writer, _directory: directory }
         }
 
         async fn put(&self, name: &str, size: usize) -> (Job, Answer) {
             let value = Sealed::from_barrier(Bytes::from(vec![7; size])).unwrap();
             let changes = vec![Change::Put { key: Key::new(name).unwrap(), value, expect: None }];
-            self.admission.admit(Batch { epoch: None, changes }).await.unwrap()
+            self.admission.admit(Batch { changes, ..Batch::default() }).await.unwrap()
         }
 
         fn count(&self) -> i64 {

@@ -81,11 +81,11 @@ pub(crate) fn check(name: impl AsRef<[u8]>, expect: Expect) -> Change {
 }
 
 pub(crate) async fn commit(store: &dyn Store, changes: Vec<Change>) -> Result<Revision, Error> {
-    store.commit(Batch { epoch: None, changes }).await
+    store.commit(Batch { changes, ..Batch::default() }).await
 }
 
 pub(crate) async fn commit_under(store: &dyn Store, epoch: Epoch, changes: Vec<Change>) -> Result<Revision, Error> {
-    store.commit(Batch { epoch: Some(epoch), changes }).await
+    store.commit(Batch { epoch: Some(epoch), changes, ..Batch::default() }).await
 }
 
 /// The value of a key, if there is an entry.

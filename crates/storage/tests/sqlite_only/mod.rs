@@ -42,7 +42,7 @@ async fn sqlite_files_are_closed_to_others() {
         names.push(file.file_name().into_string().unwrap());
     }
     names.sort();
-    assert_eq!(names, ["lock", "store.db", "store.db-shm", "store.db-wal"]);
+    assert_eq!(names, ["lock", "store.db", "store.db-reserve", "store.db-shm", "store.db-wal"]);
     store.close().await;
     assert!(!directory.join("store.db-wal").exists(), "closing empties the log");
 }

@@ -39,7 +39,7 @@ pub(crate) async fn failing_batches_of_a_group_fail_alone(backend: Backend) {
                 3 => (Some(Epoch(epoch.0 + 1)), check("shared", Expect::Revision(new))),
                 _ => (Some(epoch), check("shared", Expect::Revision(new))),
             };
-            Batch { epoch, changes: vec![put(name(number), name(number)), guard] }
+            Batch { epoch, changes: vec![put(name(number), name(number)), guard], ..Batch::default() }
         });
         let outcomes = all(&store, batches.collect()).await;
         let mut revisions = Vec::new();
@@ -72,7 +72,7 @@ pub(crate) async fn concurrent_batches_on_one_key_are_ordered(backend: Backend) 
         // Exactly one can create the key, whether or not they meet in one group.
         let name = format!("key {round}");
         let create = |number: usize| vec![put_if(&name, number.to_string(), Expect::Absent)];
-        let batches = (0..40).map(|number| Batch { epoch: None, changes: create(number) });
+        let batches = (0..40).map(|number| Batch { changes: create(number), ..Batch::default() });
         let outcomes = all(&store, batches.collect()).await;
         let winners: Vec<usize> = (0..40).filter(|number| outcomes[*number].is_ok()).collect();
         assert_eq!(winners.len(), 1);
@@ -81,11 +81,11 @@ pub(crate) async fn concurrent_batches_on_one_key_are_ordered(backend: Backend) 
 
         // Of writes without expectation the one with the highest revision stays, also after deletes in between.
         let batches = (0..40).map(|number| Batch {
-            epoch: None,
             changes: vec![match number % 4 {
                 0 => Change::Delete { key: key(&name), expect: None },
                 _ => put(&name, number.to_string()),
             }],
+            ..Batch::default()
         });
         let outcomes = all(&store, batches.collect()).await;
         let revisions: Vec<Revision> = outcomes.into_iter().map(Result::unwrap).collect();
@@ -165,7 +165,7 @@ pub(crate) async fn large_batches_at_once_are_all_committed(backend: Backend) {
     let store = backend.open().await;
     // More than may wait for the writer at once: the rest waits outside.
     let batches =
-        (0..24_u8).map(|number| Batch { epoch: None, changes: vec![put([number], vec![number; Sealed::MAX])] });
+        (0..24_u8).map(|number| Batch { changes: vec![put([number], vec![number; Sealed::MAX])], ..Batch::default() });
     for outcome in all(&store, batches.collect()).await {
         outcome.unwrap();
     }
