@@ -13,13 +13,13 @@ use crate::{
     identity::{Entity, Group},
     policy::{self, Decision, Denial, Grant, Operation, ParameterFault, Parameters, Request, Subject},
     record::{Actor, Record},
-    token::{Authority, TokenState, UsesRow, uses_row},
+    token::{Authority, TokenEntry, TokenState, UsesRow, uses_row},
 };
 
 /// An authenticated request.
 pub struct Caller {
     pub(crate) active: Arc<Active>,
-    pub(crate) cx: Context,
+    pub(crate) cx: Arc<Context>,
     pub(crate) token: Arc<TokenState>,
     pub(crate) authority: Arc<Authority>,
     /// Uses left after this request, where they are limited.
@@ -41,14 +41,14 @@ impl Caller {
             Some(token) => active.token_state(token).await?,
             None => None,
         };
-        let Some(state) = found else { return Err(refuse(&active, &cx).await) };
+        let Some(state) = found else { return Err(Box::pin(refuse(&active, &cx)).await) };
         let authority = active.authority_of(&state).await?;
         if authority.entity_disabled || !is_bound_here(&state, &cx) {
-            return Err(refuse(&active, &cx).await);
+            return Err(Box::pin(refuse(&active, &cx)).await);
         }
-        let mut caller = Self { active, cx, token: state, authority, uses_left: None };
+        let mut caller = Self { active, cx: Arc::new(cx), token: state, authority, uses_left: None };
         if caller.token.entry.num_uses > 0 {
-            caller.take_use().await?;
+            Box::pin(caller.take_use()).await?;
         }
         Ok(caller)
     }
@@ -82,7 +82,7 @@ impl Caller {
 
     /// A record of this request.
     pub(crate) fn record(&self, class: &'static str, path: impl Into<String>) -> Record {
-        Record::of_request(class, path.into(), self.actor(), &self.cx)
+        Record::of_caller(class, path.into(), Arc::clone(self.token.actor()), Arc::clone(&self.cx))
     }
 
     /// Runs an operation and sees to its record: what is not in the log yet is logged now, success or not.
@@ -104,7 +104,7 @@ impl Caller {
                 self.active.lease.check()?;
                 Ok(value)
             }
-            Err(error) => Err(self.failed(record, error).await),
+            Err(error) => Err(Box::pin(self.failed(record, error)).await),
         }
     }
 
@@ -138,17 +138,6 @@ impl Caller {
     /// Commits a change of this request.
     pub(crate) async fn commit(&self, edit: Edit, record: Record) -> Result<Logged, Error> {
         self.active.commit(edit, record, Urgency::Ordinary).await
-    }
-
-    pub(crate) fn actor(&self) -> Actor {
-        let entry = &self.token.entry;
-        Actor {
-            kind: if entry.entity.is_some() { "user" } else { "machine" },
-            id: entry.entity.map(|id| id.to_string()),
-            name: (!entry.display_name.is_empty()).then(|| entry.display_name.clone()),
-            auth: Some(entry.path.clone()),
-            accessor: (!self.token.accessor.is_empty()).then(|| self.token.accessor.clone()),
-        }
     }
 
     /// Takes one use of a use-limited token, durably, before the operation; the last one takes the token along.
@@ -245,6 +234,17 @@ pub(crate) async fn log_refusal(active: &Arc<Active>, mut record: Record, error:
     match active.log_read(&record).await {
         Ok(()) => error,
         Err(unlogged) => unlogged,
+    }
+}
+
+/// Who acts with a token.
+pub(crate) fn actor_of(accessor: &str, entry: &TokenEntry) -> Actor {
+    Actor {
+        kind: if entry.entity.is_some() { "user" } else { "machine" },
+        id: entry.entity.map(|id| id.to_string()),
+        name: (!entry.display_name.is_empty()).then(|| entry.display_name.clone()),
+        auth: Some(entry.path.clone()),
+        accessor: (!accessor.is_empty()).then(|| accessor.to_owned()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One audit record: who did what to what, from where, with which outcome, as canonical JSON (RFC 8785; integers
 //! and strings only). It never holds a value: sensitive ones appear as keyed hashes. docs/AUDIT.md has the schema.
 
-use std::{io::Write, net::SocketAddr};
+use std::{io::Write, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use coffer_api::Code;
@@ -59,8 +59,8 @@ pub(crate) struct Record {
     pub(crate) class: &'static str,
     pub(crate) outcome: Outcome,
     pub(crate) code: Option<Code>,
-    pub(crate) actor: Actor,
-    pub(crate) request: Option<RequestFacts>,
+    pub(crate) actor: Arc<Actor>,
+    pub(crate) request: Option<Arc<Context>>,
     /// Logical path, as policies speak of it.
     pub(crate) path: String,
     pub(crate) version: Option<u64>,
@@ -68,17 +68,6 @@ pub(crate) struct Record {
     /// Free facts of the class, sorted by key by the writer: counts, names, reasons. Never values.
     pub(crate) facts: Vec<(&'static str, String)>,
     pub(crate) changes: Vec<ChangeDigest>,
-}
-
-/// What the record says about the request itself.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestFacts {
-    pub(crate) id: Uuid,
-    pub(crate) method: &'static str,
-    pub(crate) path: String,
-    pub(crate) user_agent: Option<String>,
-    pub(crate) remote: Option<SocketAddr>,
-    pub(crate) local_uid: Option<u32>,
 }
 
 /// An entry of the log but for the revision, which only the commit knows.
@@ -96,7 +85,7 @@ impl Record {
             class,
             outcome: Outcome::Success,
             code: None,
-            actor: Actor { kind: "system", ..Actor::default() },
+            actor: Arc::new(Actor { kind: "system", ..Actor::default() }),
             request: None,
             path: String::new(),
             version: None,
@@ -108,7 +97,23 @@ impl Record {
 
     /// A record of a request.
     pub(crate) fn of_request(class: &'static str, path: String, actor: Actor, cx: &Context) -> Self {
-        Self { actor, path, request: Some(RequestFacts::of(cx)), ..Self::system(class) }
+        Self::of_caller(class, path, Arc::new(actor), Arc::new(cx.clone()))
+    }
+
+    /// A record of a request by somebody who makes more than one.
+    pub(crate) fn of_caller(class: &'static str, path: String, actor: Arc<Actor>, cx: Arc<Context>) -> Self {
+        Self {
+            class,
+            outcome: Outcome::Success,
+            code: None,
+            actor,
+            request: Some(cx),
+            path,
+            version: None,
+            value: None,
+            facts: Vec::new(),
+            changes: Vec::new(),
+        }
     }
 
     /// Whether the request goes on when the disk is nearly full.
@@ -211,7 +216,7 @@ impl Record {
         });
         if let Some(request) = &self.request {
             w.raw(",\"req\":{\"id\":\"");
-            w.raw(request.id.as_hyphenated().encode_lower(&mut id));
+            w.raw(request.request_id.as_hyphenated().encode_lower(&mut id));
             w.raw("\",\"method\":");
             w.string(request.method);
             w.raw(",\"path\":");
@@ -254,19 +259,6 @@ impl Record {
         w.json(&now_ms);
         w.raw("000000\",\"v\":1}");
         Encoded { json: w.out, revision_at }
-    }
-}
-
-impl RequestFacts {
-    pub(crate) fn of(cx: &Context) -> Self {
-        Self {
-            id: cx.request_id,
-            method: cx.method,
-            path: cx.path.clone(),
-            user_agent: cx.user_agent.clone(),
-            remote: cx.remote,
-            local_uid: cx.local_uid,
-        }
     }
 }
 

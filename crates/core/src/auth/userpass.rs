@@ -256,13 +256,13 @@ impl Active {
             return Err(wrong_credentials());
         }
         self.logins.clear(&login_name(&mount, name));
-        record.actor = Actor {
+        record.actor = Arc::new(Actor {
             kind: "user",
             id: Some(entity.id.to_string()),
             name: Some(name.to_owned()),
             auth: Some(mount.path.clone()),
             accessor: None,
-        };
+        });
         let display = mount.path.trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
         let (direct, inherited) = self.identity.groups_of(entity.id);
         let wanted = Wanted {

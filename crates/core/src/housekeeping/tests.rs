@@ -30,7 +30,7 @@ async fn counters_are_reserved_in_blocks_and_a_restart_gives_up_the_rest() {
         assert!(active.barrier.wanted_block().is_none());
         if token.is_none() {
             let initial = std::fs::read_to_string(dir.path().join("initial-token")).unwrap();
-            let cx = caller(&core, initial.trim()).await.cx.clone();
+            let cx = caller(&core, initial.trim()).await.cx.as_ref().clone();
             token = Some(core.login_initial(cx, initial.trim()).await.unwrap().token);
         }
         let admin = caller(&core, token.as_ref().unwrap().expose()).await;

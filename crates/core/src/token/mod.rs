@@ -35,6 +35,7 @@ use crate::{
     codec::{self, Persisted},
     identity, keys,
     policy::{Acl, Policy},
+    record::Actor,
 };
 
 /// Prefixes by which tokens and leaked tokens are recognised.
@@ -102,6 +103,7 @@ pub(crate) struct TokenState {
     expires_ms: AtomicI64,
     revoked: AtomicBool,
     authority: ArcSwapOption<Authority>,
+    actor: Arc<Actor>,
 }
 
 /// What a token may do, compiled at one value of `Active::authority`.
@@ -225,7 +227,13 @@ impl TokenState {
     pub(crate) fn new(kind: TokenKind, accessor: String, entry: TokenEntry, parent: Option<Arc<Self>>) -> Self {
         let expires_ms = AtomicI64::new(entry.expires_ms.unwrap_or(0));
         let revoked = AtomicBool::new(false);
-        Self { kind, accessor, entry, parent, expires_ms, revoked, authority: ArcSwapOption::empty() }
+        let actor = Arc::new(crate::caller::actor_of(&accessor, &entry));
+        Self { kind, accessor, entry, parent, expires_ms, revoked, authority: ArcSwapOption::empty(), actor }
+    }
+
+    /// Who acts with it, as records say it.
+    pub(crate) fn actor(&self) -> &Arc<Actor> {
+        &self.actor
     }
 
     /// When it expires, renewals included.
@@ -257,7 +265,7 @@ impl Active {
             return Ok(None);
         }
         if token.starts_with(BATCH_PREFIX) {
-            return self.batch_state(token).await;
+            return Box::pin(self.batch_state(token)).await;
         }
         for (kid, key) in self.keyrings.token.all().iter() {
             let hash = token_hash(token, key);
@@ -266,7 +274,7 @@ impl Active {
                 return Ok(state.is_alive(&self.clock).then_some(state));
             }
             let visit = self.tokens.cache.visit(&hash);
-            if let Some(state) = self.state_of(&accessor(token, key)).await?
+            if let Some(state) = Box::pin(self.state_of(&accessor(token, key))).await?
                 && state.entry.kid == *kid
                 && bool::from(state.entry.hash.ct_eq(&hash))
             {
@@ -331,7 +339,7 @@ impl Active {
         if let Some(authority) = state.authority.load_full().filter(|authority| authority.generation == generation) {
             return Ok(authority);
         }
-        let authority = Arc::new(self.compile(state, generation).await?);
+        let authority = Arc::new(Box::pin(self.compile(state, generation)).await?);
         state.authority.store(Some(Arc::clone(&authority)));
         Ok(authority)
     }

@@ -120,10 +120,12 @@ async fn authenticated(
     let answered = match outcome {
         Ok(response) => Ok(response),
         Err(Failure::Recorded(error)) => Err(error),
-        Err(Failure::Request(error)) => Err(call.caller.refuse(call.verb.operation(), &call.path, error).await),
+        Err(Failure::Request(error)) => {
+            Err(Box::pin(call.caller.refuse(call.verb.operation(), &call.path, error)).await)
+        }
         Err(Failure::MediaType) => {
             let refused = Error::invalid("wrong content type");
-            let error = call.caller.refuse(call.verb.operation(), &call.path, refused).await;
+            let error = Box::pin(call.caller.refuse(call.verb.operation(), &call.path, refused)).await;
             match error.code() {
                 Code::Invalid => Ok(error::vault_media_type(call.content_type().unwrap_or_default())),
                 _ => Err(error),

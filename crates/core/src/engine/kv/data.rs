@@ -232,14 +232,25 @@ impl Active {
             let number = opened.current;
             return Ok((KvRead { metadata: opened.metadata.clone(), data, buffer: opened.bytes }, Some(number)));
         }
-        let head = opened.head(&row)?;
+        Box::pin(self.kv_other_version(mount, path, &opened, wanted)).await
+    }
+
+    /// As [`Active::kv_version`], for what does not lie in the entry in the clear.
+    async fn kv_other_version(
+        &self,
+        mount: &Mount,
+        path: KvPath<'_>,
+        opened: &Opened,
+        wanted: Option<u64>,
+    ) -> Result<(KvRead, Option<u64>), Error> {
+        let head = opened.head(&path.row(mount))?;
         let number = wanted.unwrap_or(head.current);
         let version = head.version(number).ok_or_else(Error::not_found)?;
         let metadata = head.metadata_json(version);
-        if !version.is_live(now) {
+        if !version.is_live(self.clock.now()) {
             return Ok((KvRead::of(&metadata, None), Some(number)));
         }
-        let data = self.kv_data(mount, path, &opened, &head, version).await?;
+        let data = self.kv_data(mount, path, opened, &head, version).await?;
         Ok((KvRead::of(&metadata, data.as_ref().map(|data| data.as_slice())), Some(number)))
     }
 
