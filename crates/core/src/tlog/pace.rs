@@ -31,13 +31,17 @@ impl Pace {
     pub(crate) fn linger(&self) -> Linger {
         let slow = self.sync_time >= FAST_SYNC && self.callers > 1;
         let limit = if slow { self.sync_time.min(LONGEST) } else { Duration::ZERO };
-        Linger { calls: self.callers, limit, quiet: limit / QUIET_PARTS }
+        let relaxed = if self.callers >= MANY { RELAXED } else { Duration::ZERO };
+        Linger { calls: self.callers, limit, quiet: limit / QUIET_PARTS, relaxed }
     }
 }
 
 /// Below this, a sync costs about as much as the wake-ups that it would save.
 const FAST_SYNC: Duration = Duration::from_micros(250);
 const LONGEST: Duration = Duration::from_millis(50);
+/// From so many callers on, a signature of their own each is dearer than waiting for company.
+const MANY: usize = 4;
+const RELAXED: Duration = Duration::from_micros(300);
 /// The part of a sync's time after which a batch that does not grow goes.
 const QUIET_PARTS: u32 = 16;
 
@@ -64,6 +68,12 @@ mod tests {
         assert_eq!(pace(Duration::from_millis(5), &[(1, 0), (1, 0)]).limit, Duration::ZERO);
         // Others have been there and are gone.
         assert_eq!(pace(Duration::from_millis(5), &[&[(8, 8)][..], &[(1, 0); 40]].concat()).limit, Duration::ZERO);
+    }
+
+    #[test]
+    fn linger_without_a_sync_is_for_many_callers_only() {
+        assert_eq!(pace(Duration::from_micros(100), &[(1, 1)]).relaxed, Duration::ZERO);
+        assert_eq!(pace(Duration::from_micros(100), &[(3, 1)]).relaxed, RELAXED);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(crate) struct Linger {
     pub(crate) limit: Duration,
     /// A batch that did not grow for so long goes: who is to come waits for something else, as the store.
     pub(crate) quiet: Duration,
+    /// The limit for callers that do not wait for the sync: they share the signature alone.
+    pub(crate) relaxed: Duration,
 }
 
 /// How a batch has filled so far.
@@ -207,16 +209,18 @@ impl Queue {
                 return Work::SyncFailed(generation, error);
             }
             let full = inner.pending.len() > 1 || !inner.open || inner.pending_calls >= linger.calls;
-            // Callers that do not wait for the sync gain nothing when more share it.
-            let may_grow = matches!(inner.pending.front(), Some(Work::Batch(batch)) if batch.must_sync);
-            if may_grow && !full && !linger.limit.is_zero() {
+            let (limit, quiet) = match inner.pending.front() {
+                Some(Work::Batch(batch)) if batch.must_sync => (linger.limit, linger.quiet),
+                Some(Work::Batch(_)) => (linger.relaxed, linger.relaxed),
+                Some(Work::Rotate(_) | Work::Retry | Work::Stop | Work::SyncFailed(..)) | None => Default::default(),
+            };
+            if !full && !limit.is_zero() {
                 let now = Instant::now();
-                let Lingered { until, calls } =
-                    lingered.get_or_insert(Lingered { until: now + linger.limit, calls: 0 });
+                let Lingered { until, calls } = lingered.get_or_insert(Lingered { until: now + limit, calls: 0 });
                 if now < *until && *calls < inner.pending_calls {
                     *calls = inner.pending_calls;
                     inner.wake_at = linger.calls;
-                    self.work.wait_until(&mut inner, (now + linger.quiet).min(*until));
+                    self.work.wait_until(&mut inner, (now + quiet).min(*until));
                     continue;
                 }
             }
