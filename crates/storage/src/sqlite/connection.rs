@@ -26,7 +26,8 @@ impl Purpose {
     fn cache_kib(self) -> i64 {
         match self {
             Purpose::Checkpoint => 64,
-            Purpose::Read => 2048,
+            // The inner pages of a million entries, so that a read fetches one leaf of the index and one of the table.
+            Purpose::Read => 6144,
             Purpose::Scan => 256,
             Purpose::Write => 8192,
         }
