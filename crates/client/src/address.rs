@@ -1,4 +1,4 @@
-//! Where a server listens: `http://host[:port]` or a unix socket.
+//! Where a server listens: `https://host[:port]`, `http://host[:port]` or a unix socket.
 
 use std::{
     fmt,
@@ -17,26 +17,30 @@ pub struct Address(Target);
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AddressError {
     /// A path, query, fragment or user stands where only `scheme://host:port` may.
-    #[error("address {0:?} holds more than http://host:port")]
+    #[error("address {0:?} holds more than https://host:port")]
     Excess(String),
     /// Not an address at all.
-    #[error("{0:?} is not an address of the form http://host:port")]
+    #[error("{0:?} is not an address of the form https://host:port")]
     Malformed(String),
-    /// `https://`, which this release does not speak.
-    #[error("address {0:?} asks for TLS, which this release does not speak; use http:// on the loopback interface")]
-    Tls(String),
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Target {
-    Tcp { host: String, port: u16 },
+    Tcp { scheme: Scheme, host: String, port: u16 },
     Unix(PathBuf),
+}
+
+/// What is spoken over TCP.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
 }
 
 /// How to reach a target, for the transport alone.
 pub(crate) enum Endpoint<'a> {
     /// Host name or address (without brackets) and port.
-    Tcp(&'a str, u16),
+    Tcp(Scheme, &'a str, u16),
     /// Path of the socket.
     Unix(&'a Path),
 }
@@ -57,9 +61,17 @@ impl Address {
         }
     }
 
+    /// Whether what is sent there is encrypted on its way.
+    pub fn is_encrypted(&self) -> bool {
+        match &self.0 {
+            Target::Tcp { scheme: Scheme::Https, .. } => true,
+            Target::Tcp { scheme: Scheme::Http, .. } | Target::Unix(_) => false,
+        }
+    }
+
     pub(crate) fn endpoint(&self) -> Endpoint<'_> {
         match &self.0 {
-            Target::Tcp { host, port } => Endpoint::Tcp(host, *port),
+            Target::Tcp { scheme, host, port } => Endpoint::Tcp(*scheme, host, *port),
             Target::Unix(path) => Endpoint::Unix(path),
         }
     }
@@ -67,8 +79,8 @@ impl Address {
     /// The value of the `Host` header.
     pub(crate) fn host(&self) -> String {
         match &self.0 {
-            Target::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Target::Tcp { host, port } => format!("{host}:{port}"),
+            Target::Tcp { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
+            Target::Tcp { host, port, .. } => format!("{host}:{port}"),
             Target::Unix(_) => "localhost".to_owned(),
         }
     }
@@ -102,7 +114,8 @@ impl FromStr for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Target::Tcp { .. } => write!(f, "http://{}", self.host()),
+            Target::Tcp { scheme: Scheme::Http, .. } => write!(f, "http://{}", self.host()),
+            Target::Tcp { scheme: Scheme::Https, .. } => write!(f, "https://{}", self.host()),
             Target::Unix(path) => write!(f, "unix://{}", path.display()),
         }
     }
@@ -111,8 +124,7 @@ impl fmt::Display for Address {
 fn split(text: &str) -> Result<Uri, AddressError> {
     let uri: Uri = text.parse().map_err(|_| AddressError::Malformed(text.to_owned()))?;
     match uri.scheme_str() {
-        Some("http") => Ok(uri),
-        Some("https") => Err(AddressError::Tls(text.to_owned())),
+        Some("http" | "https") => Ok(uri),
         Some(_) | None => Err(AddressError::Malformed(text.to_owned())),
     }
 }
@@ -125,15 +137,19 @@ fn target(uri: &Uri, text: &str) -> Result<Target, AddressError> {
     }
     let bare = authority.host();
     let host = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(bare);
+    let scheme = if uri.scheme_str() == Some("https") { Scheme::Https } else { Scheme::Http };
     let port = match authority.as_str().strip_prefix(bare) {
-        Some("") => 80,
+        Some("") => match scheme {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        },
         Some(rest) => rest.strip_prefix(':').and_then(|port| port.parse().ok()).ok_or_else(malformed)?,
         None => return Err(malformed()),
     };
     if host.is_empty() {
         return Err(malformed());
     }
-    Ok(Target::Tcp { host: host.to_ascii_lowercase(), port })
+    Ok(Target::Tcp { scheme, host: host.to_ascii_lowercase(), port })
 }
 
 /// A URL's user part may hold a password, which no error may repeat.
@@ -155,6 +171,8 @@ mod tests {
             ("http://127.0.0.1:8200/", "http://127.0.0.1:8200"),
             ("HTTP://LocalHost", "http://localhost:80"),
             ("http://[::1]:8200", "http://[::1]:8200"),
+            ("https://Vault.example:8200", "https://vault.example:8200"),
+            ("HTTPS://a", "https://a:443"),
             ("unix:///run/coffer.sock", "unix:///run/coffer.sock"),
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), shown, "{text}");
@@ -183,7 +201,6 @@ mod tests {
                 "{text:?}"
             );
         }
-        assert!(matches!("https://a".parse::<Address>(), Err(AddressError::Tls(_))));
     }
 
     #[test]
@@ -199,6 +216,14 @@ mod tests {
         }
         for text in ["http://10.0.0.1", "http://example.org", "http://127.0.0.1.example.org"] {
             assert!(!text.parse::<Address>().unwrap().is_local(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_https_is_encrypted() {
+        assert!("https://a".parse::<Address>().unwrap().is_encrypted());
+        for text in ["http://a", "unix:///x"] {
+            assert!(!text.parse::<Address>().unwrap().is_encrypted(), "{text}");
         }
     }
 }

@@ -152,6 +152,9 @@ fn next_address(from: &Address, call: &Call, location: Option<&str>) -> Result<A
         return Err(RedirectError::Socket);
     }
     let (address, rest) = Address::of_url(location.ok_or(RedirectError::Missing)?)?;
+    if from.is_encrypted() && !address.is_encrypted() {
+        return Err(RedirectError::Plain);
+    }
     if rest != call.route.as_str() {
         return Err(RedirectError::Path);
     }

@@ -76,6 +76,15 @@ pub enum Error {
         /// The limit.
         after: Duration,
     },
+    /// No TLS connection came about: the server's certificate was not believed, or it speaks no TLS. Nothing was sent.
+    #[error("no TLS connection to {address}")]
+    Tls {
+        /// Who was asked.
+        address: Address,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// A token that cannot be sent.
     #[error("the token is empty or holds characters other than visible ASCII")]
     Token,
@@ -105,6 +114,9 @@ pub enum RedirectError {
     /// No location at all.
     #[error("it names no location")]
     Missing,
+    /// From TLS to plain HTTP.
+    #[error("it leads from https:// to http://, and the token would cross the network unencrypted")]
+    Plain,
     /// The server's own socket never redirects.
     #[error("a unix socket is not left")]
     Socket,
@@ -122,6 +134,7 @@ impl Error {
             | Self::ReplyTooLarge { .. }
             | Self::Request(_)
             | Self::Timeout { .. }
+            | Self::Tls { .. }
             | Self::Token
             | Self::Transport { .. } => None,
         }
@@ -139,6 +152,7 @@ impl Error {
             | Self::Request(_)
             | Self::Status { .. }
             | Self::Timeout { .. }
+            | Self::Tls { .. }
             | Self::Token
             | Self::Transport { .. } => None,
         }

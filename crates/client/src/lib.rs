@@ -1,4 +1,4 @@
-//! A typed client of the native API (`/api/v1`), over plain HTTP or the server's unix socket.
+//! A typed client of the native API (`/api/v1`), over TLS, plain HTTP or the server's unix socket.
 //!
 //! It never reaches inside the server: it speaks the types of `coffer-api` like any other client. It never puts a token, a
 //! request body or a reply body into an error, and it sends a token to the address it was given and, after one redirect of a
@@ -15,16 +15,19 @@ mod route;
 mod secrets;
 mod tokens;
 mod transport;
+mod trust;
 
 use std::time::Duration;
 
 pub use address::{Address, AddressError};
 pub use error::Error;
 pub use secrets::Depth;
+pub use trust::TrustError;
 
 use call::Credential;
 use coffer_api::Sensitive;
 use transport::Transport;
+use trust::Trust;
 
 /// Talks to one server. Cheap to make; keeps at most one idle connection. Requests may run concurrently.
 pub struct Client {
@@ -54,6 +57,15 @@ impl Client {
     /// [`Error::Token`] where it is empty or holds anything but visible ASCII.
     pub fn with_token(mut self, token: &Sensitive<String>) -> Result<Self, Error> {
         self.credential = Some(Credential::new(token)?);
+        Ok(self)
+    }
+
+    /// Believes the servers that these authorities vouch for, PEM, instead of those that the machine trusts.
+    ///
+    /// # Errors
+    /// Where a certificate in the text cannot be used, or none is there.
+    pub fn with_authorities(mut self, pem: &[u8]) -> Result<Self, TrustError> {
+        self.transport.set_trust(Trust::of_pem(pem)?);
         Ok(self)
     }
 

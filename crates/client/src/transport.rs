@@ -1,6 +1,6 @@
-//! One HTTP/1.1 exchange over TCP or a unix socket, within a time and a size; an idle connection is used again.
+//! One HTTP/1.1 exchange over TLS, TCP or a unix socket, within a time and a size; an idle connection is used again.
 
-use std::{pin::Pin, time::Duration};
+use std::{io, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -11,14 +11,20 @@ use hyper::{
     header::{HeaderName, LOCATION, RETRY_AFTER},
 };
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
     sync::Mutex,
 };
+use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use crate::{Address, Error, address::Endpoint};
+use crate::{
+    Address, Error,
+    address::{Endpoint, Scheme},
+    trust::Trust,
+};
 
 /// A request's body.
 pub(crate) type Body = Full<Bytes>;
@@ -36,17 +42,22 @@ pub(crate) struct Reply {
 pub(crate) struct Transport {
     timeout: Duration,
     reply_limit: usize,
+    trust: Trust,
     /// Owned by whichever exchange takes it out; put back after a complete reply.
     idle: Mutex<Option<(Address, SendRequest<Body>)>>,
 }
 
 impl Transport {
     pub(crate) fn new(timeout: Duration, reply_limit: usize) -> Self {
-        Self { timeout, reply_limit, idle: Mutex::new(None) }
+        Self { timeout, reply_limit, trust: Trust::machine(), idle: Mutex::new(None) }
     }
 
     pub(crate) fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
+    }
+
+    pub(crate) fn set_trust(&mut self, trust: Trust) {
+        self.trust = trust;
     }
 
     pub(crate) fn set_reply_limit(&mut self, bytes: usize) {
@@ -89,7 +100,7 @@ impl Transport {
                 },
             }
         }
-        let mut sender = connect(address).await?;
+        let mut sender = connect(address, &self.trust).await?;
         let response = sender.send_request(request).await.map_err(broke)?;
         Ok((sender, response))
     }
@@ -133,13 +144,22 @@ fn header(response: &Response<Incoming>, name: HeaderName) -> Option<String> {
     response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
-async fn connect(address: &Address) -> Result<SendRequest<Body>, Error> {
+async fn connect(address: &Address, trust: &Trust) -> Result<SendRequest<Body>, Error> {
     let failed = |source| Error::Connect { address: address.clone(), source };
     let stream: Pin<Box<dyn Stream>> = match address.endpoint() {
-        Endpoint::Tcp(host, port) => {
+        Endpoint::Tcp(scheme, host, port) => {
             let stream = TcpStream::connect((host, port)).await.map_err(failed)?;
             stream.set_nodelay(true).map_err(failed)?;
-            Box::pin(stream)
+            match scheme {
+                Scheme::Http => Box::pin(stream),
+                Scheme::Https => {
+                    let untrusted = |source| Error::Tls { address: address.clone(), source };
+                    let config = trust.config().map_err(|error| untrusted(io::Error::other(error)))?;
+                    let name =
+                        ServerName::try_from(host.to_owned()).map_err(|error| untrusted(io::Error::other(error)))?;
+                    Box::pin(TlsConnector::from(config).connect(name, stream).await.map_err(untrusted)?)
+                }
+            }
         }
         Endpoint::Unix(path) => Box::pin(UnixStream::connect(path).await.map_err(failed)?),
     };

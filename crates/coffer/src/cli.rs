@@ -23,6 +23,10 @@ pub(crate) struct Globals {
     /// Server address [env: COFFER_ADDR, then VAULT_ADDR] [default: http://127.0.0.1:8200]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) addr: Option<String>,
+    /// PEM file with the authorities that may vouch for the server [env: COFFER_CACERT, then VAULT_CACERT] [default: those
+    /// that the machine trusts]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_cert: Option<PathBuf>,
     /// File with the token of this user [default: ~/.config/coffer/token]; COFFER_TOKEN, then VAULT_TOKEN, stand before
     /// the default file, and this option before them
     #[arg(long, global = true, value_name = "FILE")]
@@ -64,7 +68,7 @@ pub(crate) enum Command {
     #[command(subcommand, visible_alias = "secret")]
     Secrets(cmd::secrets::Command),
     /// Start the server
-    Server(cmd::server::Arguments),
+    Server(Box<cmd::server::Arguments>),
     /// Show what the server does: active, standby, sealed
     Status,
     /// Create and manage tokens

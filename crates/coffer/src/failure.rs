@@ -152,6 +152,8 @@ impl From<Error> for Failure {
             }
             Error::Connect { source, .. } => Self::new(Exit::Server, format!("{error}: {}", plain(source)))
                 .hint("is the server running there? COFFER_ADDR or --addr name another address"),
+            Error::Tls { source, .. } => Self::new(Exit::Server, format!("{error}: {}", plain(source)))
+                .hint("COFFER_CACERT or --ca-cert names a PEM file with the authority to trust"),
             Error::Timeout { .. } => Self::new(Exit::Server, error.to_string()).hint("--timeout allows more time"),
             Error::Transport { .. } => Self::new(Exit::Server, error.to_string())
                 .hint("whether the request took effect is unknown: read before you repeat it"),

@@ -9,7 +9,7 @@ use crate::{
     cli::Globals,
     data_dir::data_directory,
     environment::Environment,
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, chain},
     output::Output,
     token_file,
 };
@@ -48,7 +48,7 @@ impl Session {
     /// Where the address or the token is malformed.
     pub(crate) fn client_with(&self, token: &Sensitive<String>) -> Result<Client, Failure> {
         let client = self.anonymous_client()?;
-        if !client.address().is_local() {
+        if !client.address().is_local() && !client.address().is_encrypted() {
             self.output.note(format!("warning: {} is not encrypted, and the token goes there", client.address()));
         }
         Ok(client.with_token(token)?)
@@ -57,9 +57,18 @@ impl Session {
     /// A client without a token.
     ///
     /// # Errors
-    /// Where the address is malformed.
+    /// Where the address is malformed, or the authorities to trust cannot be used.
     pub(crate) fn anonymous_client(&self) -> Result<Client, Failure> {
-        Ok(Client::new(self.address()?).with_timeout(self.globals.timeout))
+        let address = self.address()?;
+        let authorities = if address.is_encrypted() { self.authorities()? } else { None };
+        let client = Client::new(address).with_timeout(self.globals.timeout);
+        let Some((path, source)) = authorities else { return Ok(client) };
+        let pem = std::fs::read(&path).map_err(|error| {
+            Failure::io(format!("cannot read {}", path.display()), &error).hint(format!("it comes from {source}"))
+        })?;
+        client.with_authorities(&pem).map_err(|error| {
+            Failure::local(format!("{}: {}", path.display(), chain(&error))).hint(format!("it comes from {source}"))
+        })
     }
 
     /// A client of the server's unix socket in its data directory.
@@ -105,6 +114,23 @@ impl Session {
         }
     }
 
+    /// The file with the authorities to trust, and where its name comes from; `None` = the machine's.
+    ///
+    /// A certificate is always checked. What asks for it not to be is refused by name, rather than obeyed, which would send
+    /// the token to whoever answers, or ignored, which would leave the user without an explanation.
+    fn authorities(&self) -> Result<Option<(PathBuf, &'static str)>, Failure> {
+        let skip = self.environment.text("VAULT_SKIP_VERIFY")?.unwrap_or_default();
+        if !matches!(skip.to_ascii_lowercase().as_str(), "" | "0" | "f" | "false") {
+            return Err(Failure::local("VAULT_SKIP_VERIFY is set, and a server's certificate is always checked")
+                .hint("unset it, and name the authority's PEM file in COFFER_CACERT"));
+        }
+        if let Some(path) = &self.globals.ca_cert {
+            return Ok(Some((path.clone(), "--ca-cert")));
+        }
+        let variable = |name| self.environment.path(name).map(|path| (path, name));
+        Ok(variable("COFFER_CACERT").or_else(|| variable("VAULT_CACERT")))
+    }
+
     fn address(&self) -> Result<Address, Failure> {
         let (text, source) = match &self.globals.addr {
             Some(text) => (text.as_str(), "--addr"),
@@ -144,7 +170,20 @@ mod tests {
         assert_eq!(address(session(&[], both)), "http://b:1");
         assert_eq!(address(session(&[], [("COFFER_ADDR", ""), ("VAULT_ADDR", "http://c:1")])), "http://c:1");
         assert_eq!(address(session(&[], [])), "http://127.0.0.1:8200");
-        assert!(session(&[], [("VAULT_ADDR", "https://c:1")]).address().is_err());
+        assert_eq!(address(session(&[], [("VAULT_ADDR", "https://c")])), "https://c:443");
+    }
+
+    #[test]
+    fn authorities_follow_flag_coffer_vault_machine() {
+        let both = [("COFFER_CACERT", "/b"), ("VAULT_CACERT", "/c")];
+        let path = |session: Session| session.authorities().unwrap().map(|(path, _)| path.display().to_string());
+        assert_eq!(path(session(&["--ca-cert", "/a"], both)).as_deref(), Some("/a"));
+        assert_eq!(path(session(&[], both)).as_deref(), Some("/b"));
+        assert_eq!(path(session(&[], [("COFFER_CACERT", ""), ("VAULT_CACERT", "/c")])).as_deref(), Some("/c"));
+        assert_eq!(path(session(&[], [("VAULT_SKIP_VERIFY", "false")])), None);
+        for skip in ["1", "true", "T", "yes"] {
+            assert!(session(&[], [("VAULT_SKIP_VERIFY", skip)]).authorities().is_err(), "{skip}");
+        }
     }
 
     #[test]

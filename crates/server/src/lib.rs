@@ -11,10 +11,12 @@ mod logical;
 mod native;
 mod request_id;
 mod run;
+mod tls;
 mod vault;
 
 pub use config::{Config, Overrides};
 pub use listener::SocketError;
 pub use logical::logical_path;
 pub use native::document as openapi_document;
-pub use run::{RunError, Server, run};
+pub use run::{Reloader, RunError, Server, run};
+pub use tls::TlsError;

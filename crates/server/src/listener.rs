@@ -20,6 +20,8 @@ use tokio::{
     task::JoinSet,
 };
 
+use crate::tls::Tls;
+
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Peer {
@@ -45,6 +47,8 @@ pub(crate) struct ConnectionLimits {
     pub(crate) connections: usize,
     /// A request's head must be complete, and an idle connection used, within this time.
     pub(crate) head: Duration,
+    /// Hands must be shaken within this time, where TLS is spoken.
+    pub(crate) handshake: Duration,
     /// Time for requests under way when the server stops.
     pub(crate) drain: Duration,
 }
@@ -99,16 +103,17 @@ impl Drop for LocalSocket {
     }
 }
 
-/// Serves both listeners until `stop` turns true or its sender is gone, then lets the requests under way finish
+/// Serves both listeners, the network's over TLS where there is any, until `stop` turns true or its sender is gone, then lets the requests under way finish
 /// within `limits.drain` and cuts the rest off.
 pub(crate) async fn serve(
     tcp: TcpListener,
+    tls: Option<Arc<Tls>>,
     local: Option<LocalSocket>,
     limits: ConnectionLimits,
     answer: impl Answer,
     stop: watch::Receiver<bool>,
 ) {
-    let network = serve_tcp(tcp, limits, answer.clone(), stop.clone());
+    let network = serve_tcp(tcp, tls, limits, answer.clone(), stop.clone());
     match local {
         Some(local) => {
             tokio::join!(network, serve_local(local, limits, answer, stop));
@@ -117,7 +122,13 @@ pub(crate) async fn serve(
     }
 }
 
-async fn serve_tcp(tcp: TcpListener, limits: ConnectionLimits, answer: impl Answer, stop: watch::Receiver<bool>) {
+async fn serve_tcp(
+    tcp: TcpListener,
+    tls: Option<Arc<Tls>>,
+    limits: ConnectionLimits,
+    answer: impl Answer,
+    stop: watch::Receiver<bool>,
+) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     let mut stopping = stop.clone();
@@ -125,14 +136,11 @@ async fn serve_tcp(tcp: TcpListener, limits: ConnectionLimits, answer: impl Answ
         match accepted {
             Ok((stream, remote)) => {
                 tune(&stream);
-                connections.spawn(connection(
-                    stream,
-                    Peer::Network(remote),
-                    limits,
-                    answer.clone(),
-                    stop.clone(),
-                    slot,
-                ));
+                let (peer, answer, stop) = (Peer::Network(remote), answer.clone(), stop.clone());
+                match tls.clone() {
+                    Some(tls) => connections.spawn(secured(stream, tls, peer, limits, answer, stop, slot)),
+                    None => connections.spawn(connection(stream, peer, limits, answer, stop, slot)),
+                };
             }
             Err(error) => pause_after(&error).await,
         }
@@ -178,6 +186,28 @@ async fn next<T>(
             Some(_) = connections.join_next() => {}
             accepted = &mut accepted => return accepted,
         }
+    }
+}
+
+/// Shakes hands in the connection's own task, so that a slow client keeps nobody waiting but itself.
+async fn secured(
+    stream: TcpStream,
+    tls: Arc<Tls>,
+    peer: Peer,
+    limits: ConnectionLimits,
+    answer: impl Answer,
+    mut stop: watch::Receiver<bool>,
+    slot: OwnedSemaphorePermit,
+) {
+    let shaken = tokio::select! {
+        biased;
+        () = told_to_stop(&mut stop) => return,
+        shaken = tokio::time::timeout(limits.handshake, tls.accept(stream)) => shaken,
+    };
+    match shaken {
+        Ok(Ok(stream)) => connection(stream, peer, limits, answer, stop, slot).await,
+        Ok(Err(error)) => tracing::debug!(?peer, %error, "no TLS connection came about"),
+        Err(_) => tracing::debug!(?peer, "no TLS connection came about in time"),
     }
 }
 
@@ -288,7 +318,8 @@ mod tests {
     }
 
     const LIMITS: ConnectionLimits =
-        ConnectionLimits { connections: 2, head: Duration::from_secs(30), drain: Duration::from_secs(30) };
+        ConnectionLimits { connections: 2, head: HALF_MINUTE, handshake: HALF_MINUTE, drain: HALF_MINUTE };
+    const HALF_MINUTE: Duration = Duration::from_secs(30);
 
     async fn start(limits: ConnectionLimits, gate: usize) -> Server {
         let dir = tempfile::tempdir().unwrap();
@@ -298,7 +329,7 @@ mod tests {
         let (entered, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(gate)));
         let echo = Echo { entered: entered.clone(), gate: gate.clone() };
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(serve(tcp, Some(local), limits, echo, stopped));
+        let task = tokio::spawn(serve(tcp, None, Some(local), limits, echo, stopped));
         Server { address, entered, gate, stop, task, dir }
     }
 
@@ -364,6 +395,33 @@ mod tests {
         assert!(!answered.contains("200 OK"), "{answered}");
         let mut idle = TcpStream::connect(server.address).await.unwrap();
         until_closed(&mut idle).await;
+    }
+
+    #[tokio::test]
+    async fn handshake_that_never_ends_is_cut_off_and_frees_its_slot() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let files = crate::config::TlsFiles {
+            cert_file: dir.path().join("cert.pem"),
+            key_file: dir.path().join("key.pem"),
+            min_version: crate::config::TlsVersion::Tls12,
+        };
+        std::fs::write(&files.cert_file, made.cert.pem()).unwrap();
+        std::fs::write(&files.key_file, made.signing_key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&files.key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let tls = Arc::new(Tls::load(files).unwrap());
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let limits = ConnectionLimits { connections: 1, handshake: Duration::from_millis(50), ..LIMITS };
+        let echo = Echo { entered: Arc::new(Semaphore::new(0)), gate: Arc::new(Semaphore::new(0)) };
+        let (_stop, stopped) = watch::channel(false);
+        tokio::spawn(serve(tcp, Some(tls), None, limits, echo, stopped));
+        // The second waits for the only slot until the first is cut off.
+        let mut first = TcpStream::connect(address).await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        first.write_all(b"\x16\x03").await.unwrap();
+        assert_eq!(until_closed(&mut first).await, "");
+        assert_eq!(until_closed(&mut second).await, "");
     }
 
     #[tokio::test]

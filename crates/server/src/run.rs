@@ -19,6 +19,7 @@ use crate::{
     body::Bodies,
     config::{Config, Limits, ReadDurability},
     listener::{self, ConnectionLimits, LocalSocket, SocketError},
+    tls::{Tls, TlsError},
 };
 
 /// A server that listens and has its core running.
@@ -27,10 +28,15 @@ pub struct Server {
     started: Started,
     address: SocketAddr,
     tcp: TcpListener,
+    tls: Option<Arc<Tls>>,
     local: Option<LocalSocket>,
     limits: Limits,
     is_dev: bool,
 }
+
+/// Reads again what a running server took from files.
+#[derive(Clone)]
+pub struct Reloader(Option<Arc<Tls>>);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,26 +58,34 @@ pub enum RunError {
     /// The core does not start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// Certificate and key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Starts a server, tells the operator on stderr where it listens and what to type next, and serves until SIGTERM or
-/// SIGINT; requests under way then have 30 seconds to finish.
+/// SIGINT; requests under way then have 30 seconds to finish. SIGHUP reads certificate and key again.
 ///
 /// # Errors
 /// Where the address is taken, or the core or the unix socket does not start.
 pub async fn run(config: Config) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let server = Server::start(config).await?;
     // Nobody may be reading; that is no reason not to serve.
     let _ = io::stderr().write_all(server.greeting().as_bytes());
+    let reloader = server.reloader();
     let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                Some(()) = hangup.recv() => reloader.reload_and_tell(),
+            }
         }
         tracing::info!("stopping");
     };
@@ -85,6 +99,7 @@ impl Server {
     /// # Errors
     /// As [`run`].
     pub async fn start(config: Config) -> Result<Self, RunError> {
+        let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let failed = |source| RunError::Bind { address: config.listen, source };
         let tcp = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = tcp.local_addr().map_err(failed)?;
@@ -96,7 +111,7 @@ impl Server {
             Some(data) => Some(LocalSocket::bind(&data.join(SOCKET))?),
             None => None,
         };
-        Ok(Self { core, started, address, tcp, local, limits: config.limits, is_dev: config.dev.is_some() })
+        Ok(Self { core, started, address, tcp, tls, local, limits: config.limits, is_dev: config.dev.is_some() })
     }
 
     /// Where it listens; the actual port where the configuration asked for any.
@@ -109,9 +124,14 @@ impl Server {
         &self.started
     }
 
+    /// What reads certificate and key again while the server runs.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.tls.clone())
+    }
+
     /// Where it listens and what to type next, for people.
     pub fn greeting(&self) -> String {
-        let url = format!("http://{}", self.address);
+        let url = format!("{}://{}", scheme(self.tls.is_some()), self.address);
         let mut text = format!("listening on {url}\n");
         let address = if self.address.port() == 8200 { String::new() } else { format!("  export COFFER_ADDR={url}\n") };
         if self.is_dev {
@@ -129,12 +149,16 @@ impl Server {
 
     /// Serves until `stop` is ready, lets requests under way finish, and stops the core.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let Self { core, tcp, local, limits, .. } = self;
+        let Self { core, tcp, tls, local, limits, .. } = self;
         let app = App::new(Arc::clone(&core), Bodies::new(limits.request_body_bytes), REQUEST_TIMEOUT);
-        let connections =
-            ConnectionLimits { connections: limits.max_connections, head: HEAD_TIMEOUT, drain: DRAIN_TIMEOUT };
+        let connections = ConnectionLimits {
+            connections: limits.max_connections,
+            head: HEAD_TIMEOUT,
+            handshake: HANDSHAKE_TIMEOUT,
+            drain: DRAIN_TIMEOUT,
+        };
         let (stopping, stopped) = watch::channel(false);
-        let serving = listener::serve(tcp, local, connections, Requests::new(app), stopped);
+        let serving = listener::serve(tcp, tls, local, connections, Requests::new(app), stopped);
         tokio::pin!(serving);
         tokio::select! {
             () = &mut serving => {}
@@ -147,13 +171,37 @@ impl Server {
     }
 }
 
+impl Reloader {
+    /// Reads certificate and key again. Connections that stand go on as they are.
+    ///
+    /// # Errors
+    /// Where they cannot be used; those in force then stay in force.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.0.as_ref().map_or(Ok(()), |tls| tls.reload())
+    }
+
+    fn reload_and_tell(&self) {
+        match (&self.0, self.reload()) {
+            (None, _) => tracing::info!("SIGHUP: there is no certificate to read again"),
+            (Some(_), Ok(())) => tracing::info!("SIGHUP: certificate and key were read again"),
+            (Some(_), Err(error)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "SIGHUP: certificate and key cannot be used; the former stay in force");
+            }
+        }
+    }
+}
+
 /// The core's share of the configuration. In development mode it chooses its own directories.
 fn core_config(config: &Config, address: SocketAddr) -> coffer_core::Config {
     let data = config.data.clone().unwrap_or_default();
     let limits = &config.limits;
     coffer_core::Config {
         storage: config.storage.expose().clone(),
-        advertise: config.advertise.clone().unwrap_or_else(|| format!("http://{}", reachable(address))),
+        advertise: config
+            .advertise
+            .clone()
+            .unwrap_or_else(|| format!("{}://{}", scheme(config.tls.is_some()), reachable(address))),
         seal_key_file: config.seal_key_file.clone().unwrap_or_else(|| data.join("seal.key")),
         dev: config
             .dev
@@ -186,6 +234,10 @@ fn core_config(config: &Config, address: SocketAddr) -> coffer_core::Config {
     }
 }
 
+fn scheme(is_tls: bool) -> &'static str {
+    if is_tls { "https" } else { "http" }
+}
+
 /// The address by which this machine reaches itself.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
@@ -200,4 +252,5 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 const SOCKET: &str = "coffer.sock";
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -89,8 +89,9 @@ pub trait Store: Send + Sync {
 ///   exclusively ([`Error::Locked`] while another opener holds it). Its files are created with mode 0600, a missing
 ///   directory with 0700; a directory in which others may write is [`Error::Unsafe`].
 /// - `postgres://` and `postgresql://` are PostgreSQL 12 or later, with the options of libpq that `tokio-postgres`
-///   knows. TLS is not spoken yet: `sslmode` may be `disable` or `prefer` (the default, which means a plain connection)
-///   and everything else is refused. Many servers may open the same database.
+///   knows, and `sslmode`: `disable`, `prefer` (the default: TLS if the server offers it), `require`, `verify-ca` or
+///   `verify-full`, the last two with `sslrootcert`, a PEM file or `system`. A unix socket is never encrypted. Many
+///   servers may open the same database.
 ///
 /// [`Error::Unsafe`] if the database does not make commits durable; [`Error::Invalid`] for any other URL, or for a
 /// database of another program or of a later release.

@@ -5,4 +5,5 @@
 mod calls;
 mod redirects;
 mod stub;
+mod tls;
 mod transport;

@@ -46,7 +46,7 @@ async fn redirect_elsewhere_is_refused() {
     for location in [
         format!("{}/api/v1/policies/other", other.url),
         format!("{}/api/v1/policies/p?x=1", other.url),
-        "https://127.0.0.1:1/api/v1/policies/p".to_owned(),
+        "ftp://127.0.0.1:1/api/v1/policies/p".to_owned(),
         "/api/v1/policies/p".to_owned(),
         String::new(),
     ] {

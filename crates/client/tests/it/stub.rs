@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use coffer_client::{Address, Client};
+use rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, UnixListener},
 };
+use tokio_rustls::TlsAcceptor;
 
 /// One request as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +60,33 @@ impl Stub {
             }
         });
         Self { url: format!("unix://{}", path.display()), asked }
+    }
+
+    /// Over TLS, with a certificate for localhost; returns the certificate as PEM too.
+    pub async fn start_tls(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> (Self, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (answer, log) = (Arc::new(answer), Arc::clone(&asked));
+        tokio::spawn(async move {
+            for connection in 0.. {
+                let (stream, _) = listener.accept().await.unwrap();
+                // A client that does not believe the certificate hangs up.
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    tokio::spawn(serve(stream, connection, Arc::clone(&answer), Arc::clone(&log)));
+                }
+            }
+        });
+        (Self { url, asked }, made.cert.pem())
     }
 
     pub fn client(&self) -> Client {

@@ -42,7 +42,7 @@ pub(crate) fn dispatch(cli: Cli, environment: Environment) -> Result<ExitCode, F
         Command::Policy(command) => return block_on(policy::run(&session, &command)),
         Command::Run(arguments) => return block_on(run::run(&session, &arguments)),
         Command::Secrets(command) => block_on(secrets::run(&session, &command))?,
-        Command::Server(arguments) => server::run(&session, arguments)?,
+        Command::Server(arguments) => server::run(&session, *arguments)?,
         Command::Status => return block_on(status::run(&session)),
         Command::Token(command) => block_on(token::run(&session, &command))?,
         Command::Whoami => block_on(whoami::run(&session))?,

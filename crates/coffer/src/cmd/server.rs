@@ -4,7 +4,7 @@ use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use coffer_api::Sensitive;
-use coffer_server::config::{Config, Dev, Host, LimitOverrides, Overrides, ReadDurability};
+use coffer_server::config::{Config, Dev, Host, LimitOverrides, Overrides, ReadDurability, TlsOverrides, TlsVersion};
 
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
@@ -32,6 +32,15 @@ pub(crate) struct Arguments {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8200]
     #[arg(long, value_name = "IP:PORT", env = "COFFER_LISTEN")]
     listen: Option<SocketAddr>,
+    /// PEM file with the listener's certificate and its intermediates; with it TLS is spoken
+    #[arg(long, value_name = "FILE", env = "COFFER_TLS_CERT_FILE")]
+    tls_cert_file: Option<PathBuf>,
+    /// PEM file with the certificate's private key, which others may not read
+    #[arg(long, value_name = "FILE", env = "COFFER_TLS_KEY_FILE")]
+    tls_key_file: Option<PathBuf>,
+    /// Lowest version of TLS that is spoken, 1.2 or 1.3 [default: 1.2]
+    #[arg(long, value_name = "VERSION", env = "COFFER_TLS_MIN_VERSION")]
+    tls_min_version: Option<TlsVersion>,
     /// Allow plain HTTP on an address that others can reach
     #[arg(long, env = "COFFER_INSECURE_PLAIN_HTTP", value_parser = switch)]
     insecure_plain_http: bool,
@@ -153,6 +162,11 @@ impl Arguments {
         Ok(Overrides {
             listen: self.listen,
             insecure_plain_http: self.insecure_plain_http.then_some(true),
+            tls: TlsOverrides {
+                cert_file: self.tls_cert_file,
+                key_file: self.tls_key_file,
+                min_version: self.tls_min_version,
+            },
             advertise: self.advertise,
             data: self.data,
             storage: self.storage.map(Sensitive::new),

@@ -1,6 +1,7 @@
 //! Configuration: a TOML file that refuses unknown keys, under overrides from flags and environment, over defaults.
 
 mod limits;
+mod tls;
 
 use std::{
     fmt, io,
@@ -13,6 +14,7 @@ use coffer_api::Sensitive;
 use serde::Deserialize;
 
 pub use self::limits::{LimitOverrides, Limits};
+pub use self::tls::{TlsFiles, TlsOverrides, TlsVersion};
 
 /// What the command line and the environment set; a flag stands before its variable, and both before the file.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +23,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// Allows plain HTTP on an address that is not loopback.
     pub insecure_plain_http: Option<bool>,
+    /// Certificate and key of the listener.
+    pub tls: TlsOverrides,
     /// Where clients and other nodes reach this node, as a URL.
     pub advertise: Option<String>,
     /// Data directory.
@@ -57,6 +61,8 @@ pub struct Host {
 pub struct Config {
     /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Certificate and key of the listener; absent = plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// Where clients and other nodes reach this node; absent = as bound.
     pub advertise: Option<String>,
     /// Data directory; with `dev` absent = a throw-away one.
@@ -120,7 +126,7 @@ pub enum ConfigError {
     },
     /// Plain HTTP on an address that others can reach.
     #[error(
-        "{listen} is reachable by others and plain HTTP shows every secret to the network; listen on 127.0.0.1 behind a TLS proxy, or set insecure_plain_http = true"
+        "{listen} is reachable by others and plain HTTP shows every secret to the network; set tls.cert_file and tls.key_file, listen on 127.0.0.1 behind a TLS proxy, or set insecure_plain_http = true"
     )]
     PlainHttp {
         /// The address.
@@ -193,6 +199,8 @@ struct File {
     storage: Option<Sensitive<String>>,
     seal_key_file: Option<PathBuf>,
     #[serde(default)]
+    tls: TlsOverrides,
+    #[serde(default)]
     audit: AuditFile,
     #[serde(default)]
     limits: LimitOverrides,
@@ -227,7 +235,8 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
     let mut warnings = Vec::new();
 
     let listen = flags.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
-    if !listen.ip().to_canonical().is_loopback() {
+    let tls = tls::resolve(flags.tls, file.tls)?;
+    if tls.is_none() && !listen.ip().to_canonical().is_loopback() {
         if flags.insecure_plain_http.or(file.insecure_plain_http) != Some(true) {
             return Err(ConfigError::PlainHttp { listen });
         }
@@ -281,6 +290,7 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
 
     Ok(Config {
         listen,
+        tls,
         advertise,
         data,
         storage,
@@ -350,8 +360,19 @@ mod tests {
         let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>();
         assert_eq!(
             keys(&table),
-            ["advertise", "audit", "data", "insecure_plain_http", "limits", "listen", "seal_key_file", "storage"]
+            [
+                "advertise",
+                "audit",
+                "data",
+                "insecure_plain_http",
+                "limits",
+                "listen",
+                "seal_key_file",
+                "storage",
+                "tls"
+            ]
         );
+        assert_eq!(keys(table["tls"].as_table().unwrap()), ["cert_file", "key_file", "min_version"]);
         assert_eq!(keys(table["audit"].as_table().unwrap()), ["dir", "read_durability", "scrub_every_seconds"]);
         assert_eq!(table["limits"].as_table().unwrap().len(), 10);
         let config = Config::load(Some(&path), Overrides::default(), &host()).unwrap();
@@ -424,6 +445,22 @@ mod tests {
         for listen in ["127.0.0.1:0", "127.8.9.1:80", "[::1]:8200", "[::ffff:127.0.0.1]:1"] {
             assert!(from_text(&format!("listen='{listen}'")).unwrap().warnings.is_empty());
         }
+    }
+
+    #[test]
+    fn tls_listens_anywhere_and_takes_both_files_or_none() {
+        let both = "listen='0.0.0.0:8200'\n[tls]\ncert_file='/c'\nkey_file='/k'\n";
+        let config = from_text(both).unwrap();
+        assert_eq!(config.tls.unwrap().min_version, TlsVersion::Tls12);
+        assert!(config.warnings.is_empty());
+        let newer = from_text(&format!("{both}min_version='1.3'\n")).unwrap();
+        assert_eq!(newer.tls.unwrap().min_version, TlsVersion::Tls13);
+        for text in
+            ["cert_file='/c'", "key_file='/k'", "min_version='1.2'", "cert_file='/c'\nkey_file='/k'\nmin_version='1.1'"]
+        {
+            assert!(from_text(&format!("[tls]\n{text}")).is_err(), "{text}");
+        }
+        assert!(from_text("").unwrap().tls.is_none());
     }
 
     #[test]

@@ -14,5 +14,6 @@ mod native;
 mod openapi;
 mod policy;
 mod server;
+mod tls;
 mod token;
 mod userpass;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use bytes::Bytes;
 use coffer_server::{
-    Config, Overrides, Server,
+    Config, Overrides, Reloader, Server,
     config::{Dev, Host},
 };
 use http_body_util::{BodyExt, Full};
@@ -22,6 +22,7 @@ pub(crate) struct TestServer {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) initial_token: Option<PathBuf>,
     pub(crate) greeting: String,
+    pub(crate) reloader: Reloader,
 }
 
 /// A reply.
@@ -62,12 +63,13 @@ impl TestServer {
         let server = Server::start(config).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (address, greeting) = (server.address(), server.greeting());
+        let reloader = server.reloader();
         let initial_token = server.started().initial_token_path.clone();
         let serving = tokio::spawn(server.serve(async {
             let _ = stopped.await;
         }));
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { address, client, stop: Some(stop), serving: Some(serving), dir, initial_token, greeting }
+        Self { address, client, stop: Some(stop), serving: Some(serving), dir, initial_token, greeting, reloader }
     }
 
     /// Stops and waits until it has stopped.

@@ -3,6 +3,8 @@
 mod session;
 mod slot;
 mod sql;
+mod tls;
+mod url;
 mod writer;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tokio_postgres::Row;
 
 use self::session::{Session, Tables, bounded, column, failed, is_refusal};
 use self::slot::Slot;
+use self::url::Database;
 use self::writer::Writer;
 use crate::Store;
 use crate::admission::{Admission, Job, QUEUE};
@@ -46,17 +49,17 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Connects to the database and creates the tables if need be.
     pub(crate) async fn open(url: &str) -> Result<Postgres, Error> {
-        let config = Arc::new(session::parse(url)?);
-        let first = Session::connect(&config, Tables::Create).await?;
+        let database = Arc::new(Database::parse(url)?);
+        let first = Session::connect(&database, Tables::Create).await?;
         let counters = Arc::new(Counters::default());
         let doubt = Arc::new(AtomicBool::new(false));
-        let slot = || Slot::new(Arc::clone(&config), Arc::clone(&counters));
+        let slot = || Slot::new(Arc::clone(&database), Arc::clone(&counters));
         let (jobs, receiver) = mpsc::channel(QUEUE);
         let writer = Writer {
             counters: Arc::clone(&counters),
             doubt: Arc::clone(&doubt),
             jobs: receiver,
-            slot: Slot::with(first, Arc::clone(&config), Arc::clone(&counters)),
+            slot: Slot::with(first, Arc::clone(&database), Arc::clone(&counters)),
         };
         Ok(Postgres {
             admission: Admission::new(Arc::clone(&counters)),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::error::{Severity, SqlState};
-use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{Client, Row, Statement};
 
 use super::sql;
+use super::url::Database;
 use crate::error::Error;
 
 /// A connection that has proved the server safe.
@@ -35,39 +35,6 @@ pub(super) struct Statements {
     pub(super) upsert: Statement,
 }
 
-/// Reads a URL. [`Error::Invalid`] if it is not one or asks for TLS; no part of it is repeated in the error, because it
-/// may hold a password.
-pub(super) fn parse(url: &str) -> Result<Config, Error> {
-    let mode = url.rsplit_once("sslmode=").map(|(_, rest)| rest.split('&').next().unwrap_or(rest));
-    if mode.is_some_and(|mode| mode != "disable" && mode != "prefer") {
-        return Err(Error::Invalid(NO_TLS.to_owned()));
-    }
-    let mut config: Config = url.parse().map_err(|_| {
-        Error::Invalid(
-            "the database URL is not valid: postgres://user:password@host:port/database?option=value, percent-encoded"
-                .to_owned(),
-        )
-    })?;
-    match config.get_ssl_mode() {
-        SslMode::Disable | SslMode::Prefer => {}
-        // An enum of the driver's that may grow; whatever it means, it is not spoken here.
-        _ => return Err(Error::Invalid(NO_TLS.to_owned())),
-    }
-    config.ssl_mode(SslMode::Disable).target_session_attrs(TargetSessionAttrs::ReadWrite);
-    config.keepalives(true).keepalives_idle(Duration::from_secs(10));
-    config.keepalives_interval(Duration::from_secs(3)).keepalives_retries(3);
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(CONNECT_TIMEOUT);
-    }
-    if config.get_tcp_user_timeout().is_none() {
-        config.tcp_user_timeout(STEP_TIMEOUT);
-    }
-    if config.get_application_name().is_none() {
-        config.application_name("coffer");
-    }
-    Ok(config)
-}
-
 /// Whether a connection may find the tables missing and create them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tables {
@@ -79,9 +46,10 @@ pub(super) enum Tables {
 
 impl Session {
     /// Connects, sets the connection up, proves the server safe, and prepares the statements.
-    pub(super) async fn connect(config: &Config, tables: Tables) -> Result<Session, Error> {
+    pub(super) async fn connect(database: &Database, tables: Tables) -> Result<Session, Error> {
         let setup = async {
-            let (client, connection) = config.connect(NoTls).await.map_err(failed("connecting to the database"))?;
+            let connecting = database.config.connect(database.tls.clone());
+            let (client, connection) = connecting.await.map_err(failed("connecting to the database"))?;
             let connection = Task(tokio::spawn(async move {
                 // Its error reaches every request that waits; there is nobody else to tell.
                 drop(connection.await);
@@ -218,42 +186,7 @@ pub(super) fn column<'row, T: tokio_postgres::types::FromSql<'row>>(row: &'row R
 const SYNCHRONOUS: [&str; 4] = ["local", "remote_write", "on", "remote_apply"];
 const FORMAT: i32 = 1;
 const OLDEST_VERSION: i64 = 120_000;
-const NO_TLS: &str = "sslmode: this release speaks no TLS to PostgreSQL, only disable or prefer (a plain connection), which \
-                      is for a unix socket or a network that is trusted";
-/// For the connection itself, to each host.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For everything until the connection can be used.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(15);
 /// For one step; above what the server itself allows a statement (see [`sql::SETTINGS`]).
-const STEP_TIMEOUT: Duration = Duration::from_secs(15);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn url_that_asks_for_tls_is_refused_in_every_spelling() {
-        for mode in ["require", "verify-ca", "verify-full", "allow", "REQUIRE", ""] {
-            let error = parse(&format!("postgres://u@h/d?sslmode={mode}")).unwrap_err();
-            assert!(error.to_string().contains("TLS"), "{mode}: {error}");
-        }
-        for hidden in ["ssl%6dode=require", "sslmode=requir%65", "sslmode=prefer&sslmode=require"] {
-            assert!(parse(&format!("postgres://u@h/d?{hidden}")).is_err(), "{hidden}");
-        }
-        for plain in
-            ["postgres://u@h/d", "postgres://u@h/d?sslmode=disable", "postgresql://u@h/d?sslmode=prefer&user=v"]
-        {
-            assert!(parse(plain).is_ok(), "{plain}");
-        }
-    }
-
-    #[test]
-    fn url_that_is_not_valid_is_refused_without_repeating_it() {
-        for url in ["postgres://u:canary@h:port/d", "postgres://u:x@h?canary=1", "postgres://u:canary@h/d?port=canary"]
-        {
-            let error = parse(url).unwrap_err();
-            assert!(matches!(error, Error::Invalid(_)));
-            assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
-        }
-    }
-}
+pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(15);

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio_postgres::Config;
 
 use super::session::{Session, Tables};
+use super::url::Database;
 use crate::error::Error;
 use crate::stats::Counters;
 
 /// One connection, or the place for it.
 pub(super) struct Slot {
-    config: Arc<Config>,
+    database: Arc<Database>,
     counters: Arc<Counters>,
     state: Mutex<State>,
     /// Held while connecting, so that all who need the connection wait for one attempt.
@@ -37,14 +37,14 @@ struct Retry {
 
 impl Slot {
     /// An empty place.
-    pub(super) fn new(config: Arc<Config>, counters: Arc<Counters>) -> Slot {
+    pub(super) fn new(database: Arc<Database>, counters: Arc<Counters>) -> Slot {
         let state = Mutex::new(State::Empty { retry: None });
-        Slot { config, counters, state, connecting: tokio::sync::Mutex::new(()) }
+        Slot { database, counters, state, connecting: tokio::sync::Mutex::new(()) }
     }
 
     /// A place with a connection in it.
-    pub(super) fn with(session: Session, config: Arc<Config>, counters: Arc<Counters>) -> Slot {
-        let slot = Slot::new(config, counters);
+    pub(super) fn with(session: Session, database: Arc<Database>, counters: Arc<Counters>) -> Slot {
+        let slot = Slot::new(database, counters);
         *slot.state.lock() = State::Open(Arc::new(session));
         slot
     }
@@ -58,7 +58,7 @@ impl Slot {
         if let Some(known) = self.known() {
             return known;
         }
-        let made = Session::connect(&self.config, Tables::Expect).await.map(Arc::new);
+        let made = Session::connect(&self.database, Tables::Expect).await.map(Arc::new);
         let mut state = self.state.lock();
         match (&*state, made) {
             (State::Closed, _) => Err(Error::closed()),

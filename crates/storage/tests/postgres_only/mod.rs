@@ -4,3 +4,4 @@ mod faults;
 mod proxy;
 mod safety;
 mod sharing;
+mod tls;

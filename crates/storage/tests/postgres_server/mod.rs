@@ -75,7 +75,11 @@ impl PostgresServer {
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         let database = database.rsplit('/').next().unwrap();
         let root = self.root.to_str().unwrap();
-        self.run("psql", &["-h", root, "-U", "postgres", "-d", database, "-v", "ON_ERROR_STOP=1", "-qAtc", sql])
+        let port = self.settings.iter().find(|(name, _)| name == "port").map_or("5432", |(_, port)| port);
+        self.run(
+            "psql",
+            &["-h", root, "-p", port, "-U", "postgres", "-d", database, "-v", "ON_ERROR_STOP=1", "-qAtc", sql],
+        )
     }
 
     fn data(&self) -> String {
@@ -164,6 +168,13 @@ fn account() -> Option<(u32, u32)> {
         Some((numbers.next()?, numbers.next()?))
     };
     Some(fields("postgres").or_else(|| fields("nobody")).expect("root needs an account postgres or nobody"))
+}
+
+/// Gives a file to the account that servers run under.
+pub(crate) fn give_to_server(path: &Path) {
+    if let Some((user, group)) = account() {
+        chown(path, Some(user), Some(group)).unwrap();
+    }
 }
 
 /// A new directory; in `/tmp`, because the path of a unix socket is at most 107 bytes long.
