@@ -13,7 +13,7 @@ use coffer_api::token::TokenKind;
 use coffer_crypto::{Secret, envelope::TermKey, rng, sign::SigningKey};
 use coffer_storage::{Batch, Epoch, Expect, Key, Store};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -198,6 +198,7 @@ pub(crate) async fn activate(
         logins: Logins::new(),
         metrics: Arc::clone(&core.metrics),
         authority: AtomicU64::new(1),
+        sweep_asked: Notify::new(),
         stop: watch::Sender::new(false),
     });
     catch_up(&active, known).await?;

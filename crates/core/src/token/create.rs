@@ -67,6 +67,8 @@ pub(crate) struct Wanted {
     pub(crate) role: Option<String>,
     pub(crate) bound_cidrs: Vec<String>,
     pub(crate) initial: bool,
+    /// A token that wraps a response: alone with its fixed policy.
+    pub(crate) wrapping: bool,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -74,6 +76,7 @@ pub(crate) struct Wanted {
 pub(crate) struct Made {
     pub(crate) grant: TokenGrant,
     pub(crate) edit: Edit,
+    pub(crate) created_ms: i64,
 }
 
 /// By which path a caller asks for a token.
@@ -218,6 +221,7 @@ impl Caller {
             role: role_name,
             bound_cidrs: role.map(|role| role.bound_cidrs).unwrap_or_default(),
             initial: false,
+            wrapping: false,
             warnings,
         })
     }
@@ -250,9 +254,6 @@ impl Caller {
         if policies::has_root(&policies) && !policies::has_root(own) {
             return Err(Error::invalid("root tokens may not be created without parent token being root"));
         }
-        if policies.iter().any(|name| name == "response-wrapping") {
-            return Err(Error::invalid("policy \"response-wrapping\" cannot be given to a token"));
-        }
         for name in policies.iter().filter(|name| *name != policies::ROOT && self.active.policies.find(name).is_none())
         {
             warnings.push(format!("Policy {name:?} does not exist"));
@@ -271,6 +272,9 @@ impl Active {
         policies.sort_unstable();
         policies.dedup();
         let is_root = policies::has_root(&policies);
+        if !wanted.wrapping && policies.iter().any(|name| name == policies::RESPONSE_WRAPPING) {
+            return Err(Error::invalid("cannot assign policy \"response-wrapping\""));
+        }
         if is_root && wanted.root == RootPolicy::Refused {
             return Err(Error::invalid(NO_ROOT_BY_LOGIN));
         }
@@ -299,6 +303,7 @@ impl Active {
             role: wanted.role,
             bound_cidrs: wanted.bound_cidrs,
             initial: wanted.initial,
+            wrapping: wanted.wrapping,
             ..TokenEntry::default()
         };
         let (token, accessor, edit) = match wanted.kind {
@@ -326,7 +331,7 @@ impl Active {
             num_uses: entry.num_uses,
             warnings,
         };
-        Ok(Made { grant, edit })
+        Ok(Made { grant, edit, created_ms: now })
     }
 
     /// Makes, commits and records a token of nobody's asking: at a login, at the first start.

@@ -10,6 +10,7 @@ use coffer_storage::{Expect, Key, Limit, Prefix};
 
 use super::{
     Marker, TokenEntry, TokenState, UsesRow, child_row, create::milliseconds, expiry_row, token_row, uses_row,
+    wrap::wrapped_row,
 };
 use crate::{
     Caller, Error,
@@ -18,6 +19,7 @@ use crate::{
     clock::Expiry,
     codec,
     commit::{Edit, Logged, Urgency},
+    engine::cubbyhole::cubbyhole_lock,
     keys,
     policy::{Operation, Parameters},
     record::Record,
@@ -26,6 +28,8 @@ use crate::{
 
 /// Tokens revoked in one commit.
 const REVOKED_TOGETHER: usize = 100;
+/// With so many rows a commit takes no further token: their names lie in its record.
+const ROWS_TOGETHER: usize = 500;
 
 impl Caller {
     /// What is known of the caller's own token. `operation` is read or update, as the request came.
@@ -313,11 +317,12 @@ impl Active {
     /// Revokes a token and everything below it, children before parents, and survives a crash half way: what was
     /// begun is on a list that the next start works off. The token itself is refused from the first commit on.
     pub(crate) async fn revoke_tree(self: &Arc<Self>, accessor: &str, record: Record) -> Result<Logged, Error> {
-        let mut edit = Edit::default();
         if self.children(accessor).await?.is_empty() {
+            let mut edit = Edit::under(self.locks.lock(&[&cubbyhole_lock(accessor)]).await);
             self.revocation(accessor, &mut edit).await?;
             return self.commit(edit, record, Urgency::Essential).await;
         }
+        let mut edit = Edit::default();
         edit.put(format!("{}{accessor}", keys::REVOKING), codec::encode(&Marker {})?, None);
         if let Some(Found { value: mut entry, .. }) = self.token_entry(accessor).await? {
             // Expired since 1970: refused at every use, and with it all that lives below it.
@@ -349,23 +354,36 @@ impl Active {
                 front = below;
             }
             front.truncate(REVOKED_TOGETHER);
-            let last = front.iter().any(|token| token == accessor);
-            let mut edit = Edit::default();
-            for token in &front {
-                self.revocation(token, &mut edit).await?;
-            }
+            let (mut edit, count) = self.revocations(&front).await?;
+            let last = front.iter().take(count).any(|token| token == accessor);
             if last {
                 edit.delete(format!("{}{accessor}", keys::REVOKING), None);
             }
-            let count = front.len().to_string();
-            self.commit(edit, record.clone().fact("count", count), Urgency::Essential).await?.spend();
+            let record = record.clone().fact("count", count.to_string());
+            self.commit(edit, record, Urgency::Essential).await?.spend();
             if last {
                 return Ok(());
             }
         }
     }
 
-    /// Adds the end of one token: its rows are deleted, and it leaves memory.
+    /// The end of the first of these tokens, as many as one commit takes; tells how many.
+    pub(crate) async fn revocations(&self, accessors: &[String]) -> Result<(Edit, usize), Error> {
+        let locks: Vec<String> = accessors.iter().map(|accessor| cubbyhole_lock(accessor)).collect();
+        let locks: Vec<&str> = locks.iter().map(String::as_str).collect();
+        let mut edit = Edit::under(self.locks.lock(&locks).await);
+        let mut count = 0;
+        for accessor in accessors {
+            self.revocation(accessor, &mut edit).await?;
+            count += 1;
+            if edit.len() >= ROWS_TOGETHER {
+                break;
+            }
+        }
+        Ok((edit, count))
+    }
+
+    /// Adds the end of one token, whose cubbyhole is locked: its rows are deleted, and it leaves memory.
     async fn revocation(&self, accessor: &str, edit: &mut Edit) -> Result<(), Error> {
         let entry = self.token_entry(accessor).await?.map(|found| found.value);
         forget(accessor, edit);
@@ -379,6 +397,14 @@ impl Active {
             }
             if entry.num_uses > 0 {
                 edit.delete(uses_row(accessor), None);
+            }
+            if entry.cubbyhole {
+                for row in self.cubbyhole_rows(accessor).await? {
+                    edit.delete(row, None);
+                }
+            }
+            if entry.wrapping {
+                edit.delete(wrapped_row(accessor), None);
             }
         }
         Ok(())

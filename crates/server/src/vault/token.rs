@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{
     call::{Failure, Outcome, VaultCall, Verb, done},
     envelope::{Auth, Envelope},
+    leases,
     lenient::Fields,
 };
 use crate::app::token_of;
@@ -34,6 +35,7 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
         ("revoke", Verb::Write) => revoke(call).await,
         ("revoke-accessor", Verb::Write) => revoke_accessor(call).await,
         ("revoke-orphan", Verb::Write) => revoke_orphan(call).await,
+        ("tidy", Verb::Write) => leases::tidy(call).await,
         ("accessors/", Verb::List) => {
             let page = call.page().await?;
             let found = call.caller.token_list(&page.after, page.limit()).await?;
@@ -46,7 +48,7 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
         }
         (
             "create" | "create-orphan" | "lookup-self" | "lookup" | "lookup-accessor" | "renew-self" | "renew"
-            | "renew-accessor" | "revoke-self" | "revoke" | "revoke-accessor" | "revoke-orphan" | "accessors/"
+            | "renew-accessor" | "tidy" | "revoke-self" | "revoke" | "revoke-accessor" | "revoke-orphan" | "accessors/"
             | "roles/",
             _,
         ) => Err(Failure::unsupported_operation()),

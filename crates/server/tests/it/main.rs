@@ -2,12 +2,14 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod audit;
+mod cubbyhole;
 mod dialects;
 mod endpoints;
 mod http;
 mod identity;
 mod keys;
 mod kv;
+mod leases;
 mod local;
 mod mounts;
 mod native;
@@ -16,3 +18,4 @@ mod policy;
 mod server;
 mod token;
 mod userpass;
+mod wrapping;
