@@ -251,12 +251,17 @@ impl Active {
 }
 
 async fn dev_root(active: &Arc<Active>, id: Option<String>) -> Result<String, Error> {
+    // One of the operator's choice is made like any other token, as clients of development servers know it.
+    let (display_name, path) = match &id {
+        Some(_) => ("token", "auth/token/create"),
+        None => ("root", "auth/token/root"),
+    };
     let wanted = Wanted {
         kind: TokenKind::Service,
         policies: vec![ROOT.to_owned()],
         root: create::RootPolicy::Allowed,
-        display_name: "root".to_owned(),
-        path: "auth/token/root".to_owned(),
+        display_name: display_name.to_owned(),
+        path: path.to_owned(),
         ..Wanted::default()
     };
     let record = Record::system("token.create_root");

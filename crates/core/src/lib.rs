@@ -68,7 +68,8 @@ pub use start::{StartError, Started};
 pub use token::{
     create::CreatePath,
     leases::LeaseInfo,
-    role::RoleRow,
+    role::{OldNames, RoleRow},
+    wanted::CreateMore,
     wrap::{MAX_WRAPPED, NOT_VALID, Wrap, WrapInfo, Wrapped},
 };
 

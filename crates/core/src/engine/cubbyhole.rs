@@ -9,7 +9,7 @@ use super::kv::check_directory;
 use crate::{
     Caller, Error,
     active::{Active, Found},
-    caller::{Done, refuse},
+    caller::Done,
     codec::{self, Persisted},
     commit::{Edit, Logged},
     keys,
@@ -161,7 +161,7 @@ impl Caller {
     ) -> Result<Logged, Error> {
         let accessor = &self.token.accessor;
         let Some(Found { value: token, revision }) = self.active.token_entry(accessor).await? else {
-            return Err(refuse(&self.active, &self.cx).await);
+            return Err(Error::new(Code::Unauthenticated, "permission denied"));
         };
         record.value = Some(self.active.value_hash(data.get().as_bytes())?);
         let mut edit = Edit::under(guard);

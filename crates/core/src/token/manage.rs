@@ -23,7 +23,7 @@ use crate::{
     keys,
     policy::{Operation, Parameters},
     record::Record,
-    time::rfc3339,
+    time::{go_seconds, rfc3339},
 };
 
 /// Tokens revoked in one commit.
@@ -55,12 +55,25 @@ impl Caller {
     /// [`Code::Denied`] without update on `auth/token/lookup` or `…-accessor`; [`Code::NotFound`] where there is no
     /// such token.
     pub async fn token_lookup(&self, of: &TokenRef, parameters: &dyn Parameters) -> Result<TokenInfo, Error> {
+        self.token_lookup_as(Operation::Update, of, parameters).await
+    }
+
+    /// As [`Caller::token_lookup`], with the operation as the request came: read or update.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn token_lookup_as(
+        &self,
+        operation: Operation,
+        of: &TokenRef,
+        parameters: &dyn Parameters,
+    ) -> Result<TokenInfo, Error> {
         let path = match &of.accessor {
             Some(_) => "auth/token/lookup-accessor",
             None => "auth/token/lookup",
         };
         self.recorded(self.record("token.lookup", path), async {
-            self.authorise(path, Operation::Update, parameters)?;
+            self.authorise(path, operation, parameters)?;
             let state = self.referred(of).await?;
             Ok(Done::Unlogged(self.active.token_info(&state).await?))
         })
@@ -208,7 +221,7 @@ impl Active {
         let ttl = entry.expires_ms.map_or(0, |at| at.saturating_sub(self.clock.now()).max(0) / 1000);
         Ok(TokenInfo {
             accessor: state.accessor.clone(),
-            bound_cidrs: entry.bound_cidrs.clone(),
+            bound_cidrs: crate::cidr::shown(&entry.bound_cidrs),
             creation_time: entry.created_ms / 1000,
             creation_ttl: entry.creation_ttl,
             display_name: entry.display_name.clone(),
@@ -278,7 +291,7 @@ impl Active {
             token_policies: entry.policies,
             identity_policies: Vec::new(),
             metadata: entry.metadata,
-            lease_duration: u64::try_from(ttl / 1000).unwrap_or(0),
+            lease_duration: seconds(ttl),
             renewable: true,
             entity_id: entry.entity.map(EntityId),
             kind: TokenKind::Service,
@@ -299,16 +312,17 @@ impl Active {
         };
         let mut most = match entry.period {
             0 => born(self.limits.max_lease_ttl),
-            _ => i64::MAX,
+            _ => milliseconds(self.limits.max_lease_ttl),
         };
         if entry.explicit_max_ttl > 0 {
             most = most.min(born(entry.explicit_max_ttl));
         }
         if asked > most {
+            let text = |ms: i64| go_seconds(seconds(ms));
             warnings.push(format!(
-                "TTL of \"{}s\" exceeded the effective max_ttl of \"{}s\"; TTL value is capped accordingly",
-                asked / 1000,
-                most / 1000
+                "TTL of \"{}\" exceeded the effective max_ttl of \"{}\"; TTL value is capped accordingly",
+                text(asked),
+                text(most)
             ));
         }
         asked.min(most)
@@ -449,6 +463,11 @@ impl Active {
         let text = page.items.iter().filter_map(|(key, _)| std::str::from_utf8(key.as_bytes()).ok());
         Ok(text.filter_map(|key| key.strip_prefix(keys::REVOKING)).map(str::to_owned).collect())
     }
+}
+
+/// Milliseconds to the nearest second.
+fn seconds(ms: i64) -> u64 {
+    u64::try_from(ms.saturating_add(500) / 1000).unwrap_or(0)
 }
 
 /// Ends a token in memory where the edit ends it in the store.

@@ -8,6 +8,7 @@ pub(crate) mod leases;
 pub(crate) mod manage;
 pub(crate) mod role;
 pub(crate) mod sweep;
+pub(crate) mod wanted;
 pub(crate) mod wrap;
 
 use std::{

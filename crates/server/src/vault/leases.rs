@@ -26,12 +26,13 @@ pub(crate) enum Leases<'a> {
 impl<'a> Leases<'a> {
     /// What is asked for, where the path is one of these.
     pub(crate) fn parse(rest: &'a str, verb: Verb) -> Option<Self> {
-        let (rest, is_new) = rest.strip_prefix("leases").map_or((rest, false), |rest| (rest, true));
-        let rest = if is_new { rest.strip_prefix('/').or_else(|| rest.is_empty().then_some(""))? } else { rest };
+        if rest == "leases" {
+            return (verb != Verb::List).then_some(Self::Irrevocable);
+        }
+        let (rest, is_new) = rest.strip_prefix("leases/").map_or((rest, false), |rest| (rest, true));
         let (head, below) = rest.split_once('/').map_or((rest, None), |(head, below)| (head, Some(below)));
         let id = below.filter(|below| !below.is_empty() && !below.ends_with('/'));
         match (head, below) {
-            ("", None) if is_new && verb != Verb::List => Some(Self::Irrevocable),
             ("count", None) if is_new => Some(Self::Count),
             ("lookup", None) if is_new => Some(Self::Lookup),
             ("lookup", Some(prefix)) if is_new => Some(Self::List(prefix)),

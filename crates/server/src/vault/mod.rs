@@ -11,6 +11,7 @@ mod router;
 mod status;
 mod sys;
 mod token;
+mod token_role;
 mod userpass;
 mod wrapping;
 

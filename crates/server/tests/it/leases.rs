@@ -81,7 +81,7 @@ async fn prefixes_are_listed_one_level_at_a_time() {
     assert_eq!(list("auth").await.data(), json!({"keys": ["token/", "up/"]}));
     assert_eq!(list("auth/up/login/").await.data(), json!({"keys": ["ada/", "bob/"]}));
     assert_eq!(list("auth/up/login/bob").await.data(), json!({"keys": [bob["accessor"]]}));
-    assert_eq!(list("auth/token/create").await.data()["keys"].as_array().unwrap().len(), 1, "no batch token");
+    assert_eq!(list("auth/token/create").await.data()["keys"].as_array().unwrap().len(), 2, "no batch token");
     assert_eq!(list("nosuch").await.errors(404), json!([]));
     let mere = server.token_with(ROOT, r#"path "sys/leases/*" { capabilities = ["list", "update"] }"#).await;
     server.as_token(&mere, "LIST", "/v1/sys/leases/lookup/auth", Value::Null).await.is(403);
@@ -169,12 +169,13 @@ async fn prefix_takes_its_tokens_with_their_trees_and_no_others() {
 #[tokio::test]
 async fn more_tokens_than_one_batch_takes_are_revoked_by_their_prefix() {
     let server = TestServer::dev().await;
+    server.root("POST", "/v1/auth/token/roles/many", json!({"orphan": true})).await.is(204);
     for _ in 0..230 {
-        create(&server, ROOT, json!({"policies": ["default"]})).await;
+        server.root("POST", "/v1/auth/token/create/many", json!({"policies": ["default"]})).await.is(200);
     }
     let before = server.root("LIST", "/v1/auth/token/accessors", Value::Null).await.data();
     assert!(before["keys"].as_array().unwrap().len() > 230);
-    server.root("PUT", "/v1/sys/leases/revoke-prefix/auth/token/create", json!({})).await.is(204);
+    server.root("PUT", "/v1/sys/leases/revoke-prefix/auth/token/create/many", json!({})).await.is(204);
     let after = server.root("LIST", "/v1/auth/token/accessors", Value::Null).await.data();
     assert_eq!(after["keys"].as_array().unwrap().len(), 1, "root's own is left: {after}");
     server.stop().await;
