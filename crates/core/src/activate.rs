@@ -13,7 +13,7 @@ use coffer_api::token::TokenKind;
 use coffer_crypto::{Secret, envelope::TermKey, rng, sign::SigningKey};
 use coffer_storage::{Batch, Epoch, Expect, Key, Store};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -198,6 +198,7 @@ pub(crate) async fn activate(
         logins: Logins::new(),
         metrics: Arc::clone(&core.metrics),
         authority: AtomicU64::new(1),
+        sweep_asked: Notify::new(),
         stop: watch::Sender::new(false),
     });
     catch_up(&active, known).await?;
@@ -250,12 +251,17 @@ impl Active {
 }
 
 async fn dev_root(active: &Arc<Active>, id: Option<String>) -> Result<String, Error> {
+    // One of the operator's choice is made like any other token, as clients of development servers know it.
+    let (display_name, path) = match &id {
+        Some(_) => ("token", "auth/token/create"),
+        None => ("root", "auth/token/root"),
+    };
     let wanted = Wanted {
         kind: TokenKind::Service,
         policies: vec![ROOT.to_owned()],
         root: create::RootPolicy::Allowed,
-        display_name: "root".to_owned(),
-        path: "auth/token/root".to_owned(),
+        display_name: display_name.to_owned(),
+        path: path.to_owned(),
         ..Wanted::default()
     };
     let record = Record::system("token.create_root");

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use coffer_api::Code;
 use coffer_crypto::Secret;
 use coffer_storage::{Entry, Epoch, Key, Limit, Prefix, Revision, Store};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -69,6 +69,8 @@ pub(crate) struct Active {
     pub(crate) metrics: Arc<Metrics>,
     /// Moves with every change of a policy, an entity or a group; a compiled policy set of another value is stale.
     pub(crate) authority: AtomicU64,
+    /// Told to sweep expired tokens before its time.
+    pub(crate) sweep_asked: Notify,
     pub(crate) stop: watch::Sender<bool>,
 }
 

@@ -63,6 +63,11 @@ impl Caller {
         self.authority.acl.is_root()
     }
 
+    /// Whether its token stands for a wrapped response.
+    pub fn is_wrapping(&self) -> bool {
+        self.token.entry.wrapping
+    }
+
     /// Asks the policies about one logical request.
     pub(crate) fn authorise(
         &self,
@@ -159,7 +164,7 @@ impl Caller {
     /// After the last use of a use-limited token: revokes it. Call it when the operation is over; it goes on to its
     /// end even if the caller goes away.
     pub async fn finish(self) {
-        if self.uses_left != Some(0) {
+        if self.uses_left != Some(0) || self.token.is_revoked() {
             return;
         }
         let record = self.record("token.revoke", "auth/token/revoke-self").fact("reason", "uses exhausted");

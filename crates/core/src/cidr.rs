@@ -9,6 +9,16 @@ pub(crate) fn any_contains(blocks: &[String], address: IpAddr) -> bool {
     blocks.iter().filter_map(|block| parse(block)).any(|block| block.contains(address))
 }
 
+/// Blocks as they are shown: one of a single address is that address.
+pub(crate) fn shown(blocks: &[String]) -> Vec<String> {
+    let single = |block: &String| match block.split_once('/') {
+        Some((address, "32")) if !address.contains(':') => address.to_owned(),
+        Some((address, "128")) => address.to_owned(),
+        Some(_) | None => block.clone(),
+    };
+    blocks.iter().map(single).collect()
+}
+
 /// # Errors
 /// Where one is not a block.
 pub(crate) fn check_all(blocks: &[String]) -> Result<(), Error> {

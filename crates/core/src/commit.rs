@@ -133,6 +133,18 @@ impl Edit {
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+
+    /// Adds what another edit holds, which must hold no guard.
+    pub(crate) fn append(&mut self, other: Self) {
+        debug_assert!(other.guard.is_none(), "its paths would not stay locked");
+        self.rows.extend(other.rows);
+        self.in_force.extend(other.in_force);
+    }
+
+    /// How many rows it has.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
 }
 
 impl Active {

@@ -51,6 +51,7 @@ pub(crate) async fn keep(active: Arc<Active>) {
     for tick in 0_u64.. {
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}
+            () = active.sweep_asked.notified() => report("sweep tokens", sweep_all(&active).await),
             () = active.stopped() => return,
         }
         report("reserve seals", reserve(&active).await);

@@ -18,6 +18,7 @@ use crate::{
     active::Active,
     codec::{self, Persisted},
     commit::{Edit, Urgency},
+    engine::cubbyhole::cubbyhole_lock,
     identity::{self, AliasKey},
     keys,
     mount::Mount,
@@ -158,6 +159,7 @@ impl Active {
         let made = self.make_token(wanted, None).await?;
         let mut edit = made.edit;
         let row = crate::token::token_row(&state.accessor);
+        let guard = self.locks.lock(&[&cubbyhole_lock(&state.accessor)]).await;
         // Of two that exchange it at once, one finds it gone.
         let found = self.token_entry(&state.accessor).await?;
         let Some(found) = found else { return Err(crate::caller::refuse(self, cx).await) };
@@ -165,6 +167,12 @@ impl Active {
         if let Some(expires) = found.value.expires_ms {
             edit.delete(crate::token::expiry_row(expires, &state.accessor), None);
         }
+        if found.value.cubbyhole {
+            for row in self.cubbyhole_rows(&state.accessor).await? {
+                edit.delete(row, None);
+            }
+        }
+        edit.hold(guard);
         let actor = Actor {
             kind: "user",
             id: Some(entity.id.to_string()),
@@ -195,7 +203,7 @@ impl Active {
         Ok(Some(entity.id))
     }
 
-    fn token_mount(&self) -> Result<Arc<Mount>, Error> {
+    pub(crate) fn token_mount(&self) -> Result<Arc<Mount>, Error> {
         self.mounts.at("auth/token/").ok_or_else(|| Error::internal("the mount of tokens is missing"))
     }
 }
@@ -222,7 +230,7 @@ fn write_initial_token(config: &Config, token: &Sensitive<String>) -> Result<Pat
 }
 
 /// Whom the initial token stands for: their entity's name, and that of its alias on the mount of tokens.
-const INITIAL: &str = "initial-administrator";
+pub(crate) const INITIAL: &str = "initial-administrator";
 /// How long an initial token may wait to be exchanged.
 const INITIAL_TTL: u64 = 24 * 3600;
 /// How long the administrator's token lives that it is exchanged for.

@@ -36,6 +36,10 @@ pub(crate) const TOKEN_EXPIRY: &str = "token-expiry/";
 pub(crate) const TOKEN_ROLE: &str = "token-role/";
 /// Trees being revoked: `revoking/{accessor}`.
 pub(crate) const REVOKING: &str = "revoking/";
+/// Private entries of a service token: `cubbyhole/{accessor}/{path}`.
+pub(crate) const CUBBYHOLE: &str = "cubbyhole/";
+/// Wrapped responses: `wrapped/{accessor of the wrapping token}`.
+pub(crate) const WRAPPED: &str = "wrapped/";
 /// Users of a userpass mount: `user/{mount accessor}/{name}`.
 pub(crate) const USER: &str = "user/";
 /// KV keys with their metadata and current version: `kv/{mount id}/{path}`.

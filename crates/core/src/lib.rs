@@ -65,7 +65,13 @@ pub use ops::{
 pub use policy::{Operation, Parameters};
 pub use seal::file::FileSealError;
 pub use start::{StartError, Started};
-pub use token::{create::CreatePath, role::RoleRow};
+pub use token::{
+    create::CreatePath,
+    leases::LeaseInfo,
+    role::{OldNames, RoleRow},
+    wanted::CreateMore,
+    wrap::{MAX_WRAPPED, NOT_VALID, Wrap, WrapInfo, Wrapped},
+};
 
 /// The version that Vault clients are told: plain semantic version in the range they know.
 pub const DIALECT_VERSION: &str = "1.21.4";

@@ -28,7 +28,7 @@ const MAX_MOUNTS: usize = 10_000;
 /// What answers below a mount.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum MountKind {
-    /// A store of its own for each token (answers with a later release; its path is taken).
+    /// A store of its own for each token that goes with it.
     Cubbyhole,
     /// Entities and groups.
     Identity,

@@ -2,18 +2,24 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, codec::Persisted, policy::Policy};
+use crate::{
+    Error,
+    codec::Persisted,
+    policy::{Policy, builtin},
+};
 
 /// The policy of those who administer the server.
 pub(crate) const ADMINISTRATOR: &str = "administrator";
 /// The policy that is no text: it answers every question with yes.
 pub(crate) const ROOT: &str = "root";
+/// The policy of wrapping tokens: fixed, and given to no other token.
+pub(crate) const RESPONSE_WRAPPING: &str = "response-wrapping";
 /// Policies at most: parsed they stay in memory.
 const MAX_POLICIES: usize = 28_000;
 
@@ -30,6 +36,7 @@ impl Persisted for PolicyRow {}
 #[derive(Default)]
 pub(crate) struct Policies {
     by_name: RwLock<HashMap<String, Arc<Policy>>>,
+    wrapping: OnceLock<Arc<Policy>>,
 }
 
 impl Policies {
@@ -53,6 +60,15 @@ impl Policies {
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Policy>> {
         self.by_name.read().get(name).cloned()
+    }
+
+    /// The policy of wrapping tokens, which no text of anybody's replaces.
+    pub(crate) fn response_wrapping(&self) -> Result<Arc<Policy>, Error> {
+        if let Some(policy) = self.wrapping.get() {
+            return Ok(Arc::clone(policy));
+        }
+        let policy = Policy::parse(RESPONSE_WRAPPING, builtin::RESPONSE_WRAPPING).map_err(Error::internal)?;
+        Ok(Arc::clone(self.wrapping.get_or_init(|| Arc::new(policy))))
     }
 
     /// Names in order.

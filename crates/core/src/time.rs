@@ -22,9 +22,26 @@ pub(crate) fn parse_rfc3339(text: &str) -> Result<i64, Error> {
     })
 }
 
+/// Seconds as Go's clients write them, without parts that are zero: `768h`, `1h30m10s`.
+pub(crate) fn go_seconds(seconds: u64) -> String {
+    let parts = [(seconds / 3600, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
+    let text: String =
+        parts.iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_short_as_gos() {
+        for (seconds, text) in
+            [(0, "0s"), (5, "5s"), (3600, "1h"), (5410, "1h30m10s"), (2_881_800, "800h30m"), (359_996_400, "99999h")]
+        {
+            assert_eq!(go_seconds(seconds), text);
+        }
+    }
 
     #[test]
     fn times_are_printed_as_go_does() {

@@ -15,6 +15,8 @@ use crate::vault::envelope;
 /// What a success is answered with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Success {
+    /// Begun, and going on.
+    Accepted,
     /// With a body.
     Body,
     /// Done, and nothing to say.
@@ -33,6 +35,7 @@ pub(crate) enum Health {
 /// The status of a success.
 pub(crate) fn success(success: Success) -> StatusCode {
     match success {
+        Success::Accepted => StatusCode::ACCEPTED,
         Success::Body => StatusCode::OK,
         Success::Empty => StatusCode::NO_CONTENT,
     }

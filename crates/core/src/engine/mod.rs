@@ -1,3 +1,4 @@
 //! Engines: what answers below a mount.
 
+pub(crate) mod cubbyhole;
 pub(crate) mod kv;

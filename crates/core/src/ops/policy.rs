@@ -9,12 +9,12 @@ use crate::{
     codec,
     commit::Edit,
     keys,
-    policies::{ADMINISTRATOR, PolicyRow, ROOT},
-    policy::{Operation, Parameters, Policy},
+    policies::{ADMINISTRATOR, PolicyRow, RESPONSE_WRAPPING, ROOT},
+    policy::{Operation, Parameters, Policy, builtin},
 };
 
 /// Names that no text may be stored under.
-const FIXED: [&str; 2] = ["response-wrapping", ROOT];
+const FIXED: [&str; 2] = [RESPONSE_WRAPPING, ROOT];
 /// Largest text, in bytes.
 const MAX_TEXT: usize = 1 << 20;
 
@@ -56,6 +56,10 @@ impl Caller {
             self.authorise(&path, Operation::Read, &())?;
             if name == ROOT {
                 return Ok(Done::Unlogged(PolicyText { name: name.clone(), policy: String::new() }));
+            }
+            if name == RESPONSE_WRAPPING {
+                let policy = builtin::RESPONSE_WRAPPING.to_owned();
+                return Ok(Done::Unlogged(PolicyText { name: name.clone(), policy }));
             }
             let found = self.active.row::<PolicyRow>(&row(&name)?).await?.ok_or_else(Error::not_found)?;
             Ok(Done::Unlogged(PolicyText { name: name.clone(), policy: found.value.text }))

@@ -22,6 +22,9 @@ pub const ALL: [Builtin; 5] = [
 /// What every token may do unless it was made without: look after itself.
 pub const DEFAULT: &str = include_str!("builtin/default.hcl");
 
+/// What a wrapping token may do: give out what it wraps, or end. It is fixed and stored nowhere.
+pub const RESPONSE_WRAPPING: &str = include_str!("builtin/response-wrapping.hcl");
+
 /// Everything but what only root may do and but the use of keys.
 pub const ADMINISTRATOR: &str = include_str!("builtin/administrator.hcl");
 

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{
     BATCH_PREFIX, MAX_DEPTH, Marker, SERVICE_PREFIX, TokenEntry, UsesRow, child_row, expiry_row, random_service,
-    role::RoleRow, token_row, uses_row,
+    token_row, uses_row, wanted::CreateMore,
 };
 use crate::{
     Caller, Error,
@@ -21,15 +21,18 @@ use crate::{
     codec,
     commit::{Edit, Urgency},
     policies,
-    policy::{Grant, Operation, Parameters},
+    policy::{Operation, Parameters},
     record::Record,
+    time::go_seconds,
 };
 
 /// Bounds on what a caller may put into a token.
 const MAX_METADATA: usize = 64;
 const MAX_METADATA_BYTES: usize = 512;
 const MAX_POLICIES: usize = 1000;
-const MAX_NAME: usize = 256;
+pub(super) const MAX_NAME: usize = 256;
+/// The policy that a token gets unless somebody says no.
+pub(super) const DEFAULT: &str = "default";
 /// Why a login gives no root token.
 pub(crate) const NO_ROOT_BY_LOGIN: &str = "auth methods cannot create root tokens";
 /// How often a creation that met a renewal of its parent starts over.
@@ -67,6 +70,8 @@ pub(crate) struct Wanted {
     pub(crate) role: Option<String>,
     pub(crate) bound_cidrs: Vec<String>,
     pub(crate) initial: bool,
+    /// A token that wraps a response: alone with its fixed policy.
+    pub(crate) wrapping: bool,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -74,6 +79,7 @@ pub(crate) struct Wanted {
 pub(crate) struct Made {
     pub(crate) grant: TokenGrant,
     pub(crate) edit: Edit,
+    pub(crate) created_ms: i64,
 }
 
 /// By which path a caller asks for a token.
@@ -99,6 +105,21 @@ impl Caller {
         request: TokenCreate,
         parameters: &dyn Parameters,
     ) -> Result<TokenGrant, Error> {
+        let more = CreateMore { kind: Some(request.kind), entity_alias: None };
+        self.token_create_with(how, request, more, parameters).await
+    }
+
+    /// As [`Caller::token_create`], with what only Vault's clients say.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn token_create_with(
+        &self,
+        how: CreatePath<'_>,
+        request: TokenCreate,
+        more: CreateMore,
+        parameters: &dyn Parameters,
+    ) -> Result<TokenGrant, Error> {
         let path = match how {
             CreatePath::Child => "auth/token/create".to_owned(),
             CreatePath::Orphan => "auth/token/create-orphan".to_owned(),
@@ -108,7 +129,7 @@ impl Caller {
         self.recorded(record.clone(), async {
             let grant = self.authorise(&path, Operation::Update, parameters)?;
             let id = request.id.as_ref().map(|id| Zeroizing::new(id.expose().clone()));
-            let wanted = self.wanted(how, &path, grant, request).await?;
+            let wanted = self.wanted(how, &path, grant, request, more).await?;
             let record = describe(record, &wanted);
             let mut tries = 0;
             loop {
@@ -129,136 +150,6 @@ impl Caller {
         })
         .await
     }
-
-    async fn wanted(
-        &self,
-        how: CreatePath<'_>,
-        path: &str,
-        grant: Grant,
-        request: TokenCreate,
-    ) -> Result<Wanted, Error> {
-        let entry = &self.token.entry;
-        if self.token.kind == TokenKind::Batch {
-            return Err(Error::invalid("batch tokens cannot create more tokens"));
-        }
-        if entry.num_uses > 0 {
-            return Err(Error::invalid("restricted use token cannot generate child tokens"));
-        }
-        let privileged = grant.root || grant.sudo;
-        let role = match (how, &request.role) {
-            (CreatePath::Role(name), _) => Some(self.active.token_role(name).await?),
-            (CreatePath::Child | CreatePath::Orphan, Some(name)) => Some(self.active.token_role(name).await?),
-            (CreatePath::Child | CreatePath::Orphan, None) => None,
-        };
-        let role = match role {
-            Some(None) => {
-                let name = match how {
-                    CreatePath::Role(name) => name.to_owned(),
-                    CreatePath::Child | CreatePath::Orphan => request.role.unwrap_or_default(),
-                };
-                return Err(Error::invalid(format!("unknown role {name}")));
-            }
-            Some(role) => role,
-            None => None,
-        };
-        let needs = |what: &str| Error::invalid(format!("root or sudo privileges required to {what}"));
-        if !privileged {
-            if request.id.is_some() {
-                return Err(needs("specify token id"));
-            }
-            if request.period.is_some_and(|period| period > 0) && role.is_none() {
-                return Err(needs("create periodic token"));
-            }
-            if request.orphan && how == CreatePath::Child && role.is_none() {
-                return Err(needs("create orphan token"));
-            }
-        }
-        let mut warnings = Vec::new();
-        let own = &entry.policies;
-        let policies = self.policies_for(privileged, &request, role.as_ref(), &mut warnings)?;
-        let (orphan, kind) = match &role {
-            Some(role) => (role.orphan, role.kind(request.kind)),
-            None => (request.orphan || how == CreatePath::Orphan, request.kind),
-        };
-        let display_name = match &request.display_name {
-            Some(name) if !name.is_empty() => format!("token-{}", clean(name)),
-            Some(_) | None => "token".to_owned(),
-        };
-        let from_role = |of_role: u64, asked: Option<u64>| match (of_role, asked.unwrap_or(0)) {
-            (0, asked) => asked,
-            (of_role, 0) => of_role,
-            (of_role, asked) => of_role.min(asked),
-        };
-        let role_name = role.as_ref().map(|role| role.name.clone());
-        let path = match role.as_ref().map(|role| role.path_suffix.as_str()) {
-            Some(suffix) if !suffix.is_empty() => format!("{path}/{suffix}"),
-            Some(_) | None => path.to_owned(),
-        };
-        let no_entity = orphan && role.is_none() && how == CreatePath::Orphan;
-        Ok(Wanted {
-            kind,
-            root: if policies::has_root(own) { RootPolicy::Allowed } else { RootPolicy::Refused },
-            policies,
-            no_default_policy: request.no_default_policy || role.as_ref().is_some_and(|role| role.no_default_policy),
-            entity: entry.entity.filter(|_| !no_entity),
-            identity_policies: self.authority.identity_policies.clone(),
-            display_name,
-            path,
-            metadata: request.metadata,
-            ttl: request.ttl.filter(|ttl| *ttl > 0),
-            max_ttl: None,
-            explicit_max_ttl: from_role(
-                role.as_ref().map_or(0, |role| role.explicit_max_ttl),
-                request.explicit_max_ttl,
-            ),
-            period: role.as_ref().map_or(0, |role| role.period).max(request.period.filter(|_| privileged).unwrap_or(0)),
-            renewable: request.renewable.unwrap_or(true) && role.as_ref().is_none_or(|role| role.renewable),
-            num_uses: from_role(role.as_ref().map_or(0, |role| role.num_uses), Some(request.num_uses)),
-            parent: (!orphan).then(|| self.token.accessor.clone()),
-            role: role_name,
-            bound_cidrs: role.map(|role| role.bound_cidrs).unwrap_or_default(),
-            initial: false,
-            warnings,
-        })
-    }
-
-    fn policies_for(
-        &self,
-        privileged: bool,
-        request: &TokenCreate,
-        role: Option<&RoleRow>,
-        warnings: &mut Vec<String>,
-    ) -> Result<Vec<String>, Error> {
-        let own = &self.token.entry.policies;
-        let mut policies = policies::normalised(&request.policies);
-        if let Some(role) = role.filter(|role| role.limits_policies()) {
-            if policies.is_empty() {
-                policies.clone_from(&role.allowed_policies);
-            }
-            role.check(&policies)?;
-        } else if policies.is_empty() {
-            policies.clone_from(own);
-            if request.no_default_policy {
-                policies.retain(|name| name != "default");
-            }
-        } else if !privileged {
-            let held = |name: &String| name == "default" || own.contains(name);
-            if !policies.iter().all(held) {
-                return Err(Error::invalid("child policies must be subset of parent"));
-            }
-        }
-        if policies::has_root(&policies) && !policies::has_root(own) {
-            return Err(Error::invalid("root tokens may not be created without parent token being root"));
-        }
-        if policies.iter().any(|name| name == "response-wrapping") {
-            return Err(Error::invalid("policy \"response-wrapping\" cannot be given to a token"));
-        }
-        for name in policies.iter().filter(|name| *name != policies::ROOT && self.active.policies.find(name).is_none())
-        {
-            warnings.push(format!("Policy {name:?} does not exist"));
-        }
-        Ok(policies)
-    }
 }
 
 impl Active {
@@ -271,14 +162,18 @@ impl Active {
         policies.sort_unstable();
         policies.dedup();
         let is_root = policies::has_root(&policies);
+        if !wanted.wrapping && policies.iter().any(|name| name == policies::RESPONSE_WRAPPING) {
+            return Err(Error::invalid("cannot assign policy \"response-wrapping\""));
+        }
         if is_root && wanted.root == RootPolicy::Refused {
             return Err(Error::invalid(NO_ROOT_BY_LOGIN));
         }
+        // A caller's choice of root is alone already; a login's that names more is a mistake.
         if is_root && policies.len() > 1 {
             return Err(Error::invalid("root tokens cannot have other policies"));
         }
-        if !is_root && !wanted.no_default_policy && !policies.iter().any(|name| name == "default") {
-            policies.push("default".to_owned());
+        if !is_root && !wanted.no_default_policy && !policies.iter().any(|name| name == DEFAULT) {
+            policies.push(DEFAULT.to_owned());
             policies.sort_unstable();
         }
         let ttl = self.lifetime(&wanted, is_root, &mut warnings);
@@ -299,6 +194,7 @@ impl Active {
             role: wanted.role,
             bound_cidrs: wanted.bound_cidrs,
             initial: wanted.initial,
+            wrapping: wanted.wrapping,
             ..TokenEntry::default()
         };
         let (token, accessor, edit) = match wanted.kind {
@@ -326,7 +222,7 @@ impl Active {
             num_uses: entry.num_uses,
             warnings,
         };
-        Ok(Made { grant, edit })
+        Ok(Made { grant, edit, created_ms: now })
     }
 
     /// Makes, commits and records a token of nobody's asking: at a login, at the first start.
@@ -386,11 +282,19 @@ impl Active {
     }
 
     fn lifetime(&self, wanted: &Wanted, is_root: bool, warnings: &mut Vec<String>) -> u64 {
+        let capped = |what: &str, value: &str, asked: u64, most: u64| {
+            let (asked, most) = (go_seconds(asked), go_seconds(most));
+            format!(
+                "{what} of \"{asked}\" exceeded the effective max_ttl of \"{most}\"; {value} value is capped accordingly"
+            )
+        };
+        let explicit = |most: u64| if wanted.explicit_max_ttl > 0 { most.min(wanted.explicit_max_ttl) } else { most };
         if wanted.period > 0 {
-            return match wanted.explicit_max_ttl {
-                0 => wanted.period,
-                max => wanted.period.min(max),
-            };
+            let most = explicit(self.limits.max_lease_ttl);
+            if wanted.period > most {
+                warnings.push(capped("period", "period", wanted.period, most));
+            }
+            return wanted.period.min(most);
         }
         if is_root && wanted.ttl.is_none() && wanted.explicit_max_ttl == 0 {
             return 0;
@@ -399,17 +303,17 @@ impl Active {
             .max_ttl
             .filter(|max| *max > 0)
             .map_or(self.limits.max_lease_ttl, |max| max.min(self.limits.max_lease_ttl));
-        let asked = wanted.ttl.unwrap_or(self.limits.default_lease_ttl);
-        let mut ttl = asked.min(most);
-        if asked > most && wanted.ttl.is_some() {
-            warnings.push(format!(
-                "TTL of \"{asked}s\" exceeded the effective max_ttl of \"{most}s\"; TTL value is capped accordingly"
-            ));
+        let most = explicit(most);
+        // Nobody asked for the default of a root token, which has none.
+        let asked = match wanted.ttl {
+            Some(ttl) => ttl,
+            None if is_root => self.limits.default_lease_ttl.min(most),
+            None => self.limits.default_lease_ttl,
+        };
+        if asked > most && (wanted.ttl.is_some() || wanted.explicit_max_ttl > 0) {
+            warnings.push(capped("TTL", "TTL", asked, most));
         }
-        if wanted.explicit_max_ttl > 0 && ttl > wanted.explicit_max_ttl {
-            ttl = wanted.explicit_max_ttl;
-        }
-        ttl
+        asked.min(most)
     }
 }
 
@@ -441,12 +345,17 @@ fn check_bounds(wanted: &Wanted) -> Result<(), Error> {
 }
 
 fn check_chosen(id: &str) -> Result<(), Error> {
-    if id.starts_with(SERVICE_PREFIX) || id.starts_with("s.") || id.starts_with(BATCH_PREFIX) {
-        return Err(Error::invalid("custom token ID cannot have the 'hvs.' prefix"));
+    for prefix in [SERVICE_PREFIX, "s.", BATCH_PREFIX] {
+        if id.starts_with(prefix) {
+            return Err(Error::invalid(format!("custom token ID cannot have the '{prefix}' prefix")));
+        }
     }
-    let plain = id.bytes().all(|b| b.is_ascii_graphic() && b != b'.');
+    if id.contains('.') {
+        return Err(Error::invalid("custom token ID cannot have a '.' in the value"));
+    }
+    let plain = id.bytes().all(|b| b.is_ascii_graphic());
     if !plain || id.len() > 256 {
-        return Err(Error::invalid("custom token ID must be 1 to 256 printable characters other than '.'"));
+        return Err(Error::invalid("custom token ID must be 1 to 256 printable characters"));
     }
     Ok(())
 }
@@ -455,14 +364,10 @@ fn refuse_for_batch(entry: &TokenEntry, has_id: bool, is_root: bool) -> Result<(
     let why = match entry {
         _ if is_root => "batch tokens cannot be root tokens",
         _ if has_id => "batch tokens cannot have a token ID",
-        entry if entry.period > 0 => "batch tokens cannot be periodic",
-        entry if entry.explicit_max_ttl > 0 => "batch tokens cannot have an explicit max TTL",
-        entry if entry.num_uses > 0 => "batch tokens cannot have limited use count",
+        entry if entry.period > 0 => "batch tokens cannot have \"period\" set",
+        entry if entry.explicit_max_ttl > 0 => "batch tokens cannot have \"explicit_max_ttl\" set",
+        entry if entry.num_uses > 0 => "batch tokens cannot have \"num_uses\" set",
         _ => return Ok(()),
     };
     Err(Error::new(Code::Invalid, why))
-}
-
-fn clean(name: &str) -> String {
-    name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect()
 }

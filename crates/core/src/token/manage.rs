@@ -10,6 +10,7 @@ use coffer_storage::{Expect, Key, Limit, Prefix};
 
 use super::{
     Marker, TokenEntry, TokenState, UsesRow, child_row, create::milliseconds, expiry_row, token_row, uses_row,
+    wrap::wrapped_row,
 };
 use crate::{
     Caller, Error,
@@ -18,14 +19,17 @@ use crate::{
     clock::Expiry,
     codec,
     commit::{Edit, Logged, Urgency},
+    engine::cubbyhole::cubbyhole_lock,
     keys,
     policy::{Operation, Parameters},
     record::Record,
-    time::rfc3339,
+    time::{go_seconds, rfc3339},
 };
 
 /// Tokens revoked in one commit.
 const REVOKED_TOGETHER: usize = 100;
+/// With so many rows a commit takes no further token: their names lie in its record.
+const ROWS_TOGETHER: usize = 500;
 
 impl Caller {
     /// What is known of the caller's own token. `operation` is read or update, as the request came.
@@ -51,12 +55,25 @@ impl Caller {
     /// [`Code::Denied`] without update on `auth/token/lookup` or `…-accessor`; [`Code::NotFound`] where there is no
     /// such token.
     pub async fn token_lookup(&self, of: &TokenRef, parameters: &dyn Parameters) -> Result<TokenInfo, Error> {
+        self.token_lookup_as(Operation::Update, of, parameters).await
+    }
+
+    /// As [`Caller::token_lookup`], with the operation as the request came: read or update.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn token_lookup_as(
+        &self,
+        operation: Operation,
+        of: &TokenRef,
+        parameters: &dyn Parameters,
+    ) -> Result<TokenInfo, Error> {
         let path = match &of.accessor {
             Some(_) => "auth/token/lookup-accessor",
             None => "auth/token/lookup",
         };
         self.recorded(self.record("token.lookup", path), async {
-            self.authorise(path, Operation::Update, parameters)?;
+            self.authorise(path, operation, parameters)?;
             let state = self.referred(of).await?;
             Ok(Done::Unlogged(self.active.token_info(&state).await?))
         })
@@ -204,7 +221,7 @@ impl Active {
         let ttl = entry.expires_ms.map_or(0, |at| at.saturating_sub(self.clock.now()).max(0) / 1000);
         Ok(TokenInfo {
             accessor: state.accessor.clone(),
-            bound_cidrs: entry.bound_cidrs.clone(),
+            bound_cidrs: crate::cidr::shown(&entry.bound_cidrs),
             creation_time: entry.created_ms / 1000,
             creation_ttl: entry.creation_ttl,
             display_name: entry.display_name.clone(),
@@ -274,7 +291,7 @@ impl Active {
             token_policies: entry.policies,
             identity_policies: Vec::new(),
             metadata: entry.metadata,
-            lease_duration: u64::try_from(ttl / 1000).unwrap_or(0),
+            lease_duration: seconds(ttl),
             renewable: true,
             entity_id: entry.entity.map(EntityId),
             kind: TokenKind::Service,
@@ -295,16 +312,17 @@ impl Active {
         };
         let mut most = match entry.period {
             0 => born(self.limits.max_lease_ttl),
-            _ => i64::MAX,
+            _ => milliseconds(self.limits.max_lease_ttl),
         };
         if entry.explicit_max_ttl > 0 {
             most = most.min(born(entry.explicit_max_ttl));
         }
         if asked > most {
+            let text = |ms: i64| go_seconds(seconds(ms));
             warnings.push(format!(
-                "TTL of \"{}s\" exceeded the effective max_ttl of \"{}s\"; TTL value is capped accordingly",
-                asked / 1000,
-                most / 1000
+                "TTL of \"{}\" exceeded the effective max_ttl of \"{}\"; TTL value is capped accordingly",
+                text(asked),
+                text(most)
             ));
         }
         asked.min(most)
@@ -313,11 +331,12 @@ impl Active {
     /// Revokes a token and everything below it, children before parents, and survives a crash half way: what was
     /// begun is on a list that the next start works off. The token itself is refused from the first commit on.
     pub(crate) async fn revoke_tree(self: &Arc<Self>, accessor: &str, record: Record) -> Result<Logged, Error> {
-        let mut edit = Edit::default();
         if self.children(accessor).await?.is_empty() {
+            let mut edit = Edit::under(self.locks.lock(&[&cubbyhole_lock(accessor)]).await);
             self.revocation(accessor, &mut edit).await?;
             return self.commit(edit, record, Urgency::Essential).await;
         }
+        let mut edit = Edit::default();
         edit.put(format!("{}{accessor}", keys::REVOKING), codec::encode(&Marker {})?, None);
         if let Some(Found { value: mut entry, .. }) = self.token_entry(accessor).await? {
             // Expired since 1970: refused at every use, and with it all that lives below it.
@@ -349,23 +368,36 @@ impl Active {
                 front = below;
             }
             front.truncate(REVOKED_TOGETHER);
-            let last = front.iter().any(|token| token == accessor);
-            let mut edit = Edit::default();
-            for token in &front {
-                self.revocation(token, &mut edit).await?;
-            }
+            let (mut edit, count) = self.revocations(&front).await?;
+            let last = front.iter().take(count).any(|token| token == accessor);
             if last {
                 edit.delete(format!("{}{accessor}", keys::REVOKING), None);
             }
-            let count = front.len().to_string();
-            self.commit(edit, record.clone().fact("count", count), Urgency::Essential).await?.spend();
+            let record = record.clone().fact("count", count.to_string());
+            self.commit(edit, record, Urgency::Essential).await?.spend();
             if last {
                 return Ok(());
             }
         }
     }
 
-    /// Adds the end of one token: its rows are deleted, and it leaves memory.
+    /// The end of the first of these tokens, as many as one commit takes; tells how many.
+    pub(crate) async fn revocations(&self, accessors: &[String]) -> Result<(Edit, usize), Error> {
+        let locks: Vec<String> = accessors.iter().map(|accessor| cubbyhole_lock(accessor)).collect();
+        let locks: Vec<&str> = locks.iter().map(String::as_str).collect();
+        let mut edit = Edit::under(self.locks.lock(&locks).await);
+        let mut count = 0;
+        for accessor in accessors {
+            self.revocation(accessor, &mut edit).await?;
+            count += 1;
+            if edit.len() >= ROWS_TOGETHER {
+                break;
+            }
+        }
+        Ok((edit, count))
+    }
+
+    /// Adds the end of one token, whose cubbyhole is locked: its rows are deleted, and it leaves memory.
     async fn revocation(&self, accessor: &str, edit: &mut Edit) -> Result<(), Error> {
         let entry = self.token_entry(accessor).await?.map(|found| found.value);
         forget(accessor, edit);
@@ -379,6 +411,14 @@ impl Active {
             }
             if entry.num_uses > 0 {
                 edit.delete(uses_row(accessor), None);
+            }
+            if entry.cubbyhole {
+                for row in self.cubbyhole_rows(accessor).await? {
+                    edit.delete(row, None);
+                }
+            }
+            if entry.wrapping {
+                edit.delete(wrapped_row(accessor), None);
             }
         }
         Ok(())
@@ -423,6 +463,11 @@ impl Active {
         let text = page.items.iter().filter_map(|(key, _)| std::str::from_utf8(key.as_bytes()).ok());
         Ok(text.filter_map(|key| key.strip_prefix(keys::REVOKING)).map(str::to_owned).collect())
     }
+}
+
+/// Milliseconds to the nearest second.
+fn seconds(ms: i64) -> u64 {
+    u64::try_from(ms.saturating_add(500) / 1000).unwrap_or(0)
 }
 
 /// Ends a token in memory where the edit ends it in the store.

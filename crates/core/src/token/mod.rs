@@ -4,9 +4,12 @@
 //! that proves it; the token itself is nowhere. A batch token is its own sealed claims.
 
 pub(crate) mod create;
+pub(crate) mod leases;
 pub(crate) mod manage;
 pub(crate) mod role;
 pub(crate) mod sweep;
+pub(crate) mod wanted;
+pub(crate) mod wrap;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -74,6 +77,10 @@ pub(crate) struct TokenEntry {
     pub(crate) bound_cidrs: Vec<String>,
     /// Made at the first start, to be exchanged for an administrator's token.
     pub(crate) initial: bool,
+    /// Has had entries in its cubbyhole, which go with it.
+    pub(crate) cubbyhole: bool,
+    /// Stands for a wrapped response and can do nothing but unwrap it.
+    pub(crate) wrapping: bool,
 }
 
 impl Persisted for TokenEntry {}
@@ -252,6 +259,11 @@ impl TokenState {
             && self.parent.as_ref().is_none_or(|parent| parent.is_alive(clock))
     }
 
+    /// Whether it was revoked since somebody has held it.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Acquire)
+    }
+
     /// Its depth in its tree: 0 for an orphan.
     pub(crate) fn depth(&self) -> usize {
         std::iter::successors(self.parent.as_ref(), |state| state.parent.as_ref()).count()
@@ -362,10 +374,11 @@ impl Active {
         names.sort_unstable();
         names.dedup();
         let is_root = state.entry.policies == [crate::policies::ROOT];
-        let policies: Vec<_> = match is_root {
-            true => vec![Arc::new(Policy::root())],
+        let policies: Vec<_> = match (is_root, state.entry.wrapping) {
+            (true, _) => vec![Arc::new(Policy::root())],
+            (false, true) => vec![self.policies.response_wrapping()?],
             // `root` is no policy like others: it counts for a token that was made with it alone.
-            false => names.iter().filter_map(|name| self.policies.find(name)).collect(),
+            (false, false) => names.iter().filter_map(|name| self.policies.find(name)).collect(),
         };
         let acl = if policies.iter().any(|policy| policy.is_templated()) {
             let ids = SubjectIds::new(entity.as_ref(), &groups);

@@ -9,7 +9,7 @@ use crate::{
     caller::Done,
     codec::{self, Persisted},
     commit::Edit,
-    keys,
+    keys, policies,
     policy::{Operation, Parameters},
 };
 
@@ -46,6 +46,19 @@ pub struct RoleRow {
     pub num_uses: u64,
     /// `default-service`, `default-batch`, `service` or `batch`.
     pub token_type: String,
+    /// What was written under its old name and is shown under both.
+    pub old_names: OldNames,
+}
+
+/// Fields of a role that were last written under their old names.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub struct OldNames {
+    /// `bound_cidrs`.
+    pub bound_cidrs: bool,
+    /// `explicit_max_ttl`.
+    pub explicit_max_ttl: bool,
+    /// `period`.
+    pub period: bool,
 }
 
 impl Persisted for RoleRow {}
@@ -58,24 +71,98 @@ impl RoleRow {
             && self.disallowed_policies_glob.is_empty())
     }
 
-    pub(crate) fn kind(&self, asked: TokenKind) -> TokenKind {
-        match self.token_type.as_str() {
-            "batch" | "default-batch" => TokenKind::Batch,
-            "service" => TokenKind::Service,
-            _ => asked,
+    pub(crate) fn kind(&self, asked: Option<TokenKind>) -> TokenKind {
+        match (self.token_type.as_str(), asked) {
+            ("batch", _) | ("default-batch", None) => TokenKind::Batch,
+            ("service", _) => TokenKind::Service,
+            (_, asked) => asked.unwrap_or_default(),
         }
     }
 
+    /// The policies of a token made through a role that limits them: those asked for, else all it allows, else the
+    /// creator's.
+    ///
     /// # Errors
     /// Where a policy lies outside what the role allows.
-    pub(crate) fn check(&self, policies: &[String]) -> Result<(), Error> {
-        let allows_some = !(self.allowed_policies.is_empty() && self.allowed_policies_glob.is_empty());
-        for name in policies.iter().filter(|name| *name != "default") {
-            let allowed = self.allowed_policies.contains(name) || matches_any(&self.allowed_policies_glob, name);
-            let refused = self.disallowed_policies.contains(name) || matches_any(&self.disallowed_policies_glob, name);
-            if refused || (allows_some && !allowed) {
-                return Err(Error::invalid("token policies must be subset of the role's allowed policies"));
+    pub(crate) fn policies(&self, asked: Vec<String>, own: &[String], no_default: bool) -> Result<Vec<String>, Error> {
+        let is_disallowed = |name: &str| {
+            self.disallowed_policies.iter().any(|known| known == name)
+                || matches_any(&self.disallowed_policies_glob, name)
+        };
+        let adds_default = !no_default && !self.no_default_policy && !is_disallowed("default");
+        let sanitized = |names: &[String]| {
+            let mut names = names.to_vec();
+            if policies::has_root(&names) {
+                names = vec![policies::ROOT.to_owned()];
+            } else if adds_default && !names.iter().any(|name| name == "default") {
+                names.push("default".to_owned());
             }
+            names.sort_unstable();
+            names
+        };
+        let asked = if asked.is_empty() { asked } else { sanitized(&asked) };
+        let allows_some = !(self.allowed_policies.is_empty() && self.allowed_policies_glob.is_empty());
+        let chosen = match (allows_some, asked.is_empty()) {
+            (true, true) => sanitized(&self.allowed_policies),
+            (false, true) => sanitized(own),
+            (true, false) => {
+                let allowed = sanitized(&self.allowed_policies);
+                let is_allowed =
+                    |name: &String| allowed.contains(name) || matches_any(&self.allowed_policies_glob, name);
+                if !asked.iter().all(is_allowed) {
+                    return Err(Error::invalid(format!(
+                        "token policies ({}) must be subset of the role's allowed policies ({}) or glob policies ({})",
+                        quoted(&asked),
+                        quoted(&allowed),
+                        quoted(&self.allowed_policies_glob)
+                    )));
+                }
+                asked
+            }
+            (false, false) => asked,
+        };
+        match chosen.iter().find(|name| is_disallowed(name)) {
+            Some(name) => Err(Error::invalid(format!("token policy {name:?} is disallowed by this role"))),
+            None => Ok(chosen),
+        }
+    }
+
+    /// Whether a token may be made for whom this alias names; upper and lower case are the same.
+    pub(crate) fn allows_alias(&self, alias: &str) -> bool {
+        let alias = alias.to_lowercase();
+        let allowed: Vec<String> = self.allowed_entity_aliases.iter().map(|known| known.to_lowercase()).collect();
+        matches_any(&allowed, &alias)
+    }
+
+    /// # Errors
+    /// Where its settings exclude each other or mean nothing.
+    fn check_whole(&self) -> Result<(), Error> {
+        crate::cidr::check_all(&self.bound_cidrs)?;
+        let batch =
+            |what: &str| Error::invalid(format!("'token_type' cannot be 'batch' when role is set to generate {what}"));
+        if self.token_type == "batch" {
+            if !self.orphan {
+                return Err(batch("non-orphan tokens"));
+            }
+            if self.period > 0 {
+                return Err(batch("periodic tokens"));
+            }
+            if self.renewable {
+                return Err(batch("renewable tokens"));
+            }
+            if self.explicit_max_ttl > 0 {
+                return Err(batch("tokens with an explicit max TTL"));
+            }
+        }
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let suffix = &self.path_suffix;
+        let inner = suffix.chars().all(|c| word(c) || matches!(c, '-' | '.'));
+        let is_good =
+            inner && suffix.len() >= 3 && suffix.len() <= 256 && suffix.starts_with(word) && suffix.ends_with(word);
+        if !suffix.is_empty() && !is_good {
+            return Err(Error::invalid(
+                "given role path suffix contains invalid characters; must match \\w[\\w-.]+\\w",
+            ));
         }
         Ok(())
     }
@@ -129,7 +216,8 @@ impl Caller {
                 |found| found.value,
             );
             change(&mut role)?;
-            crate::cidr::check_all(&role.bound_cidrs)?;
+            role.check_whole()?;
+            role.bound_cidrs = crate::cidr::shown(&role.bound_cidrs);
             let mut edit = Edit::under(guard);
             edit.put(row, codec::encode(&role)?, None);
             Ok(Done::Logged((), self.commit(edit, record).await?))
@@ -174,6 +262,12 @@ fn role_row(name: &str) -> Result<String, Error> {
         return Err(Error::invalid("a role's name has 1 to 128 letters, digits, '-', '_' or '.'"));
     }
     Ok(format!("{}{name}", keys::TOKEN_ROLE))
+}
+
+/// A list as Go prints one of quoted texts.
+fn quoted(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    format!("[{}]", names.join(" "))
 }
 
 /// Names with `*` at the start, the end or both.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use coffer_storage::{Expect, Key, Limit, Prefix};
 
-use super::{child_row, manage::forget, token_row, uses_row};
+use super::{child_row, manage::forget, token_row, uses_row, wrap::wrapped_row};
 use crate::{Error, active::Active, commit::Edit, keys, record::Record};
 
 /// Index rows worked off in one round.
@@ -35,10 +35,10 @@ pub(crate) async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
         match active.token_entry(accessor).await? {
             None => edit.delete(row, None),
             Some(found) if active.has_expired(&found.value) => {
-                if !active.children(accessor).await?.is_empty() {
-                    let record = Record::system("token.revoke")
-                        .fact("accessor", accessor)
-                        .fact("reason", "expired, with tokens below it");
+                let below = !active.children(accessor).await?.is_empty();
+                if below || found.value.cubbyhole {
+                    let reason = if below { "expired, with tokens below it" } else { "expired, with its cubbyhole" };
+                    let record = Record::system("token.revoke").fact("accessor", accessor).fact("reason", reason);
                     active.revoke_tree(accessor, record).await?.spend();
                     continue;
                 }
@@ -50,6 +50,9 @@ pub(crate) async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
                 }
                 if found.value.num_uses > 0 {
                     edit.delete(uses_row(accessor), None);
+                }
+                if found.value.wrapping {
+                    edit.delete(wrapped_row(accessor), None);
                 }
                 forget(accessor, &mut edit);
             }

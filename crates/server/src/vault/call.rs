@@ -155,7 +155,15 @@ impl VaultCall {
 
     /// Any reply, with a status of its own.
     pub(crate) fn envelope_as(&self, status: StatusCode, envelope: Envelope) -> Response {
-        error::respond(status, error::JSON, envelope.body(self.id))
+        if self.caller.context().wrap_ttl.is_none() {
+            return error::respond(status, error::JSON, envelope.body(self.id));
+        }
+        let carried = envelope.carried().cloned();
+        let mut response = error::respond(status, error::JSON, envelope.without_injection().body(self.id));
+        if let Some(carried) = carried {
+            response.extensions_mut().insert(carried);
+        }
+        response
     }
 
     async fn sent(&mut self) -> Result<Params, Failure> {

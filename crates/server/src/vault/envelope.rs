@@ -1,9 +1,15 @@
 //! What the Vault dialect answers: the eight-key envelope, error bodies, keys injected at the top level.
 
+use std::ops::Range;
+
+use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 use uuid::Uuid;
 use zeroize::Zeroizing;
+
+use super::wrapping::Carried;
+use crate::error::{self, Success};
 
 /// A body under construction: may hold values, so it is wiped when it is dropped, as is what is made of it.
 pub(crate) type Buffer = Zeroizing<Vec<u8>>;
@@ -15,6 +21,7 @@ pub(crate) struct Envelope {
     auth: Option<Buffer>,
     warnings: Vec<String>,
     injected: Injected,
+    carried: Option<Carried>,
 }
 
 /// Whether the keys of `data` are repeated at the top level, as old `sys` routes do.
@@ -46,6 +53,18 @@ pub(crate) struct Auth<'a> {
     pub(crate) num_uses: u64,
 }
 
+/// How a wrapped reply is announced.
+#[derive(Serialize)]
+pub(crate) struct WrapBlock<'a> {
+    pub(crate) token: &'a str,
+    pub(crate) accessor: &'a str,
+    pub(crate) ttl: u64,
+    pub(crate) creation_time: &'a str,
+    pub(crate) creation_path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wrapped_accessor: Option<&'a str>,
+}
+
 impl Envelope {
     /// A reply with `data`.
     pub(crate) fn data(data: &impl Serialize) -> Self {
@@ -54,7 +73,8 @@ impl Envelope {
 
     /// A reply with `auth`.
     pub(crate) fn auth(auth: &Auth<'_>) -> Self {
-        Self { auth: Some(to_json(auth)), ..Self::default() }
+        let carried = (!auth.accessor.is_empty()).then(|| Carried::Token(auth.accessor.to_owned()));
+        Self { auth: Some(to_json(auth)), carried, ..Self::default() }
     }
 
     /// A reply that only warns.
@@ -74,6 +94,41 @@ impl Envelope {
     pub(crate) fn injected(mut self) -> Self {
         self.injected = Injected::TopLevel;
         self
+    }
+
+    /// Says what the reply hands out beside a token, for whom it is wrapped.
+    #[must_use]
+    #[allow(dead_code, reason = "for login methods with secrets of their own")]
+    pub(crate) fn carrying(mut self, accessor: String) -> Self {
+        self.carried = Some(Carried::Other(accessor));
+        self
+    }
+
+    /// Without keys at the top level, as a reply is wrapped.
+    #[must_use]
+    pub(crate) fn without_injection(mut self) -> Self {
+        self.injected = Injected::No;
+        self
+    }
+
+    /// What the reply hands out.
+    pub(crate) fn carried(&self) -> Option<&Carried> {
+        self.carried.as_ref()
+    }
+
+    /// Only the JSON of `data`.
+    pub(crate) fn into_data(self) -> Buffer {
+        self.data.unwrap_or_default()
+    }
+
+    /// A successful reply outside an authenticated call: a login's.
+    pub(crate) fn reply(self, request_id: Uuid) -> Response {
+        let carried = self.carried.clone();
+        let mut response = error::respond(error::success(Success::Body), error::JSON, self.body(request_id));
+        if let Some(carried) = carried {
+            response.extensions_mut().insert(carried);
+        }
+        response
     }
 
     /// The body.
@@ -116,6 +171,26 @@ pub(crate) fn spliced(request_id: Uuid, size: usize, fill: impl FnOnce(&mut Vec<
     fill(&mut out);
     out.extend_from_slice(br#","wrap_info":null,"warnings":null,"auth":null}"#);
     wiped(out)
+}
+
+/// The reply in place of one that was wrapped.
+pub(crate) fn wrapped(block: &WrapBlock<'_>) -> Bytes {
+    let block = to_json(block);
+    let mut out = Zeroizing::new(Vec::with_capacity(FIXED + block.len()));
+    out.extend_from_slice(
+        br#"{"request_id":"","lease_id":"","renewable":false,"lease_duration":0,"data":null,"wrap_info":"#,
+    );
+    out.extend_from_slice(&block);
+    out.extend_from_slice(br#","warnings":null,"auth":null}"#);
+    wiped(out)
+}
+
+/// Where the id of the request stands in an enveloped body; `None` where it is no such body.
+pub(crate) fn request_id_at(body: &str) -> Option<Range<usize>> {
+    let rest = body.strip_prefix(OPENING)?;
+    let id = rest.get(..uuid::fmt::Hyphenated::LENGTH)?;
+    Uuid::try_parse(id).ok()?;
+    Some(OPENING.len()..OPENING.len() + id.len())
 }
 
 /// An error body; without a message the list is empty, which clients read as "absent".
@@ -163,6 +238,8 @@ fn to_json(value: &impl Serialize) -> Buffer {
     out
 }
 
+/// How every enveloped body without injected keys begins.
+const OPENING: &str = r#"{"request_id":""#;
 /// Room for the envelope's own text.
 const FIXED: usize = 192;
 

@@ -1,14 +1,18 @@
 //! The Vault dialect under `/v1/`: lenient in, enveloped out. It only translates; every rule is the core's.
 
 mod call;
+mod cubbyhole;
 pub(crate) mod envelope;
 mod identity;
 mod kv;
+mod leases;
 pub(crate) mod lenient;
 mod router;
 mod status;
 mod sys;
 mod token;
+mod token_role;
 mod userpass;
+mod wrapping;
 
 pub(crate) use self::router::{answer, is_native_alias};

@@ -10,9 +10,9 @@ use coffer_core::{Core, Error, MountKind};
 
 use super::{
     call::{Failure, Outcome, VaultCall, Verb, done},
-    identity, kv, lenient,
+    cubbyhole, identity, kv, lenient,
     lenient::decode_percent,
-    status, sys, token, userpass,
+    status, sys, token, userpass, wrapping,
 };
 use crate::{
     app::{App, Origin, token_of},
@@ -30,7 +30,10 @@ pub(crate) async fn answer(app: &App, origin: Origin, request: Request<Body>) ->
     let outcome = match split(&parts) {
         Ok(Split { verb, path }) => {
             if let (Verb::Write, Some(login)) = (verb, userpass::Login::parse(&path)) {
-                Box::pin(login.answer(app, origin, parts, body)).await
+                let wish = wrapping::OfLogin::new(app, origin, &parts, &path);
+                Box::pin(wish.around(app, login.answer(app, origin, parts, body))).await
+            } else if path == "sys/wrapping/lookup" && matches!(verb, Verb::Read | Verb::Write) {
+                Box::pin(wrapping::lookup(app, origin, parts, body)).await
             } else {
                 authenticated(app, origin, verb, path, parts, body).await
             }
@@ -105,19 +108,28 @@ async fn authenticated(
     body: Body,
 ) -> Result<Response, Error> {
     let token = token_of(&parts.headers);
-    let cx = app.context(origin, &parts);
-    let caller = app.core().caller(cx, token.as_ref().map(|token| token.expose().as_str())).await?;
+    let mut cx = app.context(origin, &parts);
+    let wrap = wrapping::asked(&parts.headers);
+    cx.wrap_ttl = wrap.as_ref().ok().copied().flatten();
+    let caller = match app.core().caller(cx, token.as_ref().map(|token| token.expose().as_str())).await {
+        Ok(caller) => caller,
+        Err(refused) => return Err(Box::pin(wrapping::refused_own(app, &path, &parts, body, refused)).await),
+    };
     if verb == Verb::Write && path == "sys/seal" {
         // The caller holds on to the keys that are to go, so it goes along.
         return Box::pin(app.core().seal(caller)).await.map(|()| done());
     }
     let bodies = app.bodies().clone();
     let mut call = VaultCall { caller, id: origin.id, verb, path, parts, body: Some(body), bodies };
-    let outcome = match unsupported_header(&call.parts.headers) {
-        Some(failure) => Err(failure),
-        None => routed(&mut call).await,
+    let outcome = match (unsupported_header(&call.parts.headers), wrap) {
+        (Some(failure), _) => Err(failure),
+        (None, Err(refused)) => Err(Failure::Request(refused)),
+        (None, Ok(_)) => routed(&mut call).await,
     };
     let answered = match outcome {
+        Ok(response) if call.caller.context().wrap_ttl.is_some() => {
+            Box::pin(wrapping::enclose(&mut call, response)).await
+        }
         Ok(response) => Ok(response),
         Err(Failure::Recorded(error)) => Err(error),
         Err(Failure::Request(error)) => {
@@ -147,7 +159,7 @@ async fn routed(call: &mut VaultCall) -> Outcome {
         MountKind::System => Box::pin(sys::answer(call, &rest)).await,
         MountKind::Token => Box::pin(token::answer(call, &rest)).await,
         MountKind::Userpass => Box::pin(userpass::answer(call, &mount, &rest)).await,
-        MountKind::Cubbyhole => Err(Failure::unsupported_path()),
+        MountKind::Cubbyhole => Box::pin(cubbyhole::answer(call, &rest)).await,
     }
 }
 
@@ -161,9 +173,6 @@ fn unsupported_header(headers: &HeaderMap) -> Option<Failure> {
     if headers.get("x-vault-namespace").is_some_and(|name| !matches!(name.as_bytes(), b"" | b"/" | b"root" | b"root/"))
     {
         return Some(Failure::Request(Error::new(Code::NotFound, "namespace not found")));
-    }
-    if headers.get("x-vault-wrap-ttl").is_some_and(|ttl| !matches!(ttl.as_bytes(), b"" | b"0" | b"0s")) {
-        return Some(Failure::Request(Error::new(Code::Unsupported, "response wrapping is not supported yet")));
     }
     None
 }

@@ -9,7 +9,9 @@ use serde::Serialize;
 use super::{
     call::{Failure, Outcome, Params, VaultCall, Verb, done},
     envelope::Envelope,
+    leases::Leases,
     lenient::Fields,
+    wrapping,
 };
 
 /// Answers below `sys/`.
@@ -37,6 +39,12 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
 async fn named(call: &mut VaultCall, rest: &str) -> Outcome {
     if let Some(path) = rest.strip_prefix("mounts/") {
         return mount(call, Family::Engines, path).await;
+    }
+    if let Some(asked) = Leases::parse(rest, call.verb) {
+        return asked.answer(call).await;
+    }
+    if let Some(rest) = rest.strip_prefix("wrapping/") {
+        return wrapping::answer(call, rest).await;
     }
     if let Some(path) = rest.strip_prefix("auth/") {
         return mount(call, Family::Logins, path).await;

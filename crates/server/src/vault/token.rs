@@ -6,13 +6,15 @@ use coffer_api::{
     Code, Sensitive,
     token::{TokenCreate, TokenGrant, TokenInfo, TokenKind, TokenRef, TokenRenew},
 };
-use coffer_core::{CreatePath, Error, RoleRow};
+use coffer_core::{CreateMore, CreatePath, Error};
 use serde::Serialize;
 
 use super::{
     call::{Failure, Outcome, VaultCall, Verb, done},
     envelope::{Auth, Envelope},
+    leases,
     lenient::Fields,
+    token_role,
 };
 use crate::app::token_of;
 
@@ -34,6 +36,7 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
         ("revoke", Verb::Write) => revoke(call).await,
         ("revoke-accessor", Verb::Write) => revoke_accessor(call).await,
         ("revoke-orphan", Verb::Write) => revoke_orphan(call).await,
+        ("tidy", Verb::Write) => leases::tidy(call).await,
         ("accessors/", Verb::List) => {
             let page = call.page().await?;
             let found = call.caller.token_list(&page.after, page.limit()).await?;
@@ -46,14 +49,14 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
         }
         (
             "create" | "create-orphan" | "lookup-self" | "lookup" | "lookup-accessor" | "renew-self" | "renew"
-            | "renew-accessor" | "revoke-self" | "revoke" | "revoke-accessor" | "revoke-orphan" | "accessors/"
+            | "renew-accessor" | "tidy" | "revoke-self" | "revoke" | "revoke-accessor" | "revoke-orphan" | "accessors/"
             | "roles/",
             _,
         ) => Err(Failure::unsupported_operation()),
         _ => match (rest.split_once('/'), call.verb) {
             (Some(("create", role)), Verb::Write) => create(call, CreatePath::Role(role)).await,
-            (Some(("roles", role)), Verb::Read) => role_read(call, role).await,
-            (Some(("roles", role)), Verb::Write) => role_write(call, role).await,
+            (Some(("roles", role)), Verb::Read) => token_role::read(call, role).await,
+            (Some(("roles", role)), Verb::Write) => token_role::write(call, role).await,
             (Some(("roles", role)), Verb::Delete) => {
                 call.caller.token_role_delete(role).await?;
                 Ok(done())
@@ -89,19 +92,18 @@ async fn create(call: &mut VaultCall, how: CreatePath<'_>) -> Outcome {
     let params = call.params().await?;
     let fields = params.fields()?;
     let request = wanted(&fields)?;
-    let grant = call.caller.token_create(how, request, &fields).await?;
+    let more = CreateMore {
+        kind: kind(&fields)?,
+        entity_alias: fields.text("entity_alias")?.map(|alias| alias.to_string()).filter(|alias| !alias.is_empty()),
+    };
+    let grant = call.caller.token_create_with(how, request, more, &fields).await?;
     Ok(call.envelope(granted(&grant, None)))
 }
 
 fn wanted(fields: &Fields<'_>) -> Result<TokenCreate, Failure> {
-    let ttl = match seconds(fields, "ttl")? {
+    let ttl = match positive(fields, "ttl")? {
         Some(ttl) => Some(ttl),
-        None => seconds(fields, "lease")?,
-    };
-    let kind = match fields.text("type")?.as_ref().map(|kind| kind.as_str()) {
-        None | Some("" | "service") => TokenKind::Service,
-        Some("batch") => TokenKind::Batch,
-        Some(_) => return Err(Failure::invalid("invalid 'token_type' value")),
+        None => positive(fields, "lease")?,
     };
     let num_uses = fields.integer("num_uses")?.unwrap_or(0);
     Ok(TokenCreate {
@@ -110,15 +112,24 @@ fn wanted(fields: &Fields<'_>) -> Result<TokenCreate, Failure> {
         display_name: fields.text("display_name")?.map(|name| name.to_string()),
         metadata: fields.map("meta")?.unwrap_or_default(),
         ttl,
-        explicit_max_ttl: seconds(fields, "explicit_max_ttl")?,
-        period: seconds(fields, "period")?,
+        explicit_max_ttl: positive(fields, "explicit_max_ttl")?,
+        period: positive(fields, "period")?,
         num_uses: u64::try_from(num_uses).map_err(|_| Failure::invalid("number of uses cannot be negative"))?,
         orphan: fields.boolean("no_parent")?.unwrap_or(false),
         renewable: fields.boolean("renewable")?,
-        kind,
+        kind: TokenKind::default(),
         role: None,
         id: secret(fields, "id")?,
     })
+}
+
+fn kind(fields: &Fields<'_>) -> Result<Option<TokenKind>, Failure> {
+    match fields.text("type")?.as_ref().map(|kind| kind.as_str()) {
+        None | Some("") => Ok(None),
+        Some("service") => Ok(Some(TokenKind::Service)),
+        Some("batch") => Ok(Some(TokenKind::Batch)),
+        Some(_) => Err(Failure::invalid("invalid 'token_type' value")),
+    }
 }
 
 async fn lookup_self(call: &mut VaultCall) -> Outcome {
@@ -134,7 +145,7 @@ async fn lookup(call: &mut VaultCall) -> Outcome {
         return Err(Failure::invalid("missing token ID"));
     };
     let of = TokenRef { token: Some(token.clone()), accessor: None };
-    match call.caller.token_lookup(&of, &fields).await {
+    match call.caller.token_lookup_as(call.verb.operation(), &of, &fields).await {
         Ok(info) => Ok(call.data(&shown(&info, token.expose()))),
         Err(error) if error.code() == Code::NotFound => Err(Failure::Recorded(Error::new(Code::Denied, "bad token"))),
         Err(error) => Err(error.into()),
@@ -209,129 +220,6 @@ async fn revoke_accessor(call: &mut VaultCall) -> Outcome {
             Ok(call.envelope(Envelope::warning("No token found with this accessor")))
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-async fn role_read(call: &mut VaultCall, name: &str) -> Outcome {
-    let role = call.caller.token_role_read(name).await?.ok_or_else(Error::not_found)?;
-    Ok(call.data(&ShownRole::of(&role)))
-}
-
-async fn role_write(call: &mut VaultCall, name: &str) -> Outcome {
-    let params = call.params().await?;
-    let fields = params.fields()?;
-    let change = RoleChange::parse(&fields)?;
-    call.caller.token_role_write(name, &fields, |role| change.apply(role)).await?;
-    Ok(done())
-}
-
-/// What a role's write sets.
-struct RoleChange {
-    lists: [Option<Vec<String>>; 6],
-    flags: [Option<bool>; 3],
-    numbers: [Option<u64>; 3],
-    path_suffix: Option<String>,
-    token_type: Option<String>,
-}
-
-impl RoleChange {
-    fn parse(fields: &Fields<'_>) -> Result<Self, Failure> {
-        let token_type = fields.text("token_type")?.map(|kind| kind.to_string());
-        match token_type.as_deref() {
-            None | Some("" | "default-service" | "default-batch" | "service" | "batch") => {}
-            Some(_) => return Err(Failure::invalid("invalid 'token_type' value")),
-        }
-        let uses = fields.integer("token_num_uses")?.map(u64::try_from).transpose();
-        Ok(Self {
-            lists: [
-                fields.list("allowed_policies")?,
-                fields.list("allowed_policies_glob")?,
-                fields.list("disallowed_policies")?,
-                fields.list("disallowed_policies_glob")?,
-                fields.list("allowed_entity_aliases")?,
-                either(fields.list("token_bound_cidrs")?, || fields.list("bound_cidrs"))?,
-            ],
-            flags: [
-                fields.boolean("orphan")?,
-                fields.boolean("renewable")?,
-                fields.boolean("token_no_default_policy")?,
-            ],
-            numbers: [
-                either(seconds(fields, "token_period")?, || seconds(fields, "period"))?,
-                either(seconds(fields, "token_explicit_max_ttl")?, || seconds(fields, "explicit_max_ttl"))?,
-                uses.map_err(|_| Failure::invalid("number of uses cannot be negative"))?,
-            ],
-            path_suffix: fields.text("path_suffix")?.map(|suffix| suffix.to_string()),
-            token_type: token_type.filter(|kind| !kind.is_empty()),
-        })
-    }
-
-    fn apply(self, role: &mut RoleRow) -> Result<(), Error> {
-        let [allowed, allowed_glob, disallowed, disallowed_glob, aliases, cidrs] = self.lists;
-        let [orphan, renewable, no_default_policy] = self.flags;
-        let [period, explicit_max_ttl, num_uses] = self.numbers;
-        set(&mut role.allowed_policies, allowed.map(sorted));
-        set(&mut role.allowed_policies_glob, allowed_glob.map(sorted));
-        set(&mut role.disallowed_policies, disallowed.map(sorted));
-        set(&mut role.disallowed_policies_glob, disallowed_glob.map(sorted));
-        set(&mut role.allowed_entity_aliases, aliases);
-        set(&mut role.bound_cidrs, cidrs);
-        set(&mut role.orphan, orphan);
-        set(&mut role.renewable, renewable);
-        set(&mut role.no_default_policy, no_default_policy);
-        set(&mut role.period, period);
-        set(&mut role.explicit_max_ttl, explicit_max_ttl);
-        set(&mut role.num_uses, num_uses);
-        set(&mut role.path_suffix, self.path_suffix);
-        set(&mut role.token_type, self.token_type);
-        Ok(())
-    }
-}
-
-#[derive(Serialize)]
-struct ShownRole<'a> {
-    allowed_entity_aliases: Option<&'a [String]>,
-    allowed_policies: &'a [String],
-    allowed_policies_glob: &'a [String],
-    disallowed_policies: &'a [String],
-    disallowed_policies_glob: &'a [String],
-    explicit_max_ttl: u64,
-    name: &'a str,
-    orphan: bool,
-    path_suffix: &'a str,
-    period: u64,
-    renewable: bool,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    token_bound_cidrs: &'a [String],
-    token_explicit_max_ttl: u64,
-    token_no_default_policy: bool,
-    #[serde(skip_serializing_if = "is_zero")]
-    token_num_uses: u64,
-    token_period: u64,
-    token_type: &'a str,
-}
-
-impl<'a> ShownRole<'a> {
-    fn of(role: &'a RoleRow) -> Self {
-        Self {
-            allowed_entity_aliases: Some(role.allowed_entity_aliases.as_slice()).filter(|aliases| !aliases.is_empty()),
-            allowed_policies: &role.allowed_policies,
-            allowed_policies_glob: &role.allowed_policies_glob,
-            disallowed_policies: &role.disallowed_policies,
-            disallowed_policies_glob: &role.disallowed_policies_glob,
-            explicit_max_ttl: 0,
-            name: &role.name,
-            orphan: role.orphan,
-            path_suffix: &role.path_suffix,
-            period: 0,
-            renewable: role.renewable,
-            token_bound_cidrs: &role.bound_cidrs,
-            token_explicit_max_ttl: role.explicit_max_ttl,
-            token_no_default_policy: role.no_default_policy,
-            token_num_uses: role.num_uses,
-            token_period: role.period,
-            token_type: &role.token_type,
-        }
     }
 }
 
@@ -412,12 +300,23 @@ fn by_token(fields: &Fields<'_>) -> Result<TokenRef, Failure> {
 fn by_accessor(fields: &Fields<'_>) -> Result<TokenRef, Failure> {
     match fields.text("accessor")?.filter(|accessor| !accessor.is_empty()) {
         Some(accessor) => Ok(TokenRef { token: None, accessor: Some(accessor.to_string()) }),
-        None => Err(Failure::invalid("missing accessor")),
+        None => Err(Failure::invalid("1 error occurred:\n\t* missing accessor\n\n")),
     }
 }
 
 fn secret(fields: &Fields<'_>, field: &'static str) -> Result<Option<Sensitive<String>>, Failure> {
     Ok(fields.text(field)?.filter(|text| !text.is_empty()).map(|text| Sensitive::from(text.as_str())))
+}
+
+/// Whole seconds from 0, of a request for a token.
+fn positive(fields: &Fields<'_>, field: &'static str) -> Result<Option<u64>, Failure> {
+    match fields.duration(field)? {
+        None => Ok(None),
+        Some(duration) => match duration.whole_secs() {
+            Some(seconds) => Ok(Some(seconds)),
+            None => Err(Failure::invalid(format!("{field} must be positive"))),
+        },
+    }
 }
 
 /// Whole seconds from 0.
@@ -429,28 +328,6 @@ fn seconds(fields: &Fields<'_>, field: &'static str) -> Result<Option<u64>, Fail
             None => Err(Failure::invalid(format!("{field} must not be negative"))),
         },
     }
-}
-
-fn either<T, E: Into<Failure>>(
-    first: Option<T>,
-    second: impl FnOnce() -> Result<Option<T>, E>,
-) -> Result<Option<T>, Failure> {
-    match first {
-        Some(first) => Ok(Some(first)),
-        None => second().map_err(Into::into),
-    }
-}
-
-fn set<T>(slot: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *slot = value;
-    }
-}
-
-fn sorted(mut names: Vec<String>) -> Vec<String> {
-    names.sort_unstable();
-    names.dedup();
-    names
 }
 
 fn unknown_token(error: Error) -> Error {
@@ -474,6 +351,6 @@ fn kind_name(kind: TokenKind) -> &'static str {
     }
 }
 
-fn is_zero(n: &u64) -> bool {
+pub(crate) fn is_zero(n: &u64) -> bool {
     *n == 0
 }

@@ -11,10 +11,7 @@ use super::{
     lenient::Fields,
     token::granted,
 };
-use crate::{
-    app::{App, Origin, text_header},
-    error::{self, Success},
-};
+use crate::app::{App, Origin, text_header};
 
 /// `auth/<mount>/login/<user>`.
 pub(crate) struct Login {
@@ -38,8 +35,7 @@ impl Login {
             Err(error) => return Err(app.core().refuse_anonymous(cx, error).await),
         };
         let grant = app.core().login_userpass(cx, &self.mount, &self.user, &password).await?;
-        let body = granted(&grant, None).body(origin.id);
-        Ok(error::respond(error::success(Success::Body), error::JSON, body))
+        Ok(granted(&grant, None).reply(origin.id))
     }
 
     async fn password(&self, app: &App, parts: &Parts, body: Body) -> Result<Sensitive<String>, Error> {

@@ -92,7 +92,7 @@ async fn malformed_bodies_are_refused_with_a_reason() {
 }
 
 #[tokio::test]
-async fn namespace_and_wrapping_that_are_not_offered_are_refused() {
+async fn namespace_that_is_not_offered_is_refused() {
     let server = TestServer::dev().await;
     let ask = async |name: &'static str, value: &'static str| {
         let mut request = server.request("GET", "/v1/sys/mounts", Some(ROOT), "");
@@ -102,8 +102,6 @@ async fn namespace_and_wrapping_that_are_not_offered_are_refused() {
     assert_eq!(ask("x-vault-namespace", "nope/").await.errors(404), json!(["namespace not found"]));
     ask("x-vault-namespace", "root").await.is(200);
     ask("x-vault-namespace", "/").await.is(200);
-    ask("x-vault-wrap-ttl", "5m").await.is(400);
-    ask("x-vault-wrap-ttl", "").await.is(200);
     for ignored in ["x-vault-request", "x-vault-mfa", "x-vault-index", "x-vault-policy-override"] {
         ask(ignored, "true").await.is(200);
     }

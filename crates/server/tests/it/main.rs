@@ -2,12 +2,14 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod audit;
+mod cubbyhole;
 mod dialects;
 mod endpoints;
 mod http;
 mod identity;
 mod keys;
 mod kv;
+mod leases;
 mod local;
 mod mounts;
 mod native;
@@ -17,3 +19,4 @@ mod server;
 mod tls;
 mod token;
 mod userpass;
+mod wrapping;

@@ -148,6 +148,13 @@ impl Reply {
         self
     }
 
+    /// Checks that the status is one of these.
+    #[track_caller]
+    pub(crate) fn one_of(self, statuses: &[u16]) -> Self {
+        assert!(statuses.contains(&self.status), "{}: {}", self.status, self.text());
+        self
+    }
+
     /// `data` of an enveloped reply.
     #[track_caller]
     pub(crate) fn data(self) -> Value {

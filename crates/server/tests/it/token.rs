@@ -90,6 +90,13 @@ async fn lookup_shows_what_clients_require() {
     assert_eq!(unknown.errors(400), json!(["1 error occurred:\n\t* invalid accessor\n\n"]));
     let refused = server.as_token(token(&auth), "POST", "/v1/auth/token/lookup", json!({"token": ROOT})).await;
     refused.is(403);
+    for (capability, get, post) in [("read", 200, 403), ("update", 403, 200)] {
+        let policy = format!(r#"path "auth/token/lookup" {{ capabilities = ["{capability}"] }}"#);
+        let by = server.token_with(ROOT, &policy).await;
+        let path = format!("/v1/auth/token/lookup?token={}", token(&auth));
+        server.as_token(&by, "GET", &path, Value::Null).await.is(get);
+        server.as_token(&by, "POST", "/v1/auth/token/lookup", json!({"token": token(&auth)})).await.is(post);
+    }
     server.stop().await;
 }
 
@@ -193,7 +200,7 @@ async fn escalation_is_refused() {
         (json!({"no_parent": true}), "root or sudo privileges required to create orphan token"),
         (json!({"id": "abc"}), "root or sudo privileges required to specify token id"),
         (json!({"period": "1h"}), "root or sudo privileges required to create periodic token"),
-        (json!({"ttl": -5}), "ttl must not be negative"),
+        (json!({"ttl": -5}), "ttl must be positive"),
         (json!({"type": "magic"}), "invalid 'token_type' value"),
     ] {
         let reply = server.as_token(&by, "POST", "/v1/auth/token/create", body.clone()).await;
@@ -239,5 +246,270 @@ async fn accessors_are_listed() {
     let auth = create(&server, ROOT, json!({"policies": ["default"]})).await;
     let keys = server.root("LIST", "/v1/auth/token/accessors", Value::Null).await.data()["keys"].take();
     assert!(keys.as_array().unwrap().contains(&auth["accessor"]), "{keys}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn lifetimes_are_capped_with_a_warning_in_the_words_that_clients_know() {
+    let server = TestServer::dev().await;
+    for (body, duration, warning) in [
+        (
+            json!({"ttl": "99999h"}),
+            2_764_800,
+            Some("TTL of \"99999h\" exceeded the effective max_ttl of \"768h\"; TTL"),
+        ),
+        (
+            json!({"ttl": "800h30m"}),
+            2_764_800,
+            Some("TTL of \"800h30m\" exceeded the effective max_ttl of \"768h\"; TTL"),
+        ),
+        (
+            json!({"ttl": "2h", "explicit_max_ttl": "1h"}),
+            3600,
+            Some("TTL of \"2h\" exceeded the effective max_ttl of \"1h\"; TTL"),
+        ),
+        (
+            json!({"explicit_max_ttl": "2h"}),
+            7200,
+            Some("TTL of \"768h\" exceeded the effective max_ttl of \"2h\"; TTL"),
+        ),
+        (
+            json!({"period": "99999h"}),
+            2_764_800,
+            Some("period of \"99999h\" exceeded the effective max_ttl of \"768h\"; period"),
+        ),
+        (
+            json!({"period": "1h", "explicit_max_ttl": "30m"}),
+            1800,
+            Some("period of \"1h\" exceeded the effective max_ttl of \"30m\"; period"),
+        ),
+        (json!({"period": "1h", "ttl": "2h"}), 3600, None),
+        (json!({"ttl": "1h30m10s"}), 5410, None),
+        (json!({"ttl": "1d"}), 86_400, None),
+        (json!({"ttl": "0"}), 2_764_800, None),
+        (json!({"lease": "1h"}), 3600, None),
+        (json!({"explicit_max_ttl": "99999h"}), 2_764_800, None),
+    ] {
+        let mut request = body.clone();
+        request["policies"] = json!(["default"]);
+        let reply = server.root("POST", "/v1/auth/token/create", request).await.is(200).json();
+        assert_eq!(reply["auth"]["lease_duration"], duration, "{body}");
+        let expected = warning.map(|warning| json!([format!("{warning} value is capped accordingly")]));
+        assert_eq!(reply["warnings"], expected.unwrap_or(Value::Null), "{body}");
+    }
+    let auth = create(&server, ROOT, json!({"policies": ["default"], "ttl": "1h"})).await;
+    let renewed =
+        server.as_token(token(&auth), "POST", "/v1/auth/token/renew-self", json!({"increment": "5000h"})).await;
+    let renewed = renewed.json();
+    let capped = "TTL of \"5000h\" exceeded the effective max_ttl of \"768h\"; TTL value is capped accordingly";
+    assert_eq!((&renewed["auth"]["lease_duration"], &renewed["warnings"]), (&json!(2_764_800), &json!([capped])));
+    // Only a root token that never ends has no limit.
+    let root = server.root("POST", "/v1/auth/token/create", json!({"explicit_max_ttl": "1h"})).await.json();
+    assert_eq!((&root["auth"]["lease_duration"], &root["warnings"]), (&json!(3600), &Value::Null));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn policies_of_a_token_are_those_that_its_maker_may_give() {
+    let server = TestServer::dev().await;
+    let policies = async |by: &str, body: Value| create(&server, by, body).await["policies"].clone();
+    assert_eq!(policies(ROOT, json!({"policies": ["default", "root"]})).await, json!(["root"]));
+    assert_eq!(policies(ROOT, json!({"policies": ["DEFAULT", "A"]})).await, json!(["a", "default"]));
+    let none = json!({"policies": ["default", "a"], "no_default_policy": true});
+    assert_eq!(policies(ROOT, none).await, json!(["a"]));
+    // Without the default policy itself, a token cannot hand it out, nor does it come by itself.
+    let by = server.token_with(ROOT, r#"path "auth/token/create" { capabilities = ["update"] }"#).await;
+    let own = policies(&by, json!({})).await;
+    assert_eq!(own.as_array().unwrap().len(), 1, "{own}");
+    assert_eq!(policies(&by, json!({"policies": own})).await, own);
+    let refused = server.as_token(&by, "POST", "/v1/auth/token/create", json!({"policies": ["default"]})).await;
+    assert_eq!(refused.errors(400), json!(["child policies must be subset of parent"]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn ids_of_ones_own_are_checked() {
+    let server = TestServer::dev().await;
+    let ask = async |id: &str| server.root("POST", "/v1/auth/token/create", json!({"id": id})).await;
+    for (id, why) in [
+        ("s.foo", "custom token ID cannot have the 's.' prefix"),
+        ("hvs.x", "custom token ID cannot have the 'hvs.' prefix"),
+        ("my.own", "custom token ID cannot have a '.' in the value"),
+    ] {
+        assert_eq!(ask(id).await.errors(400), json!([why]));
+    }
+    let made = ask("my-own-id").await.is(200).json();
+    assert_eq!(made["auth"]["client_token"], "my-own-id");
+    assert!(made["warnings"][0].as_str().unwrap().starts_with("Supplying a custom ID for the token"));
+    assert_eq!(ask("my-own-id").await.errors(400), json!(["cannot create a token with a duplicate ID"]));
+    for (body, why) in [
+        (json!({"type": "batch"}), "batch tokens cannot be root tokens"),
+        (json!({"type": "batch", "policies": ["a"], "num_uses": 3}), "batch tokens cannot have \"num_uses\" set"),
+        (json!({"type": "batch", "policies": ["a"], "period": "1h"}), "batch tokens cannot have \"period\" set"),
+        (
+            json!({"type": "batch", "policies": ["a"], "explicit_max_ttl": 1}),
+            "batch tokens cannot have \"explicit_max_ttl\" set",
+        ),
+        (json!({"entity_alias": "bob"}), "'entity_alias' is only allowed in combination with token role"),
+        (json!({"num_uses": -1}), "number of uses cannot be negative"),
+    ] {
+        let reply = server.root("POST", "/v1/auth/token/create", body.clone()).await;
+        assert_eq!(reply.errors(400), json!([why]), "{body}");
+    }
+    server.stop().await;
+}
+
+async fn role(server: &TestServer, name: &str, body: Value) -> crate::server::Reply {
+    server.root("POST", &format!("/v1/auth/token/roles/{name}"), body).await
+}
+
+#[tokio::test]
+async fn role_limits_the_policies_of_its_tokens() {
+    let server = TestServer::dev().await;
+    role(
+        &server,
+        "g",
+        json!({"allowed_policies_glob": "dev-*,p?", "disallowed_policies": "dev-x",
+        "disallowed_policies_glob": "*-adm"}),
+    )
+    .await
+    .is(204);
+    role(&server, "a", json!({"allowed_policies": "p1,p2"})).await.is(204);
+    role(&server, "n", json!({"allowed_policies": "p1", "token_no_default_policy": true})).await.is(204);
+    role(&server, "d", json!({"disallowed_policies": "bad"})).await.is(204);
+    role(&server, "dd", json!({"disallowed_policies": "default"})).await.is(204);
+    let subset = |asked: &str, allowed: &str, globs: &str| {
+        Err(format!(
+            "token policies ([{asked}]) must be subset of the role's allowed policies ([{allowed}]) or glob policies ([{globs}])"
+        ))
+    };
+    let globs = "\"dev-*\" \"p?\"";
+    let disallowed = |name: &str| Err(format!("token policy \"{name}\" is disallowed by this role"));
+    for (role, body, expected) in [
+        ("g", json!({"policies": ["dev-a"]}), Ok(json!(["default", "dev-a"]))),
+        ("g", json!({"policies": ["dev-x"]}), disallowed("dev-x")),
+        ("g", json!({"policies": ["dev-adm"]}), disallowed("dev-adm")),
+        ("g", json!({"policies": ["p1"]}), subset("\"default\" \"p1\"", "\"default\"", globs)),
+        ("g", json!({"policies": ["root"]}), subset("\"root\"", "\"default\"", globs)),
+        ("g", json!({}), Ok(json!(["default"]))),
+        ("a", json!({}), Ok(json!(["default", "p1", "p2"]))),
+        ("a", json!({"no_default_policy": true}), Ok(json!(["p1", "p2"]))),
+        ("a", json!({"policies": ["other"]}), subset("\"default\" \"other\"", "\"default\" \"p1\" \"p2\"", "")),
+        ("n", json!({}), Ok(json!(["p1"]))),
+        ("d", json!({}), Ok(json!(["root"]))),
+        ("d", json!({"policies": ["bad"]}), disallowed("bad")),
+        ("d", json!({"policies": ["other"]}), Ok(json!(["default", "other"]))),
+        ("dd", json!({"policies": ["other"]}), Ok(json!(["other"]))),
+    ] {
+        let reply = server.root("POST", &format!("/v1/auth/token/create/{role}"), body.clone()).await;
+        match expected {
+            Ok(policies) => assert_eq!(reply.is(200).json()["auth"]["policies"], policies, "{role} {body}"),
+            Err(why) => assert_eq!(reply.errors(400), json!([why]), "{role} {body}"),
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn role_decides_the_kind_and_the_bounds_of_its_tokens() {
+    let server = TestServer::dev().await;
+    for (kind, asked, made) in [
+        ("service", None, "service"),
+        ("service", Some("batch"), "service"),
+        ("default-batch", None, "batch"),
+        ("default-batch", Some("service"), "service"),
+        ("default-service", Some("batch"), "batch"),
+        ("batch", Some("service"), "batch"),
+    ] {
+        let is_batch = kind == "batch";
+        role(&server, "k", json!({"token_type": kind, "orphan": is_batch, "renewable": !is_batch})).await.is(204);
+        let body = json!({"policies": ["default"], "type": asked.unwrap_or_default()});
+        let auth = server.root("POST", "/v1/auth/token/create/k", body).await.is(200).json()["auth"].take();
+        assert_eq!(auth["token_type"], made, "{kind} {asked:?}");
+    }
+    for (body, why) in [
+        (
+            json!({"token_type": "batch"}),
+            "'token_type' cannot be 'batch' when role is set to generate non-orphan tokens",
+        ),
+        (json!({"token_type": "x"}), "invalid 'token_type' value \"x\""),
+        (json!({"token_type": ""}), "invalid 'token_type' value \"\""),
+        (
+            json!({"path_suffix": "a/b"}),
+            "given role path suffix contains invalid characters; must match \\w[\\w-.]+\\w",
+        ),
+        (json!({"token_num_uses": -1}), "error parsing role fields: 'token_num_uses' cannot be negative"),
+        (
+            json!({"token_period": "-1h"}),
+            "error converting input for field \"token_period\": cannot provide negative value '-3600'",
+        ),
+    ] {
+        assert_eq!(role(&server, "bad", body.clone()).await.errors(400), json!([why]), "{body}");
+    }
+    role(&server, "bad", json!({"token_bound_cidrs": "nonsense"})).await.is(400);
+    let bounds = json!({"token_num_uses": 5, "token_explicit_max_ttl": "2h", "token_bound_cidrs": "127.0.0.1/32"});
+    role(&server, "num", bounds).await.is(204);
+    let body = json!({"policies": ["default"], "num_uses": 9, "explicit_max_ttl": "1h", "ttl": "5h"});
+    let made = server.root("POST", "/v1/auth/token/create/num", body).await.is(200).json();
+    assert_eq!(
+        made["warnings"],
+        json!([
+            "Explicit max TTL specified both during creation call and in role; using the lesser value of 3600 seconds",
+            "TTL of \"5h\" exceeded the effective max_ttl of \"1h\"; TTL value is capped accordingly"
+        ])
+    );
+    let known = server.as_token(token(&made["auth"]), "GET", "/v1/auth/token/lookup-self", Value::Null).await.data();
+    assert_eq!(
+        (&known["num_uses"], &known["bound_cidrs"], &known["role"], &known["path"], &known["explicit_max_ttl"]),
+        (&json!(4), &json!(["127.0.0.1"]), &json!("num"), &json!("auth/token/create/num"), &json!(3600))
+    );
+    role(&server, "far", json!({"token_bound_cidrs": "10.0.0.0/8"})).await.is(204);
+    let far = server.root("POST", "/v1/auth/token/create/far", json!({"policies": ["default"]})).await.json();
+    server.as_token(token(&far["auth"]), "GET", "/v1/auth/token/lookup-self", Value::Null).await.is(403);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn old_names_of_a_roles_fields_are_shown_where_they_were_used() {
+    let server = TestServer::dev().await;
+    let old = json!({"period": "1h", "explicit_max_ttl": "2h", "bound_cidrs": "127.0.0.1"});
+    role(&server, "old", old).await.is(204);
+    let shown = server.root("GET", "/v1/auth/token/roles/old", Value::Null).await.data();
+    for key in ["period", "token_period"] {
+        assert_eq!(shown[key], 3600, "{key}");
+    }
+    for key in ["explicit_max_ttl", "token_explicit_max_ttl"] {
+        assert_eq!(shown[key], 7200, "{key}");
+    }
+    for key in ["bound_cidrs", "token_bound_cidrs"] {
+        assert_eq!(shown[key], json!(["127.0.0.1"]), "{key}");
+    }
+    let both = role(&server, "both", json!({"token_period": "1h", "period": "2h"})).await.is(200).json();
+    let why = "Both 'token_period' and deprecated 'period' value supplied, ignoring the deprecated value";
+    assert_eq!((&both["warnings"], &both["data"]), (&json!([why]), &Value::Null));
+    let shown = server.root("GET", "/v1/auth/token/roles/both", Value::Null).await.data();
+    assert_eq!((&shown["period"], &shown["token_period"]), (&json!(0), &json!(3600)));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn role_lets_a_token_stand_for_whom_an_alias_names() {
+    let server = TestServer::dev().await;
+    role(&server, "al", json!({"allowed_entity_aliases": ["svc-*", "Bob"]})).await.is(204);
+    let ask = async |role: &str, alias: &str| {
+        let body = json!({"entity_alias": alias, "policies": ["default"]});
+        server.root("POST", &format!("/v1/auth/token/create/{role}"), body).await
+    };
+    let one = ask("al", "bob").await.is(200).json()["auth"].take();
+    let again = ask("al", "bob").await.is(200).json()["auth"].take();
+    let other = ask("al", "SVC-1").await.is(200).json()["auth"].take();
+    assert!(one["entity_id"].as_str().unwrap().len() == 36 && one["entity_id"] == again["entity_id"]);
+    assert_ne!(one["entity_id"], other["entity_id"]);
+    let known = server.as_token(token(&other), "GET", "/v1/auth/token/lookup-self", Value::Null).await.data();
+    assert_eq!((&known["entity_id"], &known["role"]), (&other["entity_id"], &json!("al")));
+    role(&server, "none", json!({})).await.is(204);
+    for (role, alias) in [("al", "eve"), ("none", "bob")] {
+        assert_eq!(ask(role, alias).await.errors(400), json!(["invalid 'entity_alias' value"]));
+    }
     server.stop().await;
 }
