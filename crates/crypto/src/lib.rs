@@ -13,6 +13,7 @@ pub mod object;
 pub mod password;
 pub mod rng;
 mod secret;
+pub mod shamir;
 pub mod sign;
 #[cfg(test)]
 mod testdata;
