@@ -32,14 +32,34 @@ pub struct Status {
     pub log_size: Option<u64>,
     /// This node's id.
     pub node: String,
-    /// Kind of seal: `file`.
+    /// Kind of seal: `file` or `shamir`.
     pub seal: String,
+    /// Whether the store is on its way to another seal.
+    #[serde(default)]
+    pub seal_migration: bool,
+    /// The shares of the seal, where it takes shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shares: Option<ShareStatus>,
     /// What the node does.
     pub state: NodeState,
     /// Engine of the store: `memory`, `sqlite`, `postgresql`.
     pub storage: String,
     /// Release.
     pub version: String,
+}
+
+/// The shares of a seal. All zero while the store is not initialised.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct ShareStatus {
+    /// How many were given since the node was sealed.
+    pub given: u8,
+    /// Names the round of giving, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+    /// How many there are.
+    pub shares: u8,
+    /// How many unseal.
+    pub threshold: u8,
 }
 
 /// `GET /healthz`.

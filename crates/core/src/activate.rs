@@ -9,7 +9,6 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use coffer_api::token::TokenKind;
 use coffer_crypto::{Secret, envelope::TermKey, rng, sign::SigningKey};
 use coffer_storage::{Batch, Epoch, Expect, Key, Store};
 use serde::{Deserialize, Serialize};
@@ -38,20 +37,22 @@ use crate::{
     node::Core,
     ops,
     outbox::{LogHead, Outbox},
-    policies::{Policies, PolicyRow, ROOT},
+    policies::{Policies, PolicyRow},
     policy::builtin,
     record::{Actor, Record},
     refusals::Refusals,
-    seal::root::{self, Birth, Reservation, Root, counter_row},
+    seal::{
+        SealKind,
+        asker::Ceremonies,
+        migrate,
+        root::{self, Birth, Reservation, Root, counter_row},
+    },
     tlog::{
         Head, Log, OpenError, Options, RealDisk,
         index::Index,
         note::{KeyName, VerifierKey},
     },
-    token::{
-        Tokens,
-        create::{self, Wanted},
-    },
+    token::{Tokens, create::Wanted},
 };
 
 /// Bits of a mode by which others may write.
@@ -156,12 +157,16 @@ pub(crate) async fn activate(
     let store = Arc::clone(&core.store);
     let (root, barrier, is_new) = match root::read(store.as_ref()).await? {
         Some(row) => {
-            let root = root::unwrap(&row, &core.seal)?;
+            let root = core.open_root(&row)?;
+            core.see_seal(&row);
             let barrier = open_barrier(store.as_ref(), &root.key).await?;
             (root, barrier, false)
         }
         None => {
-            let (root, barrier) = give_birth(core, epoch).await?;
+            let seal_key = core.first_seal_key()?;
+            let record = Record::system("system.birth");
+            let birth = root::create(SealKind::File, &seal_key, None, core.clock.load().now())?;
+            let (root, barrier) = give_birth(core, epoch, birth, record).await?;
             (root, barrier, true)
         }
     };
@@ -176,7 +181,7 @@ pub(crate) async fn activate(
         node: core.node.clone(),
         epoch,
         store,
-        root: Arc::new(root.key),
+        root: root.key,
         barrier,
         keyrings,
         clock,
@@ -199,6 +204,7 @@ pub(crate) async fn activate(
         metrics: Arc::clone(&core.metrics),
         authority: AtomicU64::new(1),
         sweep_asked: Notify::new(),
+        ceremonies: Ceremonies::new(core.config.seal, Arc::clone(&core.opened)),
         stop: watch::Sender::new(false),
     });
     catch_up(&active, known).await?;
@@ -211,9 +217,11 @@ pub(crate) async fn activate(
         .fact("cluster", root.cluster_id.to_string());
     active.log_synced(&started).await?;
     for attempt in core.take_attempts() {
-        let actor = Actor { kind: "local", ..Actor::default() };
+        let kind = if attempt.cx.local_uid.is_some() { "local" } else { "anonymous" };
+        let actor = Actor { kind, ..Actor::default() };
         let mut record = Record::of_request(attempt.class, String::new(), actor, &attempt.cx)
             .fact("time_ms", attempt.time_ms.to_string());
+        record.facts.extend(attempt.progress.map(|progress| ("progress", progress)));
         if let Some(code) = attempt.failed {
             record.fail(&Error::new(code, ""));
         }
@@ -222,6 +230,10 @@ pub(crate) async fn activate(
     for accessor in active.interrupted_revocations().await? {
         let record = Record::system("token.revoke").fact("accessor", accessor.clone()).fact("resumed", "true");
         active.continue_revocation(&accessor, record).await?;
+    }
+    // It waits for the next start rather than keep this one from serving.
+    if let Err(error) = migrate::finish(&active).await {
+        tracing::warn!(cause = ?error, "the seal that the store has left is still in it");
     }
     housekeeping::persist_clock(&active).await?;
     let mut activated = Activated::default();
@@ -241,8 +253,8 @@ impl Active {
         cx: &Context,
         failed: Option<coffer_api::Code>,
     ) -> Result<(), Error> {
-        let actor = Actor { kind: "local", ..Actor::default() };
-        let mut record = Record::of_request(class, String::new(), actor, cx);
+        let kind = if cx.local_uid.is_some() { "local" } else { "anonymous" };
+        let mut record = Record::of_request(class, String::new(), Actor { kind, ..Actor::default() }, cx);
         if let Some(code) = failed {
             record.fail(&Error::new(code, ""));
         }
@@ -256,23 +268,21 @@ async fn dev_root(active: &Arc<Active>, id: Option<String>) -> Result<String, Er
         Some(_) => ("token", "auth/token/create"),
         None => ("root", "auth/token/root"),
     };
-    let wanted = Wanted {
-        kind: TokenKind::Service,
-        policies: vec![ROOT.to_owned()],
-        root: create::RootPolicy::Allowed,
-        display_name: display_name.to_owned(),
-        path: path.to_owned(),
-        ..Wanted::default()
-    };
+    let wanted = Wanted { display_name: display_name.to_owned(), path: path.to_owned(), ..Wanted::root() };
     let record = Record::system("token.create_root");
     let grant = active.issue(wanted, record, id.map(Zeroizing::new)).await?;
     Ok(grant.token.expose().clone())
 }
 
 /// A store's first commit: root, term, keys, policies, mounts. Two nodes that try at once end with one root.
-async fn give_birth(core: &Core, epoch: Epoch) -> Result<(Root, Barrier), StartError> {
+pub(crate) async fn give_birth(
+    core: &Core,
+    epoch: Epoch,
+    birth: Birth,
+    record: Record,
+) -> Result<(Root, Barrier), StartError> {
     let now = core.clock.load().now();
-    let Birth { root, barrier, mut edit } = root::create(&core.seal, now)?;
+    let Birth { root, barrier, mut edit, .. } = birth;
     for policy in builtin::ALL {
         let row = PolicyRow { text: policy.text.to_owned(), updated_ms: now };
         edit.put(ops::policy::row(policy.name)?, codec::encode(&row)?, Some(Expect::Absent));
@@ -280,12 +290,16 @@ async fn give_birth(core: &Core, epoch: Epoch) -> Result<(Root, Barrier), StartE
     for mount in Mount::first(now)? {
         edit.put(Mount::row(&mount.path), codec::encode(&mount)?, Some(Expect::Absent));
     }
-    if core.config.dev.is_none() {
-        initial::announce(&mut edit)?;
+    match (core.config.seal, &core.config.dev) {
+        (SealKind::File, None) => initial::announce(&mut edit)?,
+        // The root token is told by who asks for the store.
+        (SealKind::File, Some(_)) | (SealKind::Shamir, _) => {}
     }
-    let record = Record::system("system.birth").fact("cluster", root.cluster_id.to_string());
+    let record = record.fact("cluster", root.cluster_id.to_string());
     let batch = commit::sealed_batch(&barrier, &core.node, epoch, now, edit, record)?;
+    crate::failpoint::hit("before-birth");
     core.store.commit(batch).await?;
+    crate::failpoint::hit("after-birth");
     Ok((root, barrier))
 }
 

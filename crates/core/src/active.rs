@@ -31,6 +31,7 @@ use crate::{
     policies::Policies,
     record::{Encoded, Record},
     refusals::Refusals,
+    seal::asker::Ceremonies,
     space::Space,
     tlog::{Log, index::Index},
     token::Tokens,
@@ -71,6 +72,8 @@ pub(crate) struct Active {
     pub(crate) authority: AtomicU64,
     /// Told to sweep expired tokens before its time.
     pub(crate) sweep_asked: Notify,
+    /// Rounds of giving shares that are under way: a rekey, a new root token.
+    pub(crate) ceremonies: Ceremonies,
     pub(crate) stop: watch::Sender<bool>,
 }
 

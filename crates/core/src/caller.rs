@@ -140,6 +140,18 @@ impl Caller {
         self.failed(self.record("request.refused", ""), error).await
     }
 
+    /// Authorises and records a request that has nothing to do.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] where the policies do not grant it.
+    pub async fn allowed(&self, class: &'static str, path: &str, operation: Operation) -> Result<(), Error> {
+        self.recorded(self.record(class, path), async {
+            self.authorise(path, operation, &())?;
+            Ok(Done::Unlogged(()))
+        })
+        .await
+    }
+
     /// Commits a change of this request.
     pub(crate) async fn commit(&self, edit: Edit, record: Record) -> Result<Logged, Error> {
         self.active.commit(edit, record, Urgency::Ordinary).await

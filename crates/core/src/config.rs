@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-pub use crate::space::FreeSpace;
+pub use crate::{seal::SealKind, space::FreeSpace};
 
 /// Everything a core needs to know at start. No `Debug`: a PostgreSQL URL may hold a password.
 #[derive(Clone)]
@@ -13,8 +13,12 @@ pub struct Config {
     pub data: PathBuf,
     /// The URL at which clients reach this node when it is active.
     pub advertise: String,
+    /// What protects the root key.
+    pub seal: SealKind,
     /// The file seal's key.
     pub seal_key_file: PathBuf,
+    /// Who may give shares for other ends than the unseal.
+    pub share_givers: ShareGivers,
     /// Development: everything in memory, a root token.
     pub dev: Option<Dev>,
     /// The audit log.
@@ -28,6 +32,16 @@ pub struct Config {
 pub struct Dev {
     /// The root token, else a random one.
     pub root_token: Option<String>,
+}
+
+/// Who may give shares to `sys/rekey` and `sys/generate-root`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ShareGivers {
+    /// Whoever reaches the listener, and so whoever wants to disturb those who give shares.
+    Anybody,
+    /// A caller with sudo, or the server's own user over the unix socket.
+    #[default]
+    Known,
 }
 
 /// Where and how the log is kept.

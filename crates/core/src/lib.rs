@@ -49,7 +49,7 @@ mod tests;
 
 pub use auth::userpass::{LockedUsers, User};
 pub use caller::Caller;
-pub use config::{AuditConfig, Config, Dev, FreeSpace, Limits, ReadDurability};
+pub use config::{AuditConfig, Config, Dev, FreeSpace, Limits, ReadDurability, SealKind, ShareGivers};
 pub use context::Context;
 pub use engine::kv::{
     KvConfig, KvMetadata, KvPatched, KvRead, KvVersionMeta, KvWrite, MetadataWrite, list::MAX_LISTED, native::Depth,
@@ -63,7 +63,15 @@ pub use ops::{
     system::RotateKey,
 };
 pub use policy::{Operation, Parameters};
-pub use seal::file::FileSealError;
+pub use seal::{
+    asker::{Asker, Ceremony},
+    file::FileSealError,
+    generate_root::{RootAttempt, RootOtp, RootProgress},
+    init::{InitSeal, Initialised},
+    migrate::{MigrateSeal, Migrated},
+    rekey::{Rekey, RekeyEnd, RekeyProgress, RekeyStart, Verification, VerificationProgress},
+    shares::{AskedSplit, NewShares, Share, Split},
+};
 pub use start::{StartError, Started};
 pub use token::{
     create::CreatePath,

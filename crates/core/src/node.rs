@@ -29,12 +29,18 @@ use crate::{
     metrics::Metrics,
     outbox,
     record::Record,
-    seal::{FileSeal, root},
+    seal::{
+        FileSeal, SealKind,
+        root::{self, Root, RootRow},
+        unseal::Unsealing,
+    },
     space::Space,
 };
 
 /// How often a standby looks at the leader row.
 const LOOK: Duration = Duration::from_millis(150);
+/// How often a sealed node looks at the root row, which others may make or change.
+const LOOK_AT_SEAL: Duration = Duration::from_secs(1);
 /// How long requests in flight may take to end when a node stops being active.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Attempts to seal and unseal that are kept while there is no log to write them to.
@@ -55,6 +61,10 @@ pub struct Core {
     wanted: watch::Sender<Wanted>,
     reached: watch::Sender<Wanted>,
     attempts: Mutex<VecDeque<Attempt>>,
+    /// Initialisation and unsealing, one request at a time.
+    pub(crate) unsealing: tokio::sync::Mutex<()>,
+    /// Shares given to the unseal, what they opened, and what is known of the seal; emptied where the node is sealed.
+    pub(crate) opened: Arc<Mutex<Unsealing>>,
     supervisor: Mutex<Option<tokio::task::JoinHandle<()>>>,
     /// Removed with the process: the directory of development mode.
     _scratch: Option<ScratchDir>,
@@ -82,6 +92,8 @@ pub(crate) struct Attempt {
     pub(crate) cx: Context,
     pub(crate) time_ms: i64,
     pub(crate) failed: Option<Code>,
+    /// Shares given and needed.
+    pub(crate) progress: Option<String>,
 }
 
 struct ScratchDir(PathBuf);
@@ -93,7 +105,7 @@ impl Drop for ScratchDir {
 }
 
 impl Core {
-    /// Opens the store and starts the node; returns when it is active or stands by.
+    /// Opens the store and starts the node; returns when it is active or stands by, or is sealed until shares are given.
     ///
     /// # Errors
     /// Where the store, the seal key or the log is not as it must be.
@@ -107,11 +119,21 @@ impl Core {
         let node = activate::node_id(&config)?;
         let seal = FileSeal::new(config.seal_key_file.clone());
         let cluster_id = OnceLock::new();
+        let mut opened = Unsealing::default();
         // Wrong keys are found before anything else is touched.
         if let Some(row) = root::read(store.as_ref()).await? {
-            root::unwrap(&row, &seal)?;
+            row.check(config.seal)?;
+            match config.seal {
+                SealKind::File => drop(root::unwrap(&row, &seal)?),
+                SealKind::Shamir => {}
+            }
             let _ = cluster_id.set(row.cluster_id);
+            opened.see(&row);
         }
+        let wanted = match config.seal {
+            SealKind::File => Wanted::Unsealed,
+            SealKind::Shamir => Wanted::Sealed,
+        };
         let watched = vec![config.data.clone(), config.audit.dir.clone()];
         let space = Space::new(watched, config.limits.free_for_changes, config.limits.free_for_reads);
         let core = Arc::new(Self {
@@ -123,9 +145,11 @@ impl Core {
             metrics: Arc::new(Metrics::default()),
             cluster_id,
             state: ArcSwap::from_pointee(State::Starting),
-            wanted: watch::Sender::new(Wanted::Unsealed),
+            wanted: watch::Sender::new(wanted),
             reached: watch::Sender::new(Wanted::Stopped),
             attempts: Mutex::default(),
+            unsealing: tokio::sync::Mutex::default(),
+            opened: Arc::new(Mutex::new(opened)),
             supervisor: Mutex::default(),
             _scratch: scratch,
             config,
@@ -162,6 +186,7 @@ impl Core {
             State::Sealed => (NodeState::Sealed, None, None),
             State::Standby { address } => (NodeState::Standby, address.clone(), None),
         };
+        let opened = self.opened.lock();
         Status {
             active_address,
             clock_in_doubt: self.clock.load().is_in_doubt(),
@@ -169,7 +194,12 @@ impl Core {
             initialized: self.cluster_id.get().is_some(),
             log_size,
             node: self.node.clone(),
-            seal: "file".to_owned(),
+            seal: self.config.seal.name().to_owned(),
+            seal_migration: opened.is_migrating(),
+            shares: match self.config.seal {
+                SealKind::File => None,
+                SealKind::Shamir => Some(opened.shares()),
+            },
             state: node_state,
             storage: self.engine().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -244,16 +274,22 @@ impl Core {
     /// Unseals with the key file. Local callers only.
     ///
     /// # Errors
-    /// Where the caller is not local or the node does not become active or stand by.
+    /// Where the caller is not local, the seal takes shares, or the node does not become active or stand by.
     pub async fn local_unseal(&self, cx: Context) -> Result<(), Error> {
         self.check_local(&cx).await?;
+        match self.config.seal {
+            SealKind::File => {}
+            SealKind::Shamir => {
+                return Err(Error::invalid("this server's seal takes shares: give them with `coffer operator unseal`"));
+            }
+        }
         let opened = match root::read(self.store.as_ref()).await {
             Ok(Some(row)) => root::unwrap(&row, &self.seal).map(drop),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         let failed = opened.as_ref().err().map(|_| Code::Invalid);
-        self.note("system.unseal", &cx, failed).await?;
+        self.note("system.unseal", &cx, failed, None).await?;
         if let Err(error) = opened {
             return Err(Error::invalid(format!("the store cannot be unsealed: {error}")));
         }
@@ -300,6 +336,53 @@ impl Core {
         self.reach(Wanted::Sealed).await
     }
 
+    /// Leaves the sealed state with what shares have opened.
+    pub(crate) async fn unseal_now(&self) -> Result<(), Error> {
+        self.reach(Wanted::Unsealed).await
+    }
+
+    /// Whether it holds no key and was not told to get one.
+    pub(crate) fn is_sealed(&self) -> bool {
+        *self.wanted.borrow() == Wanted::Sealed && matches!(self.state.load().as_ref(), State::Sealed)
+    }
+
+    /// The root key, out of the seal that this node is started with.
+    pub(crate) fn open_root(&self, row: &RootRow) -> Result<Root, StartError> {
+        match self.config.seal {
+            SealKind::File => root::unwrap(row, &self.seal),
+            SealKind::Shamir => self.opened.lock().root(row),
+        }
+    }
+
+    /// The key of the file seal of a new store: the file's, or a new one in it.
+    pub(crate) fn first_seal_key(&self) -> Result<coffer_crypto::Secret, StartError> {
+        match self.config.seal {
+            SealKind::File => match self.seal.read()? {
+                Some(key) => Ok(key),
+                None => Ok(self.seal.create()?),
+            },
+            SealKind::Shamir => Err(StartError::Seal("the store is not initialised".to_owned())),
+        }
+    }
+
+    /// Gives `work` the leadership of a store that is not unsealed yet, and gives it back.
+    ///
+    /// # Errors
+    /// [`Code::Unavailable`] where another node leads; what `work` returns.
+    pub(crate) async fn leading<T>(
+        &self,
+        work: impl AsyncFnOnce(coffer_storage::Epoch) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Some(epoch) = self.store.lead(&self.node, &self.config.advertise, LEASE).await? else {
+            return Err(Error::new(Code::Unavailable, "another node leads; ask it, or try again"));
+        };
+        let done = work(epoch).await;
+        if let Err(error) = self.store.release(epoch).await {
+            tracing::warn!(cause = %error, "the leadership was not given back; it ends by itself");
+        }
+        done
+    }
+
     /// The state of a leading, unsealed node.
     pub(crate) fn active(&self) -> Result<Arc<Active>, Error> {
         match self.state.load().as_ref() {
@@ -325,16 +408,22 @@ impl Core {
         }
     }
 
-    async fn check_local(&self, cx: &Context) -> Result<(), Error> {
-        if cx.local_uid == Some(rustix::process::geteuid().as_raw()) {
+    pub(crate) async fn check_local(&self, cx: &Context) -> Result<(), Error> {
+        if is_own(cx) {
             return Ok(());
         }
-        self.note("system.local", cx, Some(Code::Denied)).await?;
+        self.note("system.local", cx, Some(Code::Denied), None).await?;
         Err(Error::new(Code::Denied, "only over the unix socket and as the server's own user"))
     }
 
     /// Records an attempt at the seal: in the log, or while there is none in a bounded list that is logged first.
-    async fn note(&self, class: &'static str, cx: &Context, failed: Option<Code>) -> Result<(), Error> {
+    pub(crate) async fn note(
+        &self,
+        class: &'static str,
+        cx: &Context,
+        failed: Option<Code>,
+        progress: Option<String>,
+    ) -> Result<(), Error> {
         if let Ok(active) = self.active() {
             return active.log_local(class, cx, failed).await;
         }
@@ -342,7 +431,7 @@ impl Core {
         if attempts.len() >= MAX_ATTEMPTS {
             attempts.pop_front();
         }
-        attempts.push_back(Attempt { class, cx: cx.clone(), time_ms: self.clock.load().now(), failed });
+        attempts.push_back(Attempt { class, cx: cx.clone(), time_ms: self.clock.load().now(), failed, progress });
         Ok(())
     }
 
@@ -364,15 +453,43 @@ impl Core {
         loop {
             let now = *wanted.borrow_and_update();
             match now {
-                Wanted::Stopped => return,
+                Wanted::Stopped => {
+                    self.opened.lock().forget();
+                    return;
+                }
                 Wanted::Sealed => {
+                    self.opened.lock().forget();
                     self.state.store(Arc::new(State::Sealed));
                     self.reached.send_replace(Wanted::Sealed);
-                    let _ = wanted.changed().await;
+                    if let Some(first) = first.take() {
+                        let _ = first.send(Ok(Activated::default()));
+                    }
+                    while tokio::time::timeout(LOOK_AT_SEAL, wanted.changed()).await.is_err() {
+                        self.look_at_seal().await;
+                    }
                 }
                 Wanted::Unsealed => self.lead_or_stand_by(&mut first, &mut wanted).await,
             }
         }
+    }
+
+    /// Another node may initialise the store, split its key anew or lead it to another seal.
+    async fn look_at_seal(&self) {
+        // No other process can have this store open.
+        if self.engine() != "postgresql" {
+            return;
+        }
+        match root::read(self.store.as_ref()).await {
+            Ok(Some(row)) => self.see_seal(&row),
+            Ok(None) => {}
+            Err(error) => tracing::debug!(cause = %error, "the root row cannot be read"),
+        }
+    }
+
+    /// Notes what the root row says.
+    pub(crate) fn see_seal(&self, row: &RootRow) {
+        let _ = self.cluster_id.set(row.cluster_id);
+        self.opened.lock().see(row);
     }
 
     async fn lead_or_stand_by(
@@ -466,6 +583,11 @@ impl Core {
             let _ = self.store.release(epoch).await;
         }
     }
+}
+
+/// Whether a request came over the unix socket from the server's own user.
+pub(crate) fn is_own(cx: &Context) -> bool {
+    cx.local_uid == Some(rustix::process::geteuid().as_raw())
 }
 
 /// Ends everything that held keys.

@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use coffer_core::{AuditConfig, Core, Dev, FreeSpace, StartError, Started};
+use coffer_api::operator::NodeState;
+use coffer_core::{AuditConfig, Core, Dev, FreeSpace, ShareGivers, StartError, Started};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -143,6 +144,13 @@ impl Server {
             text.push_str("  coffer login --initial\n");
             text.push_str("  coffer secrets set GREETING=hello --project demo\n");
             text.push_str("  coffer secrets get GREETING --project demo\n");
+        } else if self.core.status().state == NodeState::Sealed {
+            let next = match self.core.status().initialized {
+                true => "sealed: holders of shares unseal it, each with\n  coffer operator unseal\n",
+                false => "the store is empty; next:\n  coffer operator init --shares 5 --threshold 3\n",
+            };
+            text.push_str(&address);
+            text.push_str(next);
         }
         text
     }
@@ -202,6 +210,8 @@ fn core_config(config: &Config, address: SocketAddr) -> coffer_core::Config {
             .advertise
             .clone()
             .unwrap_or_else(|| format!("{}://{}", scheme(config.tls.is_some()), reachable(address))),
+        seal: config.seal,
+        share_givers: if config.insecure_anonymous_rekey { ShareGivers::Anybody } else { ShareGivers::Known },
         seal_key_file: config.seal_key_file.clone().unwrap_or_else(|| data.join("seal.key")),
         dev: config
             .dev

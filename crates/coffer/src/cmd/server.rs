@@ -4,7 +4,7 @@ use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use coffer_api::Sensitive;
-use coffer_server::config::{Config, Dev, Host, LimitOverrides, Overrides, ReadDurability, TlsOverrides, TlsVersion};
+use coffer_server::config::{Config, Dev, Host, LimitOverrides, Overrides, ReadDurability, SealKind, TlsOverrides, TlsVersion};
 
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
@@ -54,6 +54,13 @@ pub(crate) struct Arguments {
     /// into the variable or the file
     #[arg(long, value_name = "URL", env = "COFFER_STORAGE", hide_env_values = true)]
     storage: Option<String>,
+    /// What protects the root key: file, a key file on this machine, or shamir, shares of which so many together unseal
+    /// [default: file]
+    #[arg(long, value_name = "KIND", env = "COFFER_SEAL", value_parser = ["file", "shamir"])]
+    seal: Option<String>,
+    /// Let anybody who reaches the listener give shares to rekeys and for root tokens
+    #[arg(long, env = "COFFER_INSECURE_ANONYMOUS_REKEY", value_parser = switch)]
+    insecure_anonymous_rekey: bool,
     /// Key file of the file seal [default: seal.key in the data directory]
     #[arg(long, value_name = "FILE", env = "COFFER_SEAL_KEY_FILE")]
     seal_key_file: Option<PathBuf>,
@@ -158,6 +165,7 @@ impl Arguments {
             .map(|text| text.parse::<ReadDurability>())
             .transpose()
             .map_err(Failure::local)?;
+        let seal = self.seal.map(|text| text.parse::<SealKind>()).transpose().map_err(Failure::local)?;
         let root_token = self.dev_root_token_id.map(Sensitive::new);
         Ok(Overrides {
             listen: self.listen,
@@ -170,6 +178,8 @@ impl Arguments {
             advertise: self.advertise,
             data: self.data,
             storage: self.storage.map(Sensitive::new),
+            seal,
+            insecure_anonymous_rekey: self.insecure_anonymous_rekey.then_some(true),
             seal_key_file: self.seal_key_file,
             dev: self.dev.then_some(Dev { root_token }),
             audit_dir: self.audit_dir,

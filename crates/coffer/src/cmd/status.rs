@@ -32,10 +32,16 @@ fn table(status: &Status) -> Table {
     };
     let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
     let yes_no = |truth: bool| if truth { "yes" } else { "no" }.to_owned();
-    Table::of_pairs([
-        ("state", state.to_owned()),
-        ("initialized", yes_no(status.initialized)),
-        ("seal", status.seal.clone()),
+    let seal = match status.seal_migration {
+        true => format!("{}, on its way to another", status.seal),
+        false => status.seal.clone(),
+    };
+    let shares = status.shares.iter().flat_map(|shares| {
+        let given = (status.state == NodeState::Sealed).then(|| ("shares given", shares.given.to_string()));
+        [("shares", shares.shares.to_string()), ("threshold", shares.threshold.to_string())].into_iter().chain(given)
+    });
+    let before = [("state", state.to_owned()), ("initialized", yes_no(status.initialized)), ("seal", seal)];
+    let after = [
         ("storage", status.storage.clone()),
         ("cluster", or_unknown(&status.cluster_id)),
         ("node", status.node.clone()),
@@ -43,5 +49,6 @@ fn table(status: &Status) -> Table {
         ("log size", status.log_size.map_or_else(|| "unknown".to_owned(), |size| size.to_string())),
         ("clock in doubt", yes_no(status.clock_in_doubt)),
         ("version", status.version.clone()),
-    ])
+    ];
+    Table::of_pairs(before.into_iter().chain(shares).chain(after))
 }

@@ -17,7 +17,7 @@ impl Table {
     }
 
     /// Names and what belongs to them, one pair a line.
-    pub(crate) fn of_pairs<const N: usize>(pairs: [(&str, String); N]) -> Self {
+    pub(crate) fn of_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Self {
         let mut table = Self::new(&[]);
         for (name, value) in pairs {
             table.row([name.to_owned(), value]);

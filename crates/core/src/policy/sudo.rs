@@ -31,18 +31,22 @@ const SYSTEM_PATHS: [&str; 11] = [
     "step-down",
 ];
 
-const SYSTEM_PREFIXES: [&str; 11] = [
+const SYSTEM_PREFIXES: [&str; 15] = [
     "audit/",
     "auth/",
     "config/auditing/",
     "config/ui/headers/",
+    "generate-root/",
     "internal/inspect/",
     "leases/revoke-force/",
     "leases/revoke-prefix/",
     "plugins/catalog/",
     "raw/",
+    "rekey/",
     "revoke-force/",
     "revoke-prefix/",
+    "rotate/recovery/",
+    "rotate/root/",
 ];
 
 #[cfg(test)]
@@ -68,7 +72,11 @@ mod tests {
             ("sys/leases/revoke", false),
             ("sys/leases/revoke-prefix/a", true),
             ("sys/raw/core/x", true),
+            ("sys/generate-root/attempt", true),
+            ("sys/rekey/init", true),
+            ("sys/rotate/recovery/init", true),
             ("sys/rotate/root", true),
+            ("sys/rotate/root/init", true),
             ("sys/rotate/retire", true),
             ("sys/rotate/config", false),
             ("sys/mounts/x", false),

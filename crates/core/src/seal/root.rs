@@ -1,13 +1,13 @@
 //! The root key: made at the first start of a store, stored wrapped, unwrapped at each later start.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use coffer_crypto::{Secret, envelope::TermKey, wrap};
-use coffer_storage::{Expect, Key, Store};
+use coffer_storage::{Expect, Key, Revision, Store};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::FileSeal;
+use super::{FileSeal, SealKind, shares::Split};
 use crate::{
     StartError,
     barrier::{self, Barrier},
@@ -19,18 +19,29 @@ use crate::{
 };
 
 /// The row under [`keys::ROOT`]: public facts and ciphertext, so it is the one row outside the barrier.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct RootRow {
     pub(crate) cluster_id: Uuid,
     /// The root key, wrapped once per seal, by the seal's kind.
-    pub(crate) wraps: BTreeMap<String, Vec<u8>>,
+    pub(crate) wraps: BTreeMap<String, Wrapped>,
+    /// The kind of the seal to which the store is on its way: once a node was opened with it, the others go.
+    pub(crate) next: Option<String>,
 }
 
 impl Persisted for RootRow {}
 
+/// The root key under one seal's key.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Wrapped {
+    bytes: Vec<u8>,
+    /// How the seal's key is split, where it is.
+    pub(crate) split: Option<Split>,
+}
+
 /// A store's root key and what is public beside it.
+#[derive(Clone)]
 pub(crate) struct Root {
-    pub(crate) key: Secret,
+    pub(crate) key: Arc<Secret>,
     pub(crate) cluster_id: Uuid,
 }
 
@@ -39,12 +50,58 @@ pub(crate) struct Birth {
     pub(crate) root: Root,
     pub(crate) barrier: Barrier,
     pub(crate) edit: Edit,
+    /// The first key of tokens.
+    pub(crate) token_key: Secret,
+}
+
+impl RootRow {
+    /// How the key of shares is split.
+    ///
+    /// # Errors
+    /// [`StartError::Seal`] where this seal is none of the store's.
+    pub(crate) fn split(&self) -> Result<Split, StartError> {
+        let found = self.wraps.get(SealKind::Shamir.name()).and_then(|wrapped| wrapped.split);
+        found.ok_or_else(|| not_sealed_with(SealKind::Shamir))
+    }
+
+    /// Whether a node may be started with a seal of this kind.
+    ///
+    /// # Errors
+    /// [`StartError::Seal`] where the root key is not wrapped under one.
+    pub(crate) fn check(&self, kind: SealKind) -> Result<(), StartError> {
+        match self.wraps.contains_key(kind.name()) {
+            true => Ok(()),
+            false => Err(not_sealed_with(kind)),
+        }
+    }
+
+    /// The row as it is written.
+    pub(crate) fn sealed(&self) -> Result<coffer_storage::Sealed, crate::Error> {
+        barrier::root_row(codec::encode(self)?.to_vec())
+    }
+}
+
+impl Wrapped {
+    /// Wraps the root key.
+    pub(crate) fn new(
+        kind: SealKind,
+        seal_key: &Secret,
+        split: Option<Split>,
+        root: &Secret,
+    ) -> Result<Self, crate::Error> {
+        Ok(Self { bytes: wrap::wrap(seal_key, wrap_aad(kind).as_bytes(), root)?, split })
+    }
 }
 
 /// The root row, if the store has one.
 pub(crate) async fn read(store: &dyn Store) -> Result<Option<RootRow>, StartError> {
+    Ok(read_with_revision(store).await?.map(|(row, _)| row))
+}
+
+/// As [`read`], with the revision that a change must expect.
+pub(crate) async fn read_with_revision(store: &dyn Store) -> Result<Option<(RootRow, Revision)>, StartError> {
     let Some(entry) = store.get(&Key::new(keys::ROOT)?).await? else { return Ok(None) };
-    Ok(Some(codec::decode(keys::ROOT, &entry.value)?))
+    Ok(Some((codec::decode(keys::ROOT, &entry.value)?, entry.revision)))
 }
 
 /// Opens the root key with the file seal.
@@ -53,29 +110,32 @@ pub(crate) async fn read(store: &dyn Store) -> Result<Option<RootRow>, StartErro
 /// [`StartError::Seal`] where the key file is missing, damaged or another store's.
 pub(crate) fn unwrap(row: &RootRow, seal: &FileSeal) -> Result<Root, StartError> {
     let refuse = |what: &str| StartError::Seal(format!("seal key file {}: {what}", seal.path().display()));
+    row.check(SealKind::File)?;
     let key = seal.read()?.ok_or_else(|| {
         refuse("missing, but the store was sealed with one; put it back (a new one cannot open this store)")
     })?;
-    let wrapped = row.wraps.get("file").ok_or_else(|| refuse("this store is not sealed with a key file"))?;
-    let key = wrap::unwrap(&key, wrap_aad("file").as_bytes(), wrapped)
-        .map_err(|_| refuse("does not open this store's root key; it belongs to another store or is damaged"))?;
-    Ok(Root { key, cluster_id: row.cluster_id })
+    unwrap_with(row, SealKind::File, &key)
+        .ok_or_else(|| refuse("does not open this store's root key; it belongs to another store or is damaged"))
+}
+
+/// Opens the root key with a seal's key; `None` where it is not this store's.
+pub(crate) fn unwrap_with(row: &RootRow, kind: SealKind, seal_key: &Secret) -> Option<Root> {
+    let wrapped = row.wraps.get(kind.name())?;
+    let key = wrap::unwrap(seal_key, wrap_aad(kind).as_bytes(), &wrapped.bytes).ok()?;
+    Some(Root { key: Arc::new(key), cluster_id: row.cluster_id })
 }
 
 /// Everything a new store needs: root, first term, the other keys.
-pub(crate) fn create(seal: &FileSeal, now: i64) -> Result<Birth, StartError> {
-    let seal_key = match seal.read()? {
-        Some(key) => key,
-        None => seal.create()?,
-    };
-    let root = Root { key: Secret::random(32)?, cluster_id: Uuid::new_v4() };
-    let wrapped = wrap::wrap(&seal_key, wrap_aad("file").as_bytes(), &root.key)?;
-    let row = RootRow { cluster_id: root.cluster_id, wraps: BTreeMap::from([("file".to_owned(), wrapped)]) };
+pub(crate) fn create(kind: SealKind, seal_key: &Secret, split: Option<Split>, now: i64) -> Result<Birth, StartError> {
+    let root = Root { key: Arc::new(Secret::random(32)?), cluster_id: Uuid::new_v4() };
+    let wrapped = Wrapped::new(kind, seal_key, split, &root.key)?;
+    let wraps = BTreeMap::from([(kind.name().to_owned(), wrapped)]);
+    let row = RootRow { cluster_id: root.cluster_id, wraps, next: None };
     let term = Secret::random(32)?;
     let barrier = Barrier::new(vec![TermKey::new(1, &term)?], 0)?;
 
     let mut edit = Edit::default();
-    edit.put_sealed(keys::ROOT, barrier::root_row(codec::encode(&row)?.to_vec())?, Some(Expect::Absent));
+    edit.put_sealed(keys::ROOT, row.sealed()?, Some(Expect::Absent));
     let term_row = barrier::term_key(1);
     edit.put_sealed(term_row.clone(), barrier::wrap_under_root(&root.key, &term_row, &term)?, Some(Expect::Absent));
     let counter = counter_row(1);
@@ -85,12 +145,16 @@ pub(crate) fn create(seal: &FileSeal, now: i64) -> Result<Birth, StartError> {
     block.grant();
     let began = TermBegan { term: 1, began_ms: now };
     edit.put(keys::TERM_BEGAN, codec::encode(&began)?, Some(Expect::Absent));
+    let token_key = Secret::random(32)?;
     for purpose in Purpose::ALL {
         let row = purpose.row(1);
-        let sealed = barrier::wrap_under_root(&root.key, &row, &Secret::random(32)?)?;
+        let sealed = match purpose {
+            Purpose::Token => barrier::wrap_under_root(&root.key, &row, &token_key)?,
+            Purpose::Audit | Purpose::Batch => barrier::wrap_under_root(&root.key, &row, &Secret::random(32)?)?,
+        };
         edit.put_sealed(row, sealed, Some(Expect::Absent));
     }
-    Ok(Birth { root, barrier, edit })
+    Ok(Birth { root, barrier, edit, token_key })
 }
 
 /// The row that counts a term's reserved seals.
@@ -106,6 +170,17 @@ pub(crate) struct Reservation {
 
 impl Persisted for Reservation {}
 
-fn wrap_aad(kind: &str) -> String {
+fn wrap_aad(kind: SealKind) -> String {
     format!("{}/{kind}", keys::ROOT)
+}
+
+fn not_sealed_with(kind: SealKind) -> StartError {
+    let (what, other) = match kind {
+        SealKind::File => ("a key file", SealKind::Shamir),
+        SealKind::Shamir => ("shares", SealKind::File),
+    };
+    StartError::Seal(format!(
+        "this store is not sealed with {what}: start the server with --seal {other}, under which \
+         `coffer operator seal-migrate` leads to --seal {kind}"
+    ))
 }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use coffer_storage::{Key, Limit, Prefix};
 use uuid::Uuid;
 
-use crate::{AuditConfig, Caller, Config, Context, Core, Dev, Limits, ReadDurability, active::Active};
+use crate::{
+    AuditConfig, Caller, Config, Context, Core, Dev, Limits, ReadDurability, SealKind, ShareGivers, active::Active,
+};
 
 /// A core in memory with the root token `root`.
 pub(crate) async fn dev() -> Arc<Core> {
@@ -28,7 +30,9 @@ pub(crate) fn config(dir: &std::path::Path) -> Config {
         storage: format!("sqlite:{}", dir.join("store.db").display()),
         data: dir.to_owned(),
         advertise: "http://127.0.0.1:1".to_owned(),
+        seal: SealKind::File,
         seal_key_file: dir.join("seal.key"),
+        share_givers: ShareGivers::Known,
         dev: None,
         audit: AuditConfig { dir: dir.join("audit"), read_durability: ReadDurability::Synced, scrub_every: None },
         limits,

@@ -6,13 +6,14 @@ use coffer_api::{
     Code, EntityId, Sensitive,
     token::{TokenCreate, TokenGrant, TokenKind},
 };
+use coffer_crypto::{Secret, hash::HmacKey};
 use coffer_storage::Expect;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    BATCH_PREFIX, MAX_DEPTH, Marker, SERVICE_PREFIX, TokenEntry, UsesRow, child_row, expiry_row, random_service,
-    token_row, uses_row, wanted::CreateMore,
+    BATCH_PREFIX, MAX_DEPTH, Marker, SERVICE_PREFIX, TokenEntry, UsesRow, accessor, child_row, expiry_row,
+    random_service, token_hash, token_row, uses_row, wanted::CreateMore,
 };
 use crate::{
     Caller, Error,
@@ -73,6 +74,20 @@ pub(crate) struct Wanted {
     /// A token that wraps a response: alone with its fixed policy.
     pub(crate) wrapping: bool,
     pub(crate) warnings: Vec<String>,
+}
+
+impl Wanted {
+    /// A root token of nobody's asking.
+    pub(crate) fn root() -> Self {
+        Self {
+            kind: TokenKind::Service,
+            policies: vec![policies::ROOT.to_owned()],
+            root: RootPolicy::Allowed,
+            display_name: "root".to_owned(),
+            path: "auth/token/root".to_owned(),
+            ..Self::default()
+        }
+    }
 }
 
 /// A token made but not yet committed: its rows are in the edit.
@@ -315,6 +330,24 @@ impl Active {
         }
         asked.min(most)
     }
+}
+
+/// The root token of a store that is being made, under the first token key: its rows are in the edit.
+pub(crate) fn first_root(token_key: &Secret, now: i64, edit: &mut Edit) -> Result<Zeroizing<String>, Error> {
+    let wanted = Wanted::root();
+    let token = random_service()?;
+    let key = HmacKey::new(token_key);
+    let entry = TokenEntry {
+        hash: token_hash(&token, &key),
+        kid: 1,
+        policies: wanted.policies,
+        display_name: wanted.display_name,
+        path: wanted.path,
+        created_ms: now,
+        ..TokenEntry::default()
+    };
+    edit.put_expiring(token_row(&accessor(&token, &key)), codec::encode(&entry)?, Some(Expect::Absent), None);
+    Ok(token)
 }
 
 /// Seconds as milliseconds.

@@ -44,6 +44,8 @@ use crate::{
 /// Prefixes by which tokens and leaked tokens are recognised.
 pub(crate) const SERVICE_PREFIX: &str = "hvs.";
 pub(crate) const BATCH_PREFIX: &str = "hvb.";
+/// Bytes of a service token that was not chosen.
+pub(crate) const SERVICE_LENGTH: usize = SERVICE_PREFIX.len() + 24;
 
 /// Longest token accepted: a batch token with many policies.
 const MAX_TOKEN: usize = 8 * 1024;
@@ -499,12 +501,12 @@ pub(crate) fn uses_row(accessor: &str) -> String {
 
 const BATCH_AAD: &[u8] = b"coffer batch token";
 
-fn token_hash(token: &str, key: &HmacKey) -> [u8; 32] {
+pub(crate) fn token_hash(token: &str, key: &HmacKey) -> [u8; 32] {
     key.mac(&[b"token\0", token.as_bytes()])
 }
 
 /// 24 digits of base62 from 192 bits of a keyed hash, by long division; what remains is dropped.
-fn accessor(token: &str, key: &HmacKey) -> String {
+pub(crate) fn accessor(token: &str, key: &HmacKey) -> String {
     let hash = key.mac(&[b"accessor\0", token.as_bytes()]);
     let mut digits = [0; 24];
     digits.copy_from_slice(hash.first_chunk::<24>().expect("the hash has 32 bytes"));
@@ -521,7 +523,7 @@ fn accessor(token: &str, key: &HmacKey) -> String {
         .collect()
 }
 
-fn base62(len: usize) -> Result<Zeroizing<String>, Error> {
+pub(crate) fn base62(len: usize) -> Result<Zeroizing<String>, Error> {
     let mut text = Zeroizing::new(String::with_capacity(len));
     while text.len() < len {
         let mut bytes = [0; 32];

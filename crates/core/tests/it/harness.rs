@@ -3,7 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use coffer_api::{Name, Scope, Sensitive};
-use coffer_core::{AuditConfig, Caller, Config, Context, Core, Dev, Limits, ReadDurability, Started};
+use coffer_core::{
+    AuditConfig, Caller, Config, Context, Core, Dev, Limits, ReadDurability, SealKind, ShareGivers, Started,
+};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -28,7 +30,9 @@ pub(crate) fn config(dir: &Path) -> Config {
         storage: format!("sqlite:{}", dir.join("store.db").display()),
         data: dir.to_owned(),
         advertise: "http://127.0.0.1:1".to_owned(),
+        seal: SealKind::File,
         seal_key_file: dir.join("seal.key"),
+        share_givers: ShareGivers::Known,
         dev: None,
         audit: AuditConfig { dir: dir.join("audit"), read_durability: ReadDurability::Synced, scrub_every: None },
         limits,

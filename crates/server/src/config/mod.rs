@@ -11,6 +11,7 @@ use std::{
 };
 
 use coffer_api::Sensitive;
+pub use coffer_core::SealKind;
 use serde::Deserialize;
 
 pub use self::limits::{LimitOverrides, Limits};
@@ -31,6 +32,10 @@ pub struct Overrides {
     pub data: Option<PathBuf>,
     /// `sqlite:PATH`, `postgres://…` or `memory:`.
     pub storage: Option<Sensitive<String>>,
+    /// What protects the root key.
+    pub seal: Option<SealKind>,
+    /// Lets anybody give shares to rekeys and for root tokens.
+    pub insecure_anonymous_rekey: Option<bool>,
     /// Key file of the `file` seal.
     pub seal_key_file: Option<PathBuf>,
     /// Everything in memory, unsealed, with a root token.
@@ -69,6 +74,10 @@ pub struct Config {
     pub data: Option<PathBuf>,
     /// Where entries are stored.
     pub storage: Sensitive<String>,
+    /// What protects the root key.
+    pub seal: SealKind,
+    /// Anybody may give shares to rekeys and for root tokens.
+    pub insecure_anonymous_rekey: bool,
     /// Key file of the `file` seal; absent = `seal.key` in the data directory.
     pub seal_key_file: Option<PathBuf>,
     /// Everything in memory, unsealed, with a root token.
@@ -197,6 +206,8 @@ struct File {
     advertise: Option<String>,
     data: Option<PathBuf>,
     storage: Option<Sensitive<String>>,
+    seal: Option<SealKind>,
+    insecure_anonymous_rekey: Option<bool>,
     seal_key_file: Option<PathBuf>,
     #[serde(default)]
     tls: TlsOverrides,
@@ -281,6 +292,19 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
         Some(_) | None => {}
     }
 
+    let seal = flags.seal.or(file.seal).unwrap_or_default();
+    if dev.is_some() && seal != SealKind::File {
+        return refuse("seal", "--dev starts unsealed and takes no other seal than file");
+    }
+    let insecure_anonymous_rekey = flags.insecure_anonymous_rekey.or(file.insecure_anonymous_rekey).unwrap_or(false);
+    if insecure_anonymous_rekey {
+        warnings.push(
+            "insecure_anonymous_rekey: whoever reaches the listener may begin, disturb and cancel rekeys and \
+             attempts at a root token"
+                .to_owned(),
+        );
+    }
+
     let scrub_every = match flags.scrub_every_seconds.or(file.audit.scrub_every_seconds).unwrap_or(SCRUB_EVERY_SECONDS)
     {
         0 => None,
@@ -294,6 +318,8 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
         advertise,
         data,
         storage,
+        seal,
+        insecure_anonymous_rekey,
         seal_key_file: flags.seal_key_file.or(file.seal_key_file),
         dev,
         audit_dir: flags.audit_dir.or(file.audit.dir),
@@ -364,9 +390,11 @@ mod tests {
                 "advertise",
                 "audit",
                 "data",
+                "insecure_anonymous_rekey",
                 "insecure_plain_http",
                 "limits",
                 "listen",
+                "seal",
                 "seal_key_file",
                 "storage",
                 "tls"
@@ -499,6 +527,22 @@ mod tests {
         let error = from_text(&" ".repeat((1 << 20) + 1)).unwrap_err();
         assert!(matches!(error, ConfigError::Read { .. }));
         from_text(&" ".repeat(1 << 20)).unwrap();
+    }
+
+    #[test]
+    fn seal_is_a_key_file_unless_set_and_strangers_give_no_shares_unless_allowed() {
+        let config = from_text("").unwrap();
+        assert_eq!((config.seal, config.insecure_anonymous_rekey), (SealKind::File, false));
+        let config = from_text("seal='shamir'\ninsecure_anonymous_rekey=true").unwrap();
+        assert_eq!((config.seal, config.insecure_anonymous_rekey, config.warnings.len()), (SealKind::Shamir, true, 1));
+        assert!(config.warnings[0].contains("insecure_anonymous_rekey"));
+        for text in ["seal='awskms'", "seal='Shamir'", "seal=3", "[seal]\ntype='shamir'"] {
+            assert!(from_text(text).is_err(), "{text}");
+        }
+        let flag = Overrides { seal: Some(SealKind::Shamir), ..Overrides::default() };
+        assert_eq!(Config::load(None, flag.clone(), &host()).unwrap().seal, SealKind::Shamir);
+        let dev = Overrides { dev: Some(Dev::default()), ..flag };
+        assert!(Config::load(None, dev, &host()).is_err());
     }
 
     #[test]

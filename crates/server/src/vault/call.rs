@@ -200,6 +200,14 @@ impl Failure {
         Self::Request(Error::invalid(message))
     }
 
+    /// The error itself, where there is no caller to record it for.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Request(error) | Self::Recorded(error) => error,
+            Self::MediaType => Error::invalid("wrong content type"),
+        }
+    }
+
     /// A path that its engine does not know.
     pub(crate) fn unsupported_path() -> Self {
         Self::Request(Error::new(Code::NotFound, "1 error occurred:\n\t* unsupported path\n\n"))

@@ -12,7 +12,7 @@ use super::{
     call::{Failure, Outcome, VaultCall, Verb, done},
     cubbyhole, identity, kv, lenient,
     lenient::decode_percent,
-    status, sys, token, userpass, wrapping,
+    seal, status, sys, token, userpass, wrapping,
 };
 use crate::{
     app::{App, Origin, token_of},
@@ -34,6 +34,8 @@ pub(crate) async fn answer(app: &App, origin: Origin, request: Request<Body>) ->
                 Box::pin(wish.around(app, login.answer(app, origin, parts, body))).await
             } else if path == "sys/wrapping/lookup" && matches!(verb, Verb::Read | Verb::Write) {
                 Box::pin(wrapping::lookup(app, origin, parts, body)).await
+            } else if seal::is_seal(&path) {
+                Box::pin(seal::answer(app, origin, verb, &path, parts, body)).await
             } else {
                 authenticated(app, origin, verb, path, parts, body).await
             }
@@ -169,7 +171,7 @@ fn no_route(path: &str) -> Failure {
 }
 
 /// What a client asks for in a header and this release cannot give.
-fn unsupported_header(headers: &HeaderMap) -> Option<Failure> {
+pub(super) fn unsupported_header(headers: &HeaderMap) -> Option<Failure> {
     if headers.get("x-vault-namespace").is_some_and(|name| !matches!(name.as_bytes(), b"" | b"/" | b"root" | b"root/"))
     {
         return Some(Failure::Request(Error::new(Code::NotFound, "namespace not found")));

@@ -34,9 +34,14 @@ pub(crate) fn answer(app: &App, origin: Origin, parts: &Parts) -> Option<Respons
         ("health", &Method::HEAD) => Some(health(app, parts, Shape::Head)),
         ("init", &Method::GET) => Some(bare(ok, &Init { initialized: app.core().status().initialized })),
         ("leader", &Method::GET) => Some(leader(app, origin, parts)),
-        ("seal-status", &Method::GET) => Some(bare(ok, &SealStatus::of(&app.core().status()))),
+        ("seal-status", &Method::GET) => Some(seal_status(&app.core().status())),
         _ => None,
     }
+}
+
+/// How far the unseal is.
+pub(super) fn seal_status(status: &Status) -> Response {
+    bare(error::success(Success::Body), &SealStatus::of(status))
 }
 
 /// With a body or without.
@@ -175,18 +180,19 @@ struct SealStatus<'a> {
 impl<'a> SealStatus<'a> {
     fn of(status: &'a Status) -> Self {
         let sealed = status.state == NodeState::Sealed;
+        let shares = status.shares.as_ref();
         Self {
             kind: &status.seal,
             initialized: status.initialized,
             sealed,
-            // One key file opens the seal.
-            t: 1,
-            n: 1,
-            progress: 0,
-            nonce: "",
+            // One key file opens its seal. While shares are given, a node is sealed.
+            t: shares.map_or(1, |shares| shares.threshold),
+            n: shares.map_or(1, |shares| shares.shares),
+            progress: shares.map_or(0, |shares| shares.given),
+            nonce: shares.and_then(|shares| shares.nonce.as_deref()).unwrap_or_default(),
             version: VERSION,
             build_date: "",
-            migration: false,
+            migration: status.seal_migration,
             cluster_name: cluster_name(status),
             cluster_id: status.cluster_id.as_deref().filter(|_| !sealed),
             recovery_seal: false,
@@ -213,6 +219,8 @@ mod tests {
             log_size: None,
             node: "n".into(),
             seal: "file".into(),
+            seal_migration: false,
+            shares: None,
             state,
             storage: "memory".into(),
             version: "0.1.0".into(),

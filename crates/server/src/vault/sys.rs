@@ -11,7 +11,7 @@ use super::{
     envelope::Envelope,
     leases::Leases,
     lenient::Fields,
-    wrapping,
+    rotate, wrapping,
 };
 
 /// Answers below `sys/`.
@@ -37,6 +37,9 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
 
 /// What lies below one of the areas.
 async fn named(call: &mut VaultCall, rest: &str) -> Outcome {
+    if let Some(outcome) = rotate::answer(call, rest).await {
+        return outcome;
+    }
     if let Some(path) = rest.strip_prefix("mounts/") {
         return mount(call, Family::Engines, path).await;
     }

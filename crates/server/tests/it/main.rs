@@ -16,6 +16,7 @@ mod native;
 mod openapi;
 mod policy;
 mod server;
+mod shamir;
 mod tls;
 mod token;
 mod userpass;

@@ -17,6 +17,9 @@ path "sys/generate-root*" {
 path "sys/rekey*" {
   capabilities = ["deny"]
 }
+path "sys/rotate/root/*" {
+  capabilities = ["deny"]
+}
 
 # Keys are managed, not used and not taken out. Repeat this for transit engines that are mounted elsewhere.
 path "transit/encrypt/*" {

@@ -1,0 +1,194 @@
+//! A root token, made once enough shares were given, and told under a one-time pad that only its asker has.
+
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use coffer_api::Sensitive;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{
+    asker::{Asker, Ceremony},
+    rekey::{GIVEN_BEFORE, prove},
+    shares::{Gave, Given, Share},
+};
+use crate::{
+    Error,
+    caller::Done,
+    commit::Urgency,
+    policy::Operation,
+    token::{SERVICE_LENGTH, base62, create::Wanted},
+};
+
+/// The pad under which the token is told.
+pub enum RootOtp {
+    /// The asker's own.
+    Given(Sensitive<String>),
+    /// One to be made and told now.
+    Made,
+}
+
+/// How far it is.
+pub struct RootProgress {
+    /// How many shares are needed.
+    pub required: u8,
+    /// What is under way.
+    pub round: Option<RootAttempt>,
+}
+
+/// What is under way, or has come to its end.
+pub struct RootAttempt {
+    /// Its name.
+    pub nonce: Uuid,
+    /// Shares given.
+    pub progress: u8,
+    /// The pad, where it was just made.
+    pub otp: Option<Sensitive<String>>,
+    /// The token under the pad, in base64: this was the last share.
+    pub encoded_token: Option<Sensitive<String>>,
+}
+
+/// An attempt under way.
+pub(crate) struct Round {
+    nonce: Uuid,
+    otp: Zeroizing<String>,
+    given: Given,
+}
+
+/// Bytes of a pad: as many as the token has.
+pub(crate) const OTP_LENGTH: usize = SERVICE_LENGTH;
+
+impl RootProgress {
+    /// Bytes that a pad must have.
+    pub const OTP_LENGTH: usize = OTP_LENGTH;
+}
+
+impl Asker<'_> {
+    /// How far an attempt is.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without read and sudo on the path; [`coffer_api::Code::Invalid`] under another seal.
+    pub async fn root_status(&self) -> Result<RootProgress, Error> {
+        self.recorded(self.record("root_token.read", ATTEMPT), async {
+            self.authorise(ATTEMPT, Operation::Read, Ceremony::RootToken)?;
+            let round = self.active.ceremonies.root_token.lock().await;
+            Ok(Done::Unlogged(self.root_progress(round.as_ref()).await?))
+        })
+        .await
+    }
+
+    /// Begins an attempt.
+    ///
+    /// # Errors
+    /// As [`Asker::root_status`], for update; [`coffer_api::Code::Invalid`] for a pad of another length, and where an attempt is
+    /// under way.
+    pub async fn root_start(&self, otp: RootOtp) -> Result<RootProgress, Error> {
+        self.recorded(self.record("root_token.start", ATTEMPT), async {
+            self.authorise(ATTEMPT, Operation::Update, Ceremony::RootToken)?;
+            let (otp, told) = match otp {
+                RootOtp::Given(otp) if otp.expose().len() == OTP_LENGTH => (Zeroizing::new(otp.expose().clone()), None),
+                RootOtp::Given(_) => return Err(Error::invalid("OTP string has incorrect length")),
+                RootOtp::Made => {
+                    let otp = base62(OTP_LENGTH)?;
+                    let told = Sensitive::new(otp.to_string());
+                    (otp, Some(told))
+                }
+            };
+            let mut held = self.active.ceremonies.root_token.lock().await;
+            if held.is_some() {
+                return Err(Error::invalid("root generation already in progress for this namespace"));
+            }
+            *held = Some(Round { nonce: Uuid::new_v4(), otp, given: Given::default() });
+            let mut progress = self.root_progress(held.as_ref()).await?;
+            if let Some(round) = &mut progress.round {
+                round.otp = told;
+            }
+            Ok(Done::Unlogged(progress))
+        })
+        .await
+    }
+
+    /// Ends an attempt. Where there is none, nothing happens.
+    ///
+    /// # Errors
+    /// As [`Asker::root_status`], for delete.
+    pub async fn root_cancel(&self) -> Result<(), Error> {
+        self.recorded(self.record("root_token.cancel", ATTEMPT), async {
+            self.authorise(ATTEMPT, Operation::Delete, Ceremony::RootToken)?;
+            self.active.ceremonies.root_token.lock().await.take();
+            Ok(Done::Unlogged(()))
+        })
+        .await
+    }
+
+    /// Takes one share; with the last one needed comes the token.
+    ///
+    /// # Errors
+    /// As [`Asker::root_status`], for update; [`coffer_api::Code::Invalid`] where no attempt or another one is under way, for a
+    /// share that was given before, and where the shares are wrong: then all are to be given anew.
+    pub async fn root_share(&self, nonce: &str, share: Share) -> Result<RootProgress, Error> {
+        self.recorded(self.record("root_token.share", UPDATE), async {
+            self.authorise(UPDATE, Operation::Update, Ceremony::RootToken)?;
+            let mut held = self.active.ceremonies.root_token.lock().await;
+            let Some(round) = held.as_mut() else { return Err(Error::invalid("no root generation in progress")) };
+            if round.nonce.to_string() != nonce {
+                return Err(Error::invalid(format!(
+                    "incorrect nonce supplied; nonce for this root generation operation is \"{}\"",
+                    round.nonce
+                )));
+            }
+            let row = self.root_row().await?;
+            let required = row.split()?.threshold();
+            let given = match round.given.give(share, required) {
+                Gave::Again => return Err(Error::invalid(GIVEN_BEFORE)),
+                Gave::More => return Ok(Done::Unlogged(self.root_progress(Some(round)).await?)),
+                Gave::Enough(given) => given,
+            };
+            prove(&row, &given)?;
+            let made = self.active.make_token(Wanted::root(), None).await?;
+            let encoded = padded(made.grant.token.expose(), &round.otp)?;
+            let record = self.record("token.create_root", UPDATE).fact("made", made.grant.accessor.clone());
+            let logged = self.active.commit(made.edit, record, Urgency::Ordinary).await?;
+            let attempt =
+                RootAttempt { nonce: round.nonce, progress: required, otp: None, encoded_token: Some(encoded) };
+            held.take();
+            Ok(Done::Logged(RootProgress { required, round: Some(attempt) }, logged))
+        })
+        .await
+    }
+
+    async fn root_progress(&self, round: Option<&Round>) -> Result<RootProgress, Error> {
+        let required = self.root_row().await?.split()?.threshold();
+        let round = round.map(|round| RootAttempt {
+            nonce: round.nonce,
+            progress: round.given.progress(),
+            otp: None,
+            encoded_token: None,
+        });
+        Ok(RootProgress { required, round })
+    }
+}
+
+/// The token under the pad.
+fn padded(token: &str, otp: &str) -> Result<Sensitive<String>, Error> {
+    if token.len() != otp.len() {
+        return Err(Error::internal("a root token is not as long as its pad"));
+    }
+    let bytes = token.bytes().zip(otp.bytes()).map(|(token, otp)| token ^ otp);
+    Ok(Sensitive::new(STANDARD_NO_PAD.encode(Zeroizing::new(bytes.collect::<Vec<u8>>()))))
+}
+
+const ATTEMPT: &str = "sys/generate-root/attempt";
+const UPDATE: &str = "sys/generate-root/update";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_comes_back_from_under_its_pad() {
+        let encoded = padded("hvs.abcdefghijklmnopqrstuvwx", "0123456789012345678901234567").unwrap();
+        let bytes = STANDARD_NO_PAD.decode(encoded.expose()).unwrap();
+        let token: Vec<u8> = bytes.iter().zip(b"0123456789012345678901234567").map(|(a, b)| a ^ b).collect();
+        assert_eq!(token, b"hvs.abcdefghijklmnopqrstuvwx");
+        assert!(padded("short", "longer").is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! The initialisation of a store under shares, open to whoever reaches the listener of a server on an empty store.
+
+use coffer_api::{Code, Sensitive};
+
+use super::{
+    SealKind, root,
+    shares::{AskedSplit, NewShares},
+};
+use crate::{
+    Context, Core, Error,
+    activate::give_birth,
+    node::is_own,
+    record::{Actor, Record},
+    token::create::first_root,
+};
+
+/// Clients look for these very words.
+const TAKEN: &str = "Vault is already initialized";
+
+/// What a store is initialised with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InitSeal {
+    /// The shares to be made.
+    pub split: AskedSplit,
+}
+
+/// A new store's keys: told once, kept nowhere.
+pub struct Initialised {
+    /// The shares.
+    pub shares: NewShares,
+    /// A token that may do everything.
+    pub root_token: Sensitive<String>,
+}
+
+impl Core {
+    /// Makes a store out of nothing, sealed under shares, in one commit: before it nothing is there, and after it
+    /// everything. The node stays sealed.
+    ///
+    /// # Errors
+    /// [`Code::Invalid`] where the split makes no sense or the store is initialised; [`Code::Unavailable`] where another
+    /// node leads.
+    pub async fn init(&self, cx: Context, asked: InitSeal) -> Result<Initialised, Error> {
+        let split = match asked.split.checked() {
+            Ok(split) => split,
+            Err(why) => {
+                let error = Error::invalid(format!("invalid seal configuration: {why}"));
+                return Err(self.refuse_seal("system.init", &cx, error).await);
+            }
+        };
+        let _turn = self.unsealing.lock().await;
+        let taken = match self.config.seal {
+            SealKind::File => self.cluster_id.get().is_some(),
+            SealKind::Shamir => root::read(self.store.as_ref()).await?.is_some(),
+        };
+        if taken {
+            return Err(self.refuse_seal("system.init", &cx, Error::invalid(TAKEN)).await);
+        }
+        match self.config.seal {
+            SealKind::File => return Err(Error::new(Code::Unavailable, "this node is starting; try again")),
+            SealKind::Shamir => {}
+        }
+        let (seal_key, shares) = split.make()?;
+        let now = self.now_ms();
+        let mut birth = root::create(SealKind::Shamir, &seal_key, Some(split), now)?;
+        drop(seal_key);
+        let root_token = first_root(&birth.token_key, now, &mut birth.edit)?;
+        let kind = if is_own(&cx) { "local" } else { "anonymous" };
+        let record = Record::of_request("system.init", "sys/init".to_owned(), Actor { kind, ..Actor::default() }, &cx)
+            .fact("seal", SealKind::Shamir.name())
+            .fact("shares", split.shares().to_string())
+            .fact("threshold", split.threshold().to_string());
+        let made = birth.root.cluster_id;
+        let born = self.leading(async |epoch| Ok(give_birth(self, epoch, birth, record).await.map(drop)?)).await;
+        // Whether a commit whose answer was lost went in, the row says; and whose it is.
+        let row = root::read(self.store.as_ref()).await?;
+        if let Some(row) = &row {
+            self.see_seal(row);
+        }
+        match (born, row) {
+            (_, Some(row)) if row.cluster_id == made => {}
+            (_, Some(_)) => return Err(self.refuse_seal("system.init", &cx, Error::invalid(TAKEN)).await),
+            (Err(error), None) => return Err(error),
+            (Ok(()), None) => return Err(Error::internal("the store lost its first commit")),
+        }
+        Ok(Initialised { shares, root_token: Sensitive::new(root_token.to_string()) })
+    }
+}

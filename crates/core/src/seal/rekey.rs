@@ -1,0 +1,407 @@
+//! New shares: the seal's key is replaced and split anew, and the root key wrapped under it, once enough of the present shares
+//! were given. Where that is asked for, only after enough of the new ones were given back.
+
+use coffer_crypto::Secret;
+use coffer_storage::Expect;
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use super::{
+    SealKind,
+    asker::{Asker, Ceremony},
+    root::{self, RootRow, Wrapped},
+    shares::{self, AskedSplit, Gave, Given, NewShares, Share, Split},
+};
+use crate::{
+    Error,
+    caller::Done,
+    commit::{Edit, Logged, Urgency},
+    keys,
+    policy::Operation,
+    record::Record,
+};
+
+/// Under which of its two names a rekey goes; there is one at a time for both.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rekey {
+    /// `sys/rekey`.
+    Rekey,
+    /// `sys/rotate/root`.
+    RotateRoot,
+}
+
+/// Whether the new shares must be given back before they count.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verification {
+    /// The new shares count at once.
+    Unneeded,
+    /// The present shares count until then.
+    Required,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RekeyStart {
+    /// The new shares.
+    pub split: AskedSplit,
+    /// Whether they are to be given back.
+    pub verification: Verification,
+}
+
+/// How far it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RekeyProgress {
+    /// How many of the present shares are needed.
+    pub required: u8,
+    /// What is under way.
+    pub round: Option<RekeyRound>,
+}
+
+/// What is under way.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RekeyRound {
+    /// Its name.
+    pub nonce: Uuid,
+    /// The new split.
+    pub split: Split,
+    /// Present shares given.
+    pub progress: u8,
+    /// Whether the new shares are to be given back.
+    pub verification: Verification,
+    /// The name of that, once it is time.
+    pub verification_nonce: Option<Uuid>,
+}
+
+/// What came of one more of the present shares.
+pub enum RekeyEnd {
+    /// The new shares.
+    Made {
+        /// Whose end this is.
+        nonce: Uuid,
+        /// To be told once.
+        shares: NewShares,
+        /// Where they must be given back, under which name.
+        verification_nonce: Option<Uuid>,
+    },
+    /// More are needed.
+    More(RekeyProgress),
+}
+
+/// How far the giving back is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct VerificationProgress {
+    /// Its name, once it is time.
+    pub nonce: Option<Uuid>,
+    /// The new split.
+    pub split: Split,
+    /// New shares given back.
+    pub progress: u8,
+    /// All that are needed were: the new shares count now.
+    pub complete: bool,
+}
+
+/// A rekey under way.
+pub(crate) struct Round {
+    nonce: Uuid,
+    split: Split,
+    verification: Verification,
+    given: Given,
+    pending: Option<Pending>,
+}
+
+/// New shares that were told and do not count yet.
+struct Pending {
+    nonce: Uuid,
+    key: Secret,
+    given: Given,
+}
+
+impl Asker<'_> {
+    /// How far a rekey is.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without read and sudo on the path; [`coffer_api::Code::Invalid`] under another seal.
+    pub async fn rekey_status(&self, name: Rekey) -> Result<RekeyProgress, Error> {
+        let path = name.path("init");
+        self.recorded(self.record("rekey.read", &path), async {
+            self.authorise(&path, Operation::Read, Ceremony::Rekey)?;
+            let round = self.active.ceremonies.rekey.lock().await;
+            Ok(Done::Unlogged(self.progress(round.as_ref()).await?))
+        })
+        .await
+    }
+
+    /// Begins a rekey.
+    ///
+    /// # Errors
+    /// As [`Asker::rekey_status`], for update; [`coffer_api::Code::Invalid`] where the split makes no sense or one is under
+    /// way.
+    pub async fn rekey_start(&self, name: Rekey, start: RekeyStart) -> Result<RekeyProgress, Error> {
+        let path = name.path("init");
+        let record = self.record("rekey.start", &path);
+        let record =
+            record.fact("shares", start.split.shares.to_string()).fact("threshold", start.split.threshold.to_string());
+        self.recorded(record, async {
+            self.authorise(&path, Operation::Update, Ceremony::Rekey)?;
+            let refuse = |why| Error::invalid(format!("invalid {} seal configuration: {why}", name.verb()));
+            let split = start.split.checked().map_err(refuse)?;
+            let mut round = self.active.ceremonies.rekey.lock().await;
+            if round.is_some() {
+                return Err(Error::invalid(format!("{} already in progress", name.noun())));
+            }
+            let verification = start.verification;
+            *round = Some(Round { nonce: Uuid::new_v4(), split, verification, given: Given::default(), pending: None });
+            Ok(Done::Unlogged(self.progress(round.as_ref()).await?))
+        })
+        .await
+    }
+
+    /// Ends a rekey, whose new shares, if they were told, never count. Where there is none, nothing happens.
+    ///
+    /// # Errors
+    /// As [`Asker::rekey_status`], for delete.
+    pub async fn rekey_cancel(&self, name: Rekey) -> Result<(), Error> {
+        let path = name.path("init");
+        self.recorded(self.record("rekey.cancel", &path), async {
+            self.authorise(&path, Operation::Delete, Ceremony::Rekey)?;
+            self.active.ceremonies.rekey.lock().await.take();
+            Ok(Done::Unlogged(()))
+        })
+        .await
+    }
+
+    /// Takes one of the present shares.
+    ///
+    /// # Errors
+    /// As [`Asker::rekey_status`], for update; [`coffer_api::Code::Invalid`] where no rekey or another one is under way, for
+    /// a share that was given before, and where the shares are wrong: then all are to be given anew.
+    pub async fn rekey_share(&self, name: Rekey, nonce: &str, share: Share) -> Result<RekeyEnd, Error> {
+        let path = name.path("update");
+        self.recorded(self.record("rekey.share", &path), async {
+            self.authorise(&path, Operation::Update, Ceremony::Rekey)?;
+            let mut held = self.active.ceremonies.rekey.lock().await;
+            let Some(round) = held.as_mut() else { return Err(Error::invalid(name.none())) };
+            if let Some(pending) = &round.pending {
+                return Err(Error::invalid(format!(
+                    "{} operation already finished; verification must be performed; \
+                     nonce for the verification operation is \"{}\"",
+                    name.noun(),
+                    pending.nonce
+                )));
+            }
+            if round.nonce.to_string() != nonce {
+                let of = name.of();
+                return Err(Error::invalid(format!("incorrect nonce supplied; nonce for {of} is \"{}\"", round.nonce)));
+            }
+            let row = self.root_row().await?;
+            let given = match round.given.give(share, row.split()?.threshold()) {
+                Gave::Again => return Err(Error::invalid(GIVEN_BEFORE)),
+                Gave::More => return Ok(Done::Unlogged(RekeyEnd::More(self.progress(Some(round)).await?))),
+                Gave::Enough(given) => given,
+            };
+            prove(&row, &given)?;
+            let (key, shares) = round.split.make()?;
+            let (nonce, split) = (round.nonce, round.split);
+            match round.verification {
+                Verification::Unneeded => {
+                    let logged = self.replace(&key, split, self.record("rekey.complete", &path)).await?;
+                    held.take();
+                    Ok(Done::Logged(RekeyEnd::Made { nonce, shares, verification_nonce: None }, logged))
+                }
+                Verification::Required => {
+                    let pending = Pending { nonce: Uuid::new_v4(), key, given: Given::default() };
+                    let verification_nonce = Some(pending.nonce);
+                    round.pending = Some(pending);
+                    Ok(Done::Unlogged(RekeyEnd::Made { nonce, shares, verification_nonce }))
+                }
+            }
+        })
+        .await
+    }
+
+    /// How far the giving back of new shares is.
+    ///
+    /// # Errors
+    /// As [`Asker::rekey_status`]; [`coffer_api::Code::Invalid`] where no rekey is under way.
+    pub async fn rekey_verification(&self, name: Rekey) -> Result<VerificationProgress, Error> {
+        let path = name.path("verify");
+        self.recorded(self.record("rekey.read", &path), async {
+            self.authorise(&path, Operation::Read, Ceremony::Rekey)?;
+            let held = self.active.ceremonies.rekey.lock().await;
+            let round = held.as_ref().ok_or_else(|| Error::invalid(name.no_configuration()))?;
+            Ok(Done::Unlogged(round.verification_progress()))
+        })
+        .await
+    }
+
+    /// Forgets the new shares given back, which are all to be given anew.
+    ///
+    /// # Errors
+    /// As [`Asker::rekey_verification`], for delete.
+    pub async fn rekey_verification_restart(&self, name: Rekey) -> Result<VerificationProgress, Error> {
+        let path = name.path("verify");
+        self.recorded(self.record("rekey.verify_restart", &path), async {
+            self.authorise(&path, Operation::Delete, Ceremony::Rekey)?;
+            let mut held = self.active.ceremonies.rekey.lock().await;
+            let round = held.as_mut().ok_or_else(|| Error::invalid(name.no_configuration()))?;
+            if let Some(pending) = &mut round.pending {
+                pending.restart();
+            }
+            Ok(Done::Unlogged(round.verification_progress()))
+        })
+        .await
+    }
+
+    /// Takes back one of the new shares.
+    ///
+    /// # Errors
+    /// As [`Asker::rekey_share`], of the new shares.
+    pub async fn rekey_verify(&self, name: Rekey, nonce: &str, share: Share) -> Result<VerificationProgress, Error> {
+        let path = name.path("verify");
+        self.recorded(self.record("rekey.verify", &path), async {
+            self.authorise(&path, Operation::Update, Ceremony::Rekey)?;
+            let mut held = self.active.ceremonies.rekey.lock().await;
+            let Some(round) = held.as_mut() else { return Err(Error::invalid(name.none_to_verify())) };
+            let split = round.split;
+            let Some(pending) = &mut round.pending else {
+                return Err(Error::invalid(format!("no {} verification in progress", name.noun())));
+            };
+            if pending.nonce.to_string() != nonce {
+                return Err(Error::invalid(format!(
+                    "incorrect nonce supplied; nonce for this verify operation is \"{}\"",
+                    pending.nonce
+                )));
+            }
+            let given = match pending.given.give(share, split.threshold()) {
+                Gave::Again => return Err(Error::invalid(GIVEN_BEFORE)),
+                Gave::More => return Ok(Done::Unlogged(round.verification_progress())),
+                Gave::Enough(given) => given,
+            };
+            let combined = shares::combine(&given);
+            if !combined.is_ok_and(|key| bool::from(key.expose().ct_eq(pending.key.expose()))) {
+                pending.restart();
+                let what = name.noun();
+                return Err(Error::invalid(format!("{what} verification failed; incorrect key shares supplied")));
+            }
+            let nonce = Some(pending.nonce);
+            let logged = self.replace(&pending.key, split, self.record("rekey.complete", &path)).await?;
+            held.take();
+            Ok(Done::Logged(VerificationProgress { nonce, split, progress: 0, complete: true }, logged))
+        })
+        .await
+    }
+
+    pub(crate) async fn root_row(&self) -> Result<RootRow, Error> {
+        let row = root::read(self.active.store.as_ref()).await?;
+        row.ok_or_else(|| Error::internal("the store lost its root row"))
+    }
+
+    async fn progress(&self, round: Option<&Round>) -> Result<RekeyProgress, Error> {
+        let required = self.root_row().await?.split()?.threshold();
+        let round = round.map(|round| RekeyRound {
+            nonce: round.nonce,
+            split: round.split,
+            progress: round.given.progress(),
+            verification: round.verification,
+            verification_nonce: round.pending.as_ref().map(|pending| pending.nonce),
+        });
+        Ok(RekeyProgress { required, round })
+    }
+
+    /// Wraps the root key under the new key, in place of the old wrap.
+    async fn replace(&self, key: &Secret, split: Split, record: Record) -> Result<Logged, Error> {
+        let active = &self.active;
+        let guard = active.locks.lock(&[keys::ROOT]).await;
+        let found = root::read_with_revision(active.store.as_ref()).await?;
+        let (mut row, revision) = found.ok_or_else(|| Error::internal("the store lost its root row"))?;
+        let wrapped = Wrapped::new(SealKind::Shamir, key, Some(split), &active.root)?;
+        row.wraps.insert(SealKind::Shamir.name().to_owned(), wrapped);
+        let mut edit = Edit::under(guard);
+        edit.put_sealed(keys::ROOT, row.sealed()?, Some(Expect::Revision(revision)));
+        edit.in_force(move |active| active.ceremonies.seen.lock().see(&row));
+        let record = record.fact("shares", split.shares().to_string()).fact("threshold", split.threshold().to_string());
+        active.commit(edit, record, Urgency::Ordinary).await
+    }
+}
+
+/// Proves that these are shares of the present set, and enough of them.
+///
+/// # Errors
+/// [`coffer_api::Code::Invalid`] where they are not.
+pub(crate) fn prove(row: &RootRow, given: &[Secret]) -> Result<(), Error> {
+    let key = shares::combine(given)?;
+    root::unwrap_with(row, SealKind::Shamir, &key).map(drop).ok_or_else(|| Error::invalid(shares::WRONG_SHARES))
+}
+
+impl Round {
+    fn verification_progress(&self) -> VerificationProgress {
+        VerificationProgress {
+            nonce: self.pending.as_ref().map(|pending| pending.nonce),
+            split: self.split,
+            progress: self.pending.as_ref().map_or(0, |pending| pending.given.progress()),
+            complete: false,
+        }
+    }
+}
+
+impl Pending {
+    fn restart(&mut self) {
+        self.given.clear();
+        self.nonce = Uuid::new_v4();
+    }
+}
+
+/// The words that clients of either name know.
+impl Rekey {
+    fn path(self, last: &str) -> String {
+        match self {
+            Self::Rekey => format!("sys/rekey/{last}"),
+            Self::RotateRoot => format!("sys/rotate/root/{last}"),
+        }
+    }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Rekey => "rekey",
+            Self::RotateRoot => "rotate",
+        }
+    }
+
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Rekey => "rekey",
+            Self::RotateRoot => "rotation",
+        }
+    }
+
+    fn of(self) -> &'static str {
+        match self {
+            Self::Rekey => "this rekey operation",
+            Self::RotateRoot => "rotation",
+        }
+    }
+
+    fn none(self) -> &'static str {
+        match self {
+            Self::Rekey => "no barrier rekey in progress",
+            Self::RotateRoot => "no rotation in progress",
+        }
+    }
+
+    fn none_to_verify(self) -> &'static str {
+        match self {
+            Self::Rekey => "no rekey in progress",
+            Self::RotateRoot => "no rotation in progress",
+        }
+    }
+
+    fn no_configuration(self) -> &'static str {
+        match self {
+            Self::Rekey => "no rekey configuration found",
+            Self::RotateRoot => "no rotation configuration found",
+        }
+    }
+}
+
+/// What a share that was given before is answered with.
+pub(crate) const GIVEN_BEFORE: &str = "given key has already been provided during this generation operation";
