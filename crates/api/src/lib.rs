@@ -9,6 +9,7 @@ pub mod error;
 pub mod id;
 pub mod operator;
 pub mod policy;
+pub mod seal;
 pub mod secrets;
 pub mod sensitive;
 pub mod token;

@@ -83,6 +83,48 @@ pub struct InitialToken {
     pub path: String,
 }
 
+/// To which seal a store is led.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SealTarget {
+    /// The key file.
+    File,
+    /// To none: a migration that was begun is taken back.
+    Neither,
+    /// Shares.
+    Shamir,
+}
+
+/// Body of `POST operator/seal-migrate`.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SealMigrate {
+    /// Shares of the present seal, for the way to the key file.
+    #[serde(default)]
+    pub given: Vec<crate::Sensitive<String>>,
+    /// How many shares to make, for the way to shares.
+    #[serde(default)]
+    pub shares: u8,
+    /// How many of them unseal.
+    #[serde(default)]
+    pub threshold: u8,
+    /// Where to.
+    pub to: SealTarget,
+}
+
+/// Reply of `POST operator/seal-migrate`.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct SealMigrated {
+    /// The new shares, in hexadecimal; told once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<crate::Sensitive<String>>,
+    /// The key file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Where to.
+    pub to: SealTarget,
+}
+
 /// Keys that are replaced on demand.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

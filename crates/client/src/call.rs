@@ -1,7 +1,7 @@
 //! One call: request, at most one redirect, reply or error.
 
 use bytes::Bytes;
-use coffer_api::{Problem, Sensitive};
+use coffer_api::{Code, Problem, Sensitive};
 use hyper::{
     Method, Request,
     header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT},
@@ -98,7 +98,7 @@ impl Client {
         match serde_json::from_slice(&reply.body) {
             Ok(value) => Ok(value),
             // A 503 with another body than the one asked for is a problem after all.
-            Err(_) if reply.status >= 400 => Err(problem(address, &reply)),
+            Err(_) if reply.status >= 400 => Err(problem(address, &call, &reply)),
             Err(error) => Err(Error::Reply { address, line: error.line(), column: error.column() }),
         }
     }
@@ -121,7 +121,7 @@ impl Client {
         }
         match (reply.status, accept) {
             (200..=299, _) | (503, Accept::SuccessOrUnavailable) => Ok((address, reply)),
-            (_, Accept::Success | Accept::SuccessOrUnavailable) => Err(problem(address, &reply)),
+            (_, Accept::Success | Accept::SuccessOrUnavailable) => Err(problem(address, call, &reply)),
         }
     }
 }
@@ -161,13 +161,39 @@ fn next_address(from: &Address, call: &Call, location: Option<&str>) -> Result<A
     Ok(address)
 }
 
-fn problem(address: Address, reply: &Reply) -> Error {
-    match serde_json::from_slice::<Problem>(&reply.body) {
-        Ok(problem) => {
+fn problem(address: Address, call: &Call, reply: &Reply) -> Error {
+    let problem = match serde_json::from_slice::<Problem>(&reply.body) {
+        Ok(problem) => Some(problem),
+        Err(_) if call.route.as_str().starts_with("/v1/") => vault_problem(reply),
+        Err(_) => None,
+    };
+    match problem {
+        Some(problem) => {
             Error::Problem { problem: Box::new(problem), status: reply.status, retry_after: reply.retry_after }
         }
-        Err(_) => Error::Status { address, status: reply.status },
+        None => Error::Status { address, status: reply.status },
     }
+}
+
+/// An error of the Vault dialect, which has a text and no code.
+fn vault_problem(reply: &Reply) -> Option<Problem> {
+    #[derive(serde::Deserialize)]
+    struct Errors {
+        errors: Vec<String>,
+    }
+    let text = serde_json::from_slice::<Errors>(&reply.body).ok()?.errors.into_iter().next()?;
+    let code = match reply.status {
+        400 => Code::Invalid,
+        403 => Code::Denied,
+        404 => Code::NotFound,
+        405 => Code::MethodNotAllowed,
+        413 => Code::TooLarge,
+        429 => Code::RateLimited,
+        503 if text.ends_with("sealed") => Code::Sealed,
+        503 => Code::Unavailable,
+        _ => Code::Internal,
+    };
+    Some(Problem { code, detail: Some(text.clone()), request_id: String::new(), status: reply.status, title: text })
 }
 
 fn json(body: &impl Serialize) -> Result<Bytes, Error> {

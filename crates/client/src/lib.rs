@@ -1,4 +1,4 @@
-//! A typed client of the native API (`/api/v1`), over TLS, plain HTTP or the server's unix socket.
+//! A typed client of the native API (`/api/v1`), and of the seal below `/v1/sys`, over TLS, plain HTTP or the server's unix socket.
 //!
 //! It never reaches inside the server: it speaks the types of `coffer-api` like any other client. It never puts a token, a
 //! request body or a reply body into an error, and it sends a token to the address it was given and, after one redirect of a
@@ -12,6 +12,7 @@ mod login;
 mod operator;
 mod policies;
 mod route;
+mod seal;
 mod secrets;
 mod tokens;
 mod transport;

@@ -1,6 +1,6 @@
 //! Health, status and the operator's commands. Those marked local answer on the server's unix socket alone.
 
-use coffer_api::operator::{Health, InitialToken, KeyList, Retire, Retired, Rotate, Status};
+use coffer_api::operator::{Health, InitialToken, KeyList, Retire, Retired, Rotate, SealMigrate, SealMigrated, Status};
 
 use crate::{
     Client, Error,
@@ -39,6 +39,14 @@ impl Client {
     /// [`Error`] as for every call.
     pub async fn operator_unseal(&self) -> Result<(), Error> {
         self.done(Call::post_empty(Route::api("operator/unseal"))).await
+    }
+
+    /// Leads the store to another seal. Local.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn operator_seal_migrate(&self, migrate: &SealMigrate) -> Result<SealMigrated, Error> {
+        self.reply(Call::post(Route::api("operator/seal-migrate"), migrate)?).await
     }
 
     /// Replaces a key by a new one.

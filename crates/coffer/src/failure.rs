@@ -226,7 +226,9 @@ fn hint_of_code(code: Code) -> Option<&'static str> {
         Code::InvalidCredentials => Some("check user name, password and --mount"),
         Code::NotFound => Some("check the name and the scope; 'coffer secrets list' shows what is there"),
         Code::RateLimited => Some("wait a little, then try again"),
-        Code::Sealed => Some("run 'coffer operator unseal --local' on the server"),
+        Code::Sealed => {
+            Some("run 'coffer operator unseal' with a share, or with --local on a server whose seal is a key file")
+        }
         Code::Standby | Code::Unavailable => {
             Some("try again in a few seconds; 'coffer status' shows the server's state")
         }

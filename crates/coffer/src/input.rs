@@ -30,6 +30,19 @@ pub(crate) fn password(prompt: &str) -> Result<Sensitive<String>, Failure> {
     Ok(Sensitive::from(text))
 }
 
+/// So many shares: asked for one by one where stdin is a terminal, else its lines, all of them.
+///
+/// # Errors
+/// As [`password`].
+pub(crate) fn passwords(prompt: &str, count: u8) -> Result<Vec<Sensitive<String>>, Failure> {
+    if io::stdin().is_terminal() {
+        return (1..=count).map(|number| ask(&format!("{prompt} {number} of {count}"))).collect();
+    }
+    let bytes = bounded(io::stdin().lock(), PASSWORD_LIMIT, "stdin")?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| Failure::local("what stdin holds is not UTF-8"))?;
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(Sensitive::from).collect())
+}
+
 /// Asks on the terminal without echo.
 ///
 /// # Errors

@@ -408,7 +408,11 @@ impl Core {
         }
     }
 
-    pub(crate) async fn check_local(&self, cx: &Context) -> Result<(), Error> {
+    /// Lets in who comes over the unix socket as the server's own user, and records anybody else.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] for anybody else.
+    pub async fn check_local(&self, cx: &Context) -> Result<(), Error> {
         if is_own(cx) {
             return Ok(());
         }

@@ -9,6 +9,7 @@ pub(crate) mod offline;
 pub(crate) mod operator;
 pub(crate) mod policy;
 pub(crate) mod run;
+pub(crate) mod seal;
 pub(crate) mod secrets;
 pub(crate) mod server;
 pub(crate) mod status;

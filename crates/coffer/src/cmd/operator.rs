@@ -13,6 +13,7 @@ use coffer_api::{
 };
 use coffer_client::Error;
 
+use super::seal;
 use crate::{failure::Failure, input, output::Table, session::Session};
 
 /// Commands of `operator`.
@@ -20,18 +21,29 @@ use crate::{failure::Failure, input, output::Table, session::Session};
 pub(crate) enum Command {
     /// Accept the machine's clock where the server doubts it (local)
     ClockAccept(Local),
+    /// Make a root token with so many shares (with sudo, or local)
+    #[command(subcommand)]
+    GenerateRoot(seal::GenerateRoot),
+    /// Initialise an empty store under shares, and print them and a root token
+    Init(seal::Init),
     /// Have the server write a fresh initial token, and print its path (local)
     InitialToken(Local),
     /// Show the numbers of the keys of tokens, batch tokens and audit hashes, and how many tokens stand under each
     Keys,
+    /// Replace the shares of the seal by new ones (with sudo, or local)
+    #[command(subcommand)]
+    Rekey(seal::Rekey),
     /// Remove all numbers of a key but the current one, and so end what they made
     Retire(Retirement),
     /// Replace a key by a new one; what the old one made stays readable
     Rotate(Rotation),
     /// Drop every key from memory, so that nothing is answered until the unseal
     Seal(Local),
-    /// Load the keys again (local)
-    Unseal(Local),
+    /// Lead the store from its key file to shares, or back (local)
+    #[command(subcommand)]
+    SealMigrate(seal::Migrate),
+    /// Give a share to a sealed server; where the seal is a key file, load it again (local)
+    Unseal(seal::Unseal),
 }
 
 /// Options of `operator rotate`.
@@ -109,6 +121,8 @@ pub(crate) async fn run(session: &Session, command: &Command) -> Result<(), Fail
             }
             session.output.note("'coffer login --initial' exchanges it for an administrator's token");
         }
+        Command::GenerateRoot(command) => seal::generate_root(session, command).await?,
+        Command::Init(init) => seal::init(session, init).await?,
         Command::Keys => {
             let keys = session.client()?.operator_keys().await?;
             session.output.show(&keys, |keys| {
@@ -117,6 +131,7 @@ pub(crate) async fn run(session: &Session, command: &Command) -> Result<(), Fail
                 table
             })?;
         }
+        Command::Rekey(command) => seal::rekey(session, command).await?,
         Command::Retire(retirement) => retire(session, retirement).await?,
         Command::Rotate(rotation) => {
             let (key, name) = match rotation.key {
@@ -137,10 +152,8 @@ pub(crate) async fn run(session: &Session, command: &Command) -> Result<(), Fail
             }
             session.output.note("sealed");
         }
-        Command::Unseal(local) => {
-            local.client(session)?.operator_unseal().await.map_err(refused)?;
-            session.output.note("unsealed");
-        }
+        Command::SealMigrate(command) => seal::migrate(session, command).await?,
+        Command::Unseal(unseal) => seal::unseal(session, unseal).await?,
     }
     Ok(())
 }
@@ -204,12 +217,21 @@ fn name(key: NumberedKey) -> &'static str {
 }
 
 /// The socket knows no policies.
-fn refused(error: Error) -> Failure {
+pub(crate) fn refused(error: Error) -> Failure {
     Failure::hinted(error, Code::Denied, "run this as the user that the server runs as; the socket answers no other")
 }
 
 impl Local {
-    fn client(&self, session: &Session) -> Result<coffer_client::Client, Failure> {
+    /// Whether the socket was asked for.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.local
+    }
+
+    /// A client of the socket.
+    ///
+    /// # Errors
+    /// Where it was not asked for, or the directory is unknown.
+    pub(crate) fn client(&self, session: &Session) -> Result<coffer_client::Client, Failure> {
         if !self.local {
             return Err(Failure::local("this goes over the server's unix socket alone")
                 .hint("add --local, on the server's machine, as the user that the server runs as"));

@@ -17,10 +17,10 @@ impl Table {
     }
 
     /// Names and what belongs to them, one pair a line.
-    pub(crate) fn of_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+    pub(crate) fn of_pairs<N: Into<String>>(pairs: impl IntoIterator<Item = (N, String)>) -> Self {
         let mut table = Self::new(&[]);
         for (name, value) in pairs {
-            table.row([name.to_owned(), value]);
+            table.row([name.into(), value]);
         }
         table
     }

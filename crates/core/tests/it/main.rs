@@ -5,8 +5,11 @@ mod control;
 mod decisions;
 mod harness;
 mod life;
+#[path = "../../../storage/tests/postgres_server/mod.rs"]
+mod postgres_server;
 mod scrub;
 mod secrets;
+mod shamir;
 mod tamper;
 mod tokens;
 mod verify;

@@ -30,6 +30,7 @@ use super::{audit, health, login, operator, policies, secrets, tokens};
         operator::operator_retire,
         operator::operator_rotate,
         operator::operator_seal,
+        operator::operator_seal_migrate,
         operator::operator_unseal,
         policies::policy_delete,
         policies::policy_list,

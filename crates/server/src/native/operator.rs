@@ -9,11 +9,11 @@ use axum::{
 };
 use coffer_api::{
     Problem,
-    operator::{InitialToken, KeyList, Retire, Retired, Rotate, Rotated},
+    operator::{InitialToken, KeyList, Retire, Retired, Rotate, Rotated, SealMigrate, SealMigrated, SealTarget},
 };
-use coffer_core::RotateKey;
+use coffer_core::{AskedSplit, Error, MigrateSeal, Migrated, RotateKey, Share};
 
-use super::call::{Call, Json, Local, NoQuery};
+use super::call::{Call, FromBody, Json, Local, NoQuery};
 use crate::app::App;
 
 pub(super) fn routes() -> Router<App> {
@@ -24,6 +24,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/operator/keys/retire", routing::post(operator_retire))
         .route("/operator/unseal", routing::post(operator_unseal))
         .route("/operator/initial-token", routing::post(operator_initial_token))
+        .route("/operator/seal-migrate", routing::post(operator_seal_migrate))
         .route("/operator/clock-accept", routing::post(operator_clock_accept))
 }
 
@@ -103,6 +104,48 @@ pub(super) async fn operator_initial_token(State(app): State<App>, local: Local)
         entity_replaced: recovered.entity_replaced,
         path: recovered.initial_token_path.display().to_string(),
     }))
+}
+
+/// Adds a second seal to the store, which stays once the server was started and opened with it; or takes it back. Unix
+/// socket only.
+#[utoipa::path(post, path = "/api/v1/operator/seal-migrate", tag = "operator", operation_id = "operator_seal_migrate",
+    request_body = SealMigrate, security(()),
+    responses((status = 200, body = SealMigrated), (status = "default", body = Problem)))]
+pub(super) async fn operator_seal_migrate(State(app): State<App>, request: axum::extract::Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let Local { cx, reply } = match Local::from_request_parts(&mut parts, &app).await {
+        Ok(local) => local,
+        Err(response) => return response,
+    };
+    // Nothing is read from anybody else.
+    if let Err(error) = app.core().check_local(&cx).await {
+        return reply.error(&error);
+    }
+    let asked = match Json::<SealMigrate>::from_small_body(&app, &parts, body).await {
+        Ok(Json(asked)) => migration(&asked).map(|to| (asked.to, to)),
+        Err(error) => Err(error),
+    };
+    let (target, to) = match asked {
+        Ok(asked) => asked,
+        Err(error) => return reply.error(&app.core().refuse_anonymous(cx, error).await),
+    };
+    let migrated = app.core().local_seal_migrate(cx, to).await;
+    reply.json(migrated.map(|migrated| match migrated {
+        Migrated::Abandoned => SealMigrated { keys: Vec::new(), path: None, to: target },
+        Migrated::File(path) => SealMigrated { keys: Vec::new(), path: Some(path.display().to_string()), to: target },
+        Migrated::Shamir(shares) => SealMigrated { keys: shares.hex(), path: None, to: target },
+    }))
+}
+
+fn migration(asked: &SealMigrate) -> Result<MigrateSeal, Error> {
+    let shares: Result<Vec<Share>, Error> = asked.given.iter().map(|share| Share::parse(share.expose())).collect();
+    Ok(match asked.to {
+        SealTarget::File => MigrateSeal::File(shares?),
+        SealTarget::Neither => MigrateSeal::Abandon,
+        SealTarget::Shamir => {
+            MigrateSeal::Shamir(AskedSplit { shares: asked.shares.into(), threshold: asked.threshold.into() })
+        }
+    })
 }
 
 /// Accepts the wall clock as it is. Unix socket only.
