@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and is missing: Debian packages (as root), and a Python venv in .venv.
+# Installs what the tests need and is missing: Debian packages (as root), a Python venv in .venv, and the npm package
+# that a test runs.
 # Run it as often as you like: when nothing is missing it takes well under a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +13,8 @@ packages=(
     git:git
     jq:jq
     lld:ld.lld
+    nodejs:node
+    npm:npm
     postgresql:/usr/lib/postgresql/*/bin/postgres
     python3-venv:/usr/lib/python3*/ensurepip/__init__.py
     strace:strace
@@ -55,4 +58,13 @@ if ! cmp -s "$requirements" "$stamp" || ! .venv/bin/python -c '' 2>/dev/null; th
     python3 -m venv .venv
     .venv/bin/pip install --quiet --disable-pip-version-check --requirement "$requirements"
     cp "$requirements" "$stamp"
+fi
+
+# As above: the lock file's copy lies there only once everything else does.
+node=crates/coffer/tests/clients/node-vault
+stamp=$node/node_modules/installed-lock
+if ! cmp -s "$node/package-lock.json" "$stamp"; then
+    echo "installing: node-vault"
+    npm ci --prefix "$node" --silent --no-audit --no-fund
+    cp "$node/package-lock.json" "$stamp"
 fi
