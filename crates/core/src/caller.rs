@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use coffer_api::Code;
+use serde_json::{Map, Value};
 
 use crate::{
     Context, Error,
@@ -24,6 +25,8 @@ pub struct Caller {
     pub(crate) authority: Arc<Authority>,
     /// Uses left after this request, where they are limited.
     pub(crate) uses_left: Option<u64>,
+    /// Parameters of a read, where its dialect has such.
+    query: Option<Map<String, Value>>,
 }
 
 /// What an operation came to: whether its record is in the log already (a change carries it) or not (a read, or
@@ -46,7 +49,7 @@ impl Caller {
         if authority.entity_disabled || !is_bound_here(&state, &cx) {
             return Err(Box::pin(refuse(&active, &cx)).await);
         }
-        let mut caller = Self { active, cx: Arc::new(cx), token: state, authority, uses_left: None };
+        let mut caller = Self { active, cx: Arc::new(cx), token: state, authority, uses_left: None, query: None };
         if caller.token.entry.num_uses > 0 {
             Box::pin(caller.take_use()).await?;
         }
@@ -68,6 +71,11 @@ impl Caller {
         self.token.entry.wrapping
     }
 
+    /// What the request asks its reads with: policies that constrain parameters see them from now on.
+    pub fn read_with(&mut self, query: Map<String, Value>) {
+        self.query = Some(query);
+    }
+
     /// Asks the policies about one logical request.
     pub(crate) fn authorise(
         &self,
@@ -75,6 +83,10 @@ impl Caller {
         operation: Operation,
         parameters: &dyn Parameters,
     ) -> Result<Grant, Error> {
+        let parameters = match (&self.query, operation) {
+            (Some(query), Operation::Read) => query,
+            (Some(_) | None, _) => parameters,
+        };
         let request = Request { path, operation, parameters, wrap_ttl: self.cx.wrap_ttl, now: self.active.clock.now() };
         match self.authority.acl.check(&request) {
             Decision::Allow(grant) => Ok(grant),
@@ -131,7 +143,18 @@ impl Caller {
     /// Records a request that failed before it became an operation (it does not parse, say), and gives the error to
     /// answer: that of the policies, where they refuse the path anyway, else the one given.
     pub async fn refuse(&self, operation: Operation, path: &str, error: Error) -> Error {
-        let error = self.authorise(path, operation, &()).err().unwrap_or(error);
+        self.refuse_with(operation, path, &(), error).await
+    }
+
+    /// As [`Caller::refuse`], for a request whose parameters could be read.
+    pub async fn refuse_with(
+        &self,
+        operation: Operation,
+        path: &str,
+        parameters: &dyn Parameters,
+        error: Error,
+    ) -> Error {
+        let error = self.authorise(path, operation, parameters).err().unwrap_or(error);
         self.failed(self.record("request.refused", path), error).await
     }
 

@@ -52,7 +52,9 @@ pub use caller::Caller;
 pub use config::{AuditConfig, Config, Dev, FreeSpace, Limits, ReadDurability, SealKind, ShareGivers};
 pub use context::Context;
 pub use engine::kv::{
-    KvConfig, KvMetadata, KvPatched, KvRead, KvVersionMeta, KvWrite, MetadataWrite, list::MAX_LISTED, native::Depth,
+    KvConfig, KvMetadata, KvPatched, KvRead, KvVersionMeta, KvWrite, MetadataWrite,
+    list::{KvReach, MAX_LISTED},
+    native::Depth,
 };
 pub use error::{Error, Kind};
 pub use initial::Recovered;

@@ -167,9 +167,9 @@ pub(crate) fn asked_uri(parts: &Parts) -> &Uri {
     parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |asked| &asked.0)
 }
 
-/// The token a request carries: `X-Vault-Token`, else a bearer token; an empty one is none.
+/// The token a request carries: `X-Vault-Token`, else (also where that is empty) a bearer token; an empty one is none.
 pub(crate) fn token_of(headers: &HeaderMap) -> Option<Sensitive<String>> {
-    let token = match headers.get("x-vault-token") {
+    let token = match headers.get("x-vault-token").filter(|token| !token.is_empty()) {
         Some(token) => token.to_str().ok(),
         None => text_header(headers, &header::AUTHORIZATION).and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
@@ -258,7 +258,11 @@ mod tests {
     fn token_header_wins_over_bearer() {
         assert_eq!(token(&[("x-vault-token", "a"), ("authorization", "Bearer b")]).as_deref(), Some("a"));
         assert_eq!(token(&[("authorization", "bearer  b ")]).as_deref(), Some("b"));
-        assert_eq!(token(&[("x-vault-token", ""), ("authorization", "Bearer b")]), None);
+        assert_eq!(token(&[("x-vault-token", ""), ("authorization", "Bearer b")]).as_deref(), Some("b"));
+        assert_eq!(
+            token(&[("x-vault-token", "bad token"), ("authorization", "Bearer b")]).as_deref(),
+            Some("bad token")
+        );
         for other in ["Basic eDp5", "Bearer", "Bearer ", "b"] {
             assert_eq!(token(&[("authorization", other)]), None, "{other}");
         }

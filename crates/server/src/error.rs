@@ -121,7 +121,10 @@ pub(crate) fn problem(error: &Error, request_id: Uuid) -> Problem {
 pub(crate) fn vault(error: &Error, request_id: Uuid, target: &Uri) -> Response {
     error.log_cause(&request_id);
     let body = envelope::errors(vault_message(error, request_id).as_deref());
-    finish(vault_status(error), JSON, body, error, request_id, target)
+    let mut response = finish(vault_status(error), JSON, body, error, request_id, target);
+    // It belongs to the status 401, which this dialect does not have.
+    response.headers_mut().remove(header::WWW_AUTHENTICATE);
+    response
 }
 
 /// The Vault dialect's answer to a PATCH of another type than JSON merge patch.

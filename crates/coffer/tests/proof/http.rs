@@ -77,6 +77,15 @@ impl Client {
 
     /// As [`Client::send`], with a body that may be anything.
     pub fn send_bytes(&mut self, method: &str, path: &str, media: &str, body: &[u8]) -> io::Result<Answer> {
+        let agent = self.agent.clone();
+        let token = self.token.clone();
+        let mut headers = vec![("User-Agent", agent.as_str()), ("Content-Type", media)];
+        headers.extend(token.as_ref().map(|token| ("X-Vault-Token", token.as_str())));
+        self.send_with(method, path, &headers, body)
+    }
+
+    /// As [`Client::send`], with exactly these headers beside `Host` and `Content-Length`.
+    pub fn send_with(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => {
@@ -87,18 +96,15 @@ impl Client {
                 BufReader::new(stream)
             }
         };
-        let token = self.token.as_ref().map(|token| format!("X-Vault-Token: {token}\r\n")).unwrap_or_default();
-        let mut request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {}\r\n{token}Content-Type: {media}\r\n\
-             Content-Length: {}\r\n\r\n",
-            self.address,
-            self.agent,
-            body.len()
-        )
-        .into_bytes();
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        let mut request = request.into_bytes();
         request.extend_from_slice(body);
         stream.get_mut().write_all(&request)?;
-        let (answer, keeps) = read_answer(&mut stream)?;
+        let (answer, keeps) = read_answer(&mut stream, method)?;
         if keeps {
             self.stream = Some(stream);
         }
@@ -133,7 +139,7 @@ impl std::fmt::Display for Answer {
     }
 }
 
-fn read_answer(stream: &mut BufReader<TcpStream>) -> io::Result<(Answer, bool)> {
+fn read_answer(stream: &mut BufReader<TcpStream>, method: &str) -> io::Result<(Answer, bool)> {
     let first = line(stream)?;
     let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or_else(|| io::Error::other(format!("no status line: {first:?}")))?;
@@ -147,7 +153,9 @@ fn read_answer(stream: &mut BufReader<TcpStream>) -> io::Result<(Answer, bool)> 
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     let mut answer = Answer { status, headers, body: Vec::new() };
-    if answer.header("transfer-encoding").is_some_and(|encoding| encoding.eq_ignore_ascii_case("chunked")) {
+    if method == "HEAD" {
+        // Its headers speak of a body that does not come.
+    } else if answer.header("transfer-encoding").is_some_and(|encoding| encoding.eq_ignore_ascii_case("chunked")) {
         loop {
             let size = line(stream)?;
             let size = usize::from_str_radix(size.split(';').next().unwrap().trim(), 16).map_err(io::Error::other)?;

@@ -1,6 +1,7 @@
 //! Operations on what belongs to no engine: policies, identity, the log, the system itself.
 
 pub(crate) mod audit;
+pub(crate) mod capabilities;
 pub(crate) mod identity;
 pub(crate) mod keys;
 pub(crate) mod policy;

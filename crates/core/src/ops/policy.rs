@@ -138,7 +138,10 @@ impl Caller {
         let record = self.record("policy.delete", &path);
         self.recorded(record.clone(), async {
             self.authorise(&path, Operation::Delete, &())?;
-            if FIXED.contains(&name.as_str()) || name == "default" {
+            if name == "default" {
+                return Err(Error::invalid("cannot delete default policy"));
+            }
+            if FIXED.contains(&name.as_str()) {
                 return Err(Error::invalid(format!("cannot delete {name:?} policy")));
             }
             if name == ADMINISTRATOR {

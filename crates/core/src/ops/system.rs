@@ -1,4 +1,4 @@
-//! The system itself: capabilities, seal, rotation of keys.
+//! The system itself: seal, rotation of keys.
 
 use coffer_crypto::{Secret, sign::SigningKey};
 
@@ -12,7 +12,7 @@ use crate::{
     housekeeping,
     keyring::Purpose,
     keys,
-    policy::{Operation, Parameters},
+    policy::Operation,
     record::Record,
 };
 
@@ -32,25 +32,6 @@ pub enum RotateKey {
 }
 
 impl Caller {
-    /// What the caller may do at each path.
-    ///
-    /// # Errors
-    /// [`coffer_api::Code::Denied`] without update on `sys/capabilities-self`.
-    pub async fn capabilities_self(
-        &self,
-        paths: &[String],
-        parameters: &dyn Parameters,
-    ) -> Result<Vec<(String, Vec<&'static str>)>, Error> {
-        let path = "sys/capabilities-self";
-        self.recorded(self.record("capabilities.read", path), async {
-            self.authorise(path, Operation::Update, parameters)?;
-            let now = self.active.clock.now();
-            let of = |path: &String| (path.clone(), self.authority.acl.capabilities(path, now).names());
-            Ok(Done::Unlogged(paths.iter().map(of).collect()))
-        })
-        .await
-    }
-
     /// Number of the barrier's term and the seals reserved for it.
     ///
     /// # Errors

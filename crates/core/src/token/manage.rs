@@ -191,7 +191,8 @@ impl Caller {
         .await
     }
 
-    async fn referred(&self, of: &TokenRef) -> Result<Arc<TokenState>, Error> {
+    /// The token that a request speaks of.
+    pub(crate) async fn referred(&self, of: &TokenRef) -> Result<Arc<TokenState>, Error> {
         let found = match (&of.token, &of.accessor) {
             (Some(token), None) => self.active.token_state(token.expose()).await?,
             (None, Some(accessor)) => {

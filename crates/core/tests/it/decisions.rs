@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use coffer_api::{Code, EntityId, Sensitive, secrets::SetOptions, token::TokenCreate};
-use coffer_core::{By, Caller, Core, CreatePath, IdentityWrite, Mount, MountEnable, MountKind};
+use coffer_core::{By, Caller, Core, CreatePath, IdentityWrite, KvReach, Mount, MountEnable, MountKind};
 
 use crate::harness::{caller, context, dev, name, scope, value};
 
@@ -203,12 +203,17 @@ async fn pagination_limit_bounds_a_list() {
     let mount: Arc<Mount> = root.resolve("secret/metadata/acme").unwrap();
     let text = r#"path "secret/metadata/*" { capabilities = ["list"] pagination_limit = 2 }"#;
     let lister = with_policy(&core, &root, "two", text).await;
-    let list = async |who: &Caller, after: &str, limit| who.kv_list(&mount, "acme", after, limit).await;
+    let list =
+        async |who: &Caller, after: &str, limit| who.kv_list(&mount, "acme", KvReach::Level { after, limit }).await;
     assert_eq!(list(&root, "", None).await.unwrap(), ["A", "B", "C", "D"]);
     assert_eq!(list(&lister, "", None).await.unwrap(), ["A", "B"]);
     assert_eq!(list(&lister, "B", Some(2)).await.unwrap(), ["C", "D"]);
     assert_eq!(list(&lister, "", Some(1)).await.unwrap(), ["A"]);
     assert_eq!(list(&lister, "", Some(3)).await.unwrap_err().code(), Code::Denied);
+    // A list is not a scan.
+    let scan = async |who: &Caller| who.kv_list(&mount, "acme", KvReach::Below).await;
+    assert_eq!(scan(&root).await.unwrap(), ["A", "B", "C", "D"]);
+    assert_eq!(scan(&lister).await.unwrap_err().code(), Code::Denied);
     drop((root, lister));
     core.shutdown().await;
 }

@@ -5,10 +5,13 @@ use coffer_api::{
     secrets::{Kind, SetOptions, State},
     token::TokenCreate,
 };
-use coffer_core::{CreatePath, Depth, KvWrite};
+use coffer_core::{CreatePath, Depth, KvReach, KvWrite};
 use serde_json::value::RawValue;
 
 use crate::harness::{caller, dev, name, scope, value};
+
+/// All of one level.
+const LEVEL: KvReach<'_> = KvReach::Level { after: "", limit: None };
 
 fn raw(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.to_owned()).unwrap()
@@ -76,8 +79,9 @@ async fn native_secret_is_the_kv_entry_and_foreign_shapes_are_left_alone() {
     assert_eq!(kinds, [("KEY", Kind::Secret), ("OTHER", Kind::Kv)]);
     let refused = root.secret_set(&at.0, &name("OTHER"), &value("x"), SetOptions::default()).await;
     assert_eq!(refused.unwrap_err().code(), Code::Conflict);
-    assert_eq!(root.kv_list(&mount, "", "", None).await.unwrap(), ["acme/"]);
-    assert_eq!(root.kv_list(&mount, "acme/prod/api/", "", None).await.unwrap(), ["KEY", "OTHER"]);
+    assert_eq!(root.kv_list(&mount, "", LEVEL).await.unwrap(), ["acme/"]);
+    assert_eq!(root.kv_list(&mount, "acme/prod/api/", LEVEL).await.unwrap(), ["KEY", "OTHER"]);
+    assert_eq!(root.kv_list(&mount, "acme", KvReach::Below).await.unwrap(), ["prod/api/KEY", "prod/api/OTHER"]);
     drop(root);
     core.shutdown().await;
 }

@@ -1,12 +1,14 @@
 //! One request of the Vault dialect, authenticated: verb, logical path, parameters, and how it can fail.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body as HttpBody,
     http::{Method, StatusCode, header, request::Parts},
     response::Response,
 };
 use coffer_api::Code;
-use coffer_core::{Caller, Error, Operation, Parameters};
+use coffer_core::{Caller, Error, MountKind, Operation, Parameters};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -42,10 +44,16 @@ pub(crate) struct VaultCall {
     /// Until it is read.
     pub(crate) body: Option<HttpBody>,
     pub(crate) bodies: Bodies,
+    /// The parameters, once they are read.
+    sent: Option<Params>,
 }
 
-/// A request's parameters, and the memory they hold.
-pub(crate) struct Params {
+/// A request's parameters. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Params(Arc<Sent>);
+
+/// Parameters, and the memory they hold.
+struct Sent {
     body: Body,
     _share: Option<tokio::sync::OwnedSemaphorePermit>,
 }
@@ -100,11 +108,34 @@ impl Verb {
 }
 
 impl VaultCall {
+    /// A request by `caller`, with its body unread.
+    pub(crate) fn new(
+        caller: Caller,
+        id: Uuid,
+        asked: (Verb, String),
+        parts: Parts,
+        body: HttpBody,
+        bodies: Bodies,
+    ) -> Self {
+        let (verb, path) = asked;
+        Self { caller, id, verb, path, parts, body: Some(body), bodies, sent: None }
+    }
+
+    /// Records a request of which no operation could be made, and gives the error to answer.
+    pub(crate) async fn refuse(&mut self, error: Error) -> Error {
+        let Self { caller, verb, path, sent, .. } = self;
+        let fields = sent.as_ref().and_then(|sent| sent.fields().ok()).unwrap_or_default();
+        match caller.resolve(path).filter(|mount| mount.kind == MountKind::KvV2) {
+            Some(mount) if *verb == Verb::Write => caller.kv_refuse_write(&mount, path, &fields, error).await,
+            Some(_) | None => caller.refuse_with(verb.operation(), path, &fields, error).await,
+        }
+    }
+
     /// The parameters: a write's body, anything else's query.
     pub(crate) async fn params(&mut self) -> Result<Params, Failure> {
         match self.verb {
             Verb::Delete | Verb::List | Verb::Read | Verb::Scan => {
-                Ok(Params { body: Body::of_query(self.parts.uri.query())?, _share: None })
+                Ok(Params::new(Body::of_query(self.parts.uri.query())?, None))
             }
             Verb::Patch => {
                 let declared = self.content_type().unwrap_or_default();
@@ -115,6 +146,17 @@ impl VaultCall {
             }
             Verb::Write => self.sent().await,
         }
+    }
+
+    /// Shows the policies what a read asks with; `help` is not for them.
+    pub(crate) fn see_query(&mut self) -> Result<(), Failure> {
+        if self.verb != Verb::Read || self.parts.uri.query().is_none_or(str::is_empty) {
+            return Ok(());
+        }
+        let mut query = Body::of_query(self.parts.uri.query())?.fields()?.load().unwrap_or_default();
+        query.remove("help");
+        self.caller.read_with(query);
+        Ok(())
     }
 
     /// A list's `after` and `limit`; 0 and less mean no limit.
@@ -169,7 +211,9 @@ impl VaultCall {
     async fn sent(&mut self) -> Result<Params, Failure> {
         let body = self.body.take().unwrap_or_else(HttpBody::empty);
         let Read { bytes, share } = self.bodies.read(&self.parts.headers, body).await.map_err(Failure::Request)?;
-        Ok(Params { body: Body::of_write(bytes, self.content_type())?, _share: share })
+        let params = Params::new(Body::of_write(bytes, self.content_type())?, share);
+        self.sent = Some(params.clone());
+        Ok(params)
     }
 }
 
@@ -181,9 +225,13 @@ impl Paging {
 }
 
 impl Params {
+    fn new(body: Body, share: Option<tokio::sync::OwnedSemaphorePermit>) -> Self {
+        Self(Arc::new(Sent { body, _share: share }))
+    }
+
     /// The top level.
     pub(crate) fn fields(&self) -> Result<Fields<'_>, Failure> {
-        Ok(self.body.fields()?)
+        Ok(self.0.body.fields()?)
     }
 }
 

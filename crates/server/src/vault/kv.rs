@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::response::Response;
 use coffer_api::Code;
-use coffer_core::{Error, KvMetadata, KvPatched, KvRead, KvWrite, MetadataWrite, Mount};
+use coffer_core::{Error, KvMetadata, KvPatched, KvReach, KvRead, KvWrite, MetadataWrite, Mount};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -32,17 +32,16 @@ pub(crate) async fn answer(call: &mut VaultCall, mount: &Mount, rest: &str) -> O
 async fn answer_other(call: &mut VaultCall, mount: &Mount, rest: &str) -> Outcome {
     let (area, path) = rest.split_once('/').unwrap_or((rest, ""));
     match (area, call.verb) {
+        ("data" | "metadata" | "delete" | "undelete" | "destroy", _) if rest == area => warned(call, AT_ROOT).await,
+        ("subkeys" | "detailed-metadata", _) if rest == area => wrong_dialect(call).await,
         ("data", Verb::Write) => write(call, mount, path).await,
         ("data", Verb::Patch) => patch(call, mount, path).await,
         ("data", Verb::Delete) => {
             call.caller.kv_delete(mount, path).await?;
             Ok(done())
         }
-        ("metadata", Verb::List) => {
-            let page = call.page().await?;
-            let names = call.caller.kv_list(mount, path, &page.after, page.limit).await?;
-            call.keys(names)
-        }
+        ("metadata", Verb::List | Verb::Scan) => list(call, mount, path).await,
+        ("detailed-metadata", Verb::List | Verb::Scan) => list_detailed(call, mount, path).await,
         ("metadata", Verb::Read) if !path.is_empty() => metadata_read(call, mount, path).await,
         ("metadata", Verb::Write | Verb::Patch) => metadata_write(call, mount, path).await,
         ("metadata", Verb::Delete) => {
@@ -73,13 +72,47 @@ async fn answer_other(call: &mut VaultCall, mount: &Mount, rest: &str) -> Outcom
         ("subkeys", Verb::Read) if !path.is_empty() => subkeys(call, mount, path).await,
         ("config", Verb::Read) if rest == "config" => config_read(call, mount).await,
         ("config", Verb::Write) if rest == "config" => config_write(call, mount).await,
-        ("data" | "metadata" | "subkeys", Verb::Read) => Err(Failure::Request(Error::not_found())),
-        ("data" | "metadata" | "delete" | "undelete" | "destroy" | "subkeys", _) => {
+        ("data" | "metadata" | "subkeys" | "detailed-metadata", Verb::Read) => {
+            Err(Failure::Request(Error::not_found()))
+        }
+        ("data" | "detailed-metadata" | "delete" | "undelete" | "destroy" | "subkeys", _) => {
             Err(Failure::unsupported_operation())
         }
         ("config", _) if rest == "config" => Err(Failure::unsupported_operation()),
         _ => wrong_dialect(call).await,
     }
+}
+
+async fn list(call: &mut VaultCall, mount: &Mount, directory: &str) -> Outcome {
+    if call.verb == Verb::Scan {
+        let keys = call.caller.kv_list(mount, directory, KvReach::Below).await?;
+        return Ok(call.data(&Scanned { keys: &keys }));
+    }
+    let page = call.page().await?;
+    let reach = KvReach::Level { after: &page.after, limit: page.limit };
+    let names = call.caller.kv_list(mount, directory, reach).await?;
+    call.keys(names)
+}
+
+async fn list_detailed(call: &mut VaultCall, mount: &Mount, directory: &str) -> Outcome {
+    let described = match call.verb {
+        Verb::Scan => call.caller.kv_list_detailed(mount, directory, KvReach::Below).await?,
+        Verb::Delete | Verb::List | Verb::Patch | Verb::Read | Verb::Write => {
+            let page = call.page().await?;
+            let reach = KvReach::Level { after: &page.after, limit: page.limit };
+            call.caller.kv_list_detailed(mount, directory, reach).await?
+        }
+    };
+    if described.is_empty() && call.verb == Verb::List {
+        return Err(Failure::Recorded(Error::not_found()));
+    }
+    let keys: Vec<String> = described.iter().map(|(name, _)| name.clone()).collect();
+    let of = |(name, metadata): &'_ (String, Option<KvMetadata>)| {
+        let shown = metadata.as_ref().map(|metadata| serde_json::to_value(ShownMetadata::of(metadata)));
+        (name.clone(), shown.and_then(Result::ok).unwrap_or_else(|| serde_json::json!({})))
+    };
+    let key_info: BTreeMap<String, serde_json::Value> = described.iter().map(of).collect();
+    Ok(call.data(&Detailed { keys, key_info }))
 }
 
 /// The hot path: nothing of the stored JSON is parsed, and one buffer holds the reply.
@@ -151,6 +184,8 @@ async fn metadata_write(call: &mut VaultCall, mount: &Mount, path: &str) -> Outc
     let mut write = MetadataWrite {
         max_versions,
         cas_required: fields.boolean("cas_required")?,
+        metadata_cas_required: fields.boolean("metadata_cas_required")?,
+        metadata_cas: fields.integer("metadata_cas")?.map(unsigned),
         delete_version_after_ms: fields.duration("delete_version_after")?.map(milliseconds),
         ..MetadataWrite::default()
     };
@@ -191,12 +226,14 @@ async fn config_read(call: &mut VaultCall, mount: &Mount) -> Outcome {
         cas_required: bool,
         delete_version_after: String,
         max_versions: u64,
+        metadata_cas_required: bool,
     }
     let config = call.caller.kv_config_read(mount).await?;
     Ok(call.data(&Config {
         cas_required: config.cas_required,
         delete_version_after: go_text(config.delete_version_after_ms),
         max_versions: config.max_versions,
+        metadata_cas_required: config.metadata_cas_required,
     }))
 }
 
@@ -204,6 +241,7 @@ async fn config_write(call: &mut VaultCall, mount: &Mount) -> Outcome {
     let params = call.params().await?;
     let fields = params.fields()?;
     let cas_required = fields.boolean("cas_required")?;
+    let metadata_cas_required = fields.boolean("metadata_cas_required")?;
     let delete_after = fields.duration("delete_version_after")?.map(milliseconds);
     let max_versions = match fields.integer("max_versions")?.map(u64::try_from) {
         Some(Err(_)) => return Err(Failure::invalid("max_versions must not be negative")),
@@ -212,6 +250,7 @@ async fn config_write(call: &mut VaultCall, mount: &Mount) -> Outcome {
     };
     let change = |config: &mut coffer_core::KvConfig| {
         config.cas_required = cas_required.unwrap_or(config.cas_required);
+        config.metadata_cas_required = metadata_cas_required.unwrap_or(config.metadata_cas_required);
         config.delete_version_after_ms = delete_after.unwrap_or(config.delete_version_after_ms);
         config.max_versions = max_versions.unwrap_or(config.max_versions);
         Ok(())
@@ -223,20 +262,26 @@ async fn config_write(call: &mut VaultCall, mount: &Mount) -> Outcome {
 /// A path as in KV v1: answered with the warning that clients show their users.
 async fn wrong_dialect(call: &mut VaultCall) -> Outcome {
     let verb = match call.verb {
-        Verb::List | Verb::Scan => "list",
+        Verb::List => "list",
+        Verb::Scan => "scan",
         Verb::Read => "get",
         Verb::Delete => "delete",
         Verb::Patch => "patch",
         Verb::Write => "put",
     };
-    let refused = call.caller.refuse(call.verb.operation(), &call.path, Error::not_found()).await;
-    if refused.code() != Code::NotFound {
-        return Err(refused.into());
-    }
     let warning = format!(
         "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. \
          If using the Vault CLI, use 'vault kv {verb}' for this operation."
     );
+    warned(call, &warning).await
+}
+
+/// Absent, with a warning that says why.
+async fn warned(call: &mut VaultCall, warning: &str) -> Outcome {
+    let refused = call.caller.refuse(call.verb.operation(), &call.path, Error::not_found()).await;
+    if refused.code() != Code::NotFound {
+        return Err(refused.into());
+    }
     Ok(call.envelope_as(error::absent_with_body(), Envelope::warning(warning)))
 }
 
@@ -263,9 +308,13 @@ struct Options {
 fn options(fields: &Fields<'_>) -> Result<Options, Failure> {
     let Some(options) = fields.object("options")? else { return Ok(Options { cas: None, shred: None }) };
     let cas = options.integer("cas").map_err(|_| Failure::invalid("error parsing check-and-set parameter"))?;
-    // A negative number matches no version, and neither does the highest.
-    let cas = cas.map(|cas| u64::try_from(cas).unwrap_or(u64::MAX));
+    let cas = cas.map(unsigned);
     Ok(Options { cas, shred: options.boolean("shred")? })
+}
+
+/// A negative number matches no version, and neither does the highest.
+fn unsigned(cas: i64) -> u64 {
+    u64::try_from(cas).unwrap_or(u64::MAX)
 }
 
 fn versions(fields: &Fields<'_>, missing: &'static str) -> Result<Vec<u64>, Failure> {
@@ -288,6 +337,21 @@ fn raw(json: &[u8]) -> Result<&RawValue, Error> {
     serde_json::from_slice(json).map_err(Error::internal)
 }
 
+/// A scan that finds nothing is answered all the same, without the key.
+#[derive(Serialize)]
+struct Scanned<'a> {
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    keys: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Detailed {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    key_info: BTreeMap<String, serde_json::Value>,
+}
+
 #[derive(Serialize)]
 struct ShownSubkeys<'a> {
     metadata: &'a RawValue,
@@ -303,6 +367,7 @@ struct ShownMetadata<'a> {
     custom_metadata: Option<&'a BTreeMap<String, String>>,
     delete_version_after: String,
     max_versions: u64,
+    metadata_cas_required: bool,
     oldest_version: u64,
     updated_time: &'a str,
     versions: BTreeMap<u64, ShownVersion<'a>>,
@@ -325,6 +390,7 @@ impl<'a> ShownMetadata<'a> {
             custom_metadata: metadata.custom_metadata.as_ref(),
             delete_version_after: go_text(metadata.delete_version_after_ms),
             max_versions: metadata.max_versions,
+            metadata_cas_required: metadata.metadata_cas_required,
             oldest_version: metadata.oldest_version,
             updated_time: &metadata.updated_time,
             versions: metadata
@@ -342,6 +408,8 @@ impl<'a> ShownMetadata<'a> {
         }
     }
 }
+
+const AT_ROOT: &str = "Non-listing operations on the root of a K/V v2 mount are not supported.";
 
 fn milliseconds(duration: GoDuration) -> i64 {
     duration.nanos() / 1_000_000

@@ -1,8 +1,10 @@
 //! The Vault dialect under `/v1/`: lenient in, enveloped out. It only translates; every rule is the core's.
 
 mod call;
+mod capabilities;
 mod cubbyhole;
 pub(crate) mod envelope;
+mod help;
 mod identity;
 mod kv;
 mod leases;

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Request, request::Parts},
+    http::{HeaderName, Request, request::Parts},
     response::Response,
 };
 use coffer_api::Code;
@@ -10,7 +10,7 @@ use coffer_core::{Core, Error, MountKind};
 
 use super::{
     call::{Failure, Outcome, VaultCall, Verb, done},
-    cubbyhole, identity, kv, lenient,
+    cubbyhole, help, identity, kv, lenient,
     lenient::decode_percent,
     seal, status, sys, token, userpass, wrapping,
 };
@@ -22,11 +22,24 @@ use crate::{
 
 /// Answers a request under `/v1/`.
 pub(crate) async fn answer(app: &App, origin: Origin, request: Request<Body>) -> Response {
+    let namespace = request.headers().get(&NAMESPACE).filter(|name| !name.is_empty()).cloned();
+    let mut response = answer_anywhere(app, origin, request).await;
+    if let Some(namespace) = namespace {
+        response.headers_mut().insert(NAMESPACE, namespace);
+    }
+    response
+}
+
+async fn answer_anywhere(app: &App, origin: Origin, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
+    let uri = parts.uri.clone();
+    if let Some(refused) = namespace_refused(&parts) {
+        let refused = Box::pin(app.core().refuse_anonymous(app.context(origin, &parts), refused)).await;
+        return error::vault(&refused, origin.id, &uri);
+    }
     if let Some(response) = status::answer(app, origin, &parts) {
         return response;
     }
-    let uri = parts.uri.clone();
     let outcome = match split(&parts) {
         Ok(Split { verb, path }) => {
             if let (Verb::Write, Some(login)) = (verb, userpass::Login::parse(&path)) {
@@ -67,17 +80,20 @@ fn split(parts: &Parts) -> Result<Split, Error> {
     Ok(Split { verb, path: logical_path(path.into_owned(), verb.operation())? })
 }
 
-/// A GET's verb: `list=true` and `scan=true` make lists of it.
+/// A GET's verb: `list=true` and `scan=true` make lists of it. Of several values the first counts; none at all is false.
 fn listing(query: &str) -> Result<Verb, Error> {
+    if help::is_asked_for(Some(query)) {
+        return Ok(Verb::Read);
+    }
     let flag = |name: &str| -> Result<bool, Error> {
-        let value = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name);
-        match value {
-            Some((_, value)) => lenient::go_bool(value).ok_or_else(|| Error::invalid(NO_MESSAGE)),
-            None => Ok(false),
+        let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        match pairs.find(|(key, _)| *key == name) {
+            Some((_, value)) if !value.is_empty() => lenient::go_bool(value).ok_or_else(|| Error::invalid(NO_MESSAGE)),
+            Some(_) | None => Ok(false),
         }
     };
     match (flag("list")?, flag("scan")?) {
-        (true, true) => Err(Error::invalid("list and scan exclude each other")),
+        (true, true) => Err(Error::invalid(NO_MESSAGE)),
         (true, false) => Ok(Verb::List),
         (false, true) => Ok(Verb::Scan),
         (false, false) => Ok(Verb::Read),
@@ -122,11 +138,11 @@ async fn authenticated(
         return Box::pin(app.core().seal(caller)).await.map(|()| done());
     }
     let bodies = app.bodies().clone();
-    let mut call = VaultCall { caller, id: origin.id, verb, path, parts, body: Some(body), bodies };
-    let outcome = match (unsupported_header(&call.parts.headers), wrap) {
-        (Some(failure), _) => Err(failure),
-        (None, Err(refused)) => Err(Failure::Request(refused)),
-        (None, Ok(_)) => routed(&mut call).await,
+    let mut call = VaultCall::new(caller, origin.id, (verb, path), parts, body, bodies);
+    let outcome = match (call.see_query(), wrap) {
+        (Err(failure), _) => Err(failure),
+        (Ok(()), Err(refused)) => Err(Failure::Request(refused)),
+        (Ok(()), Ok(_)) => routed(&mut call).await,
     };
     let answered = match outcome {
         Ok(response) if call.caller.context().wrap_ttl.is_some() => {
@@ -134,12 +150,10 @@ async fn authenticated(
         }
         Ok(response) => Ok(response),
         Err(Failure::Recorded(error)) => Err(error),
-        Err(Failure::Request(error)) => {
-            Err(Box::pin(call.caller.refuse(call.verb.operation(), &call.path, error)).await)
-        }
+        Err(Failure::Request(error)) => Err(Box::pin(call.refuse(error)).await),
         Err(Failure::MediaType) => {
             let refused = Error::invalid("wrong content type");
-            let error = Box::pin(call.caller.refuse(call.verb.operation(), &call.path, refused)).await;
+            let error = Box::pin(call.refuse(refused)).await;
             match error.code() {
                 Code::Invalid => Ok(error::vault_media_type(call.content_type().unwrap_or_default())),
                 _ => Err(error),
@@ -153,7 +167,11 @@ async fn authenticated(
 /// What is boxed here and in [`kv`] is what a KV read does without: a request's future is moved about before it runs,
 /// so it should be no larger than the hot path needs.
 async fn routed(call: &mut VaultCall) -> Outcome {
-    let Some(mount) = call.caller.resolve(&call.path) else { return Err(no_route(&call.path)) };
+    let found = call.caller.resolve(&call.path).or_else(|| call.caller.resolve(&format!("{}/", call.path)));
+    let Some(mount) = found else { return Err(no_route(&call.path)) };
+    if matches!(call.verb, Verb::Read | Verb::Write) && help::is_asked_for(call.parts.uri.query()) {
+        return Box::pin(help::answer(call, &mount)).await;
+    }
     let rest = call.path.strip_prefix(mount.path.as_str()).unwrap_or_default().to_owned();
     match mount.kind {
         MountKind::KvV2 => kv::answer(call, &mount, &rest).await,
@@ -170,15 +188,21 @@ fn no_route(path: &str) -> Failure {
     Failure::Request(Error::new(Code::NotFound, format!("no handler for route {shown:?}. route entry not found.")))
 }
 
-/// What a client asks for in a header and this release cannot give.
-pub(super) fn unsupported_header(headers: &HeaderMap) -> Option<Failure> {
-    if headers.get("x-vault-namespace").is_some_and(|name| !matches!(name.as_bytes(), b"" | b"/" | b"root" | b"root/"))
-    {
-        return Some(Failure::Request(Error::new(Code::NotFound, "namespace not found")));
+/// Why a request for a namespace is refused, whoever asks: there is only the root one, and what concerns the whole
+/// server is asked for without naming any.
+fn namespace_refused(parts: &Parts) -> Option<Error> {
+    let name = parts.headers.get(&NAMESPACE).map(|name| name.as_bytes()).filter(|name| !name.is_empty())?;
+    let path = parts.uri.path().strip_prefix("/v1/sys/").unwrap_or_default();
+    let first = path.split('/').next().unwrap_or_default();
+    if matches!(first, "generate-root" | "health" | "init" | "metrics" | "rekey") {
+        return Some(Error::invalid("operation unavailable in namespaces"));
     }
-    None
+    let name = name.strip_prefix(b"/").unwrap_or(name);
+    let name = name.strip_suffix(b"/").unwrap_or(name);
+    (!matches!(name, b"" | b"root") && path != "seal-status").then(|| Error::new(Code::NotFound, "namespace not found"))
 }
 
+const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 /// Errors of Go's that come as an empty list have no text to show.
 const NO_MESSAGE: &str = "";
 
@@ -200,7 +224,10 @@ mod tests {
         assert_eq!(split("GET", "/v1/secret/metadata/?x=1&scan=1"), (Verb::Scan, "secret/metadata/".into()));
         assert_eq!(split("GET", "/v1/secret/data/a?list=false"), (Verb::Read, "secret/data/a".into()));
         assert_eq!(split("DELETE", "/v1/secret/data/a?list=true"), (Verb::Delete, "secret/data/a".into()));
-        for bad in ["/v1/a?list=yes", "/v1/a?list=", "/v1/a?list=true&scan=true"] {
+        for read in ["/v1/a?list=", "/v1/a?list", "/v1/a?list=false&list=true", "/v1/a?help=0&list=true"] {
+            assert_eq!(split("GET", read).0, Verb::Read, "{read}");
+        }
+        for bad in ["/v1/a?list=yes", "/v1/a?scan=yes", "/v1/a?list=true&scan=true"] {
             assert!(split_of("GET", bad).is_err(), "{bad}");
         }
         for method in ["HEAD", "TRACE", "OPTIONS", "BREW"] {

@@ -12,7 +12,6 @@ use serde::Serialize;
 use super::{
     call::{Failure, Verb, bare, done},
     lenient::{Body, Fields, LenientError},
-    router::unsupported_header,
     status,
 };
 use crate::{
@@ -41,11 +40,7 @@ pub(super) async fn answer(
         Some(Route::Given(ceremony, step)) => {
             let token = token_of(&parts.headers);
             let asker = app.core().asker(cx, token.as_ref().map(|token| token.expose().as_str()), ceremony).await?;
-            let answered = match unsupported_header(&parts.headers) {
-                Some(failure) => Err(failure),
-                None => given(app, &asker, ceremony, step, verb, &parts, body).await,
-            };
-            let answered = match answered {
+            let answered = match given(app, &asker, ceremony, step, verb, &parts, body).await {
                 Ok(response) => Ok(response),
                 Err(Failure::Recorded(error)) => Err(error),
                 Err(Failure::Request(error)) => Err(asker.refuse(verb.operation(), path, error).await),
@@ -166,7 +161,7 @@ async fn unseal(app: &App, cx: Context, verb: Verb, parts: &Parts, body: HttpBod
         let fields = params.fields()?;
         let key = fields.text("key")?.filter(|key| !key.is_empty());
         match (fields.boolean("reset")?, key) {
-            (Some(true), _) => return Ok(None),
+            (Some(true), _) => Ok(None),
             (Some(false) | None, None) => {
                 Err(Failure::invalid("'key' must be specified in request body as JSON, or 'reset' set to true"))
             }

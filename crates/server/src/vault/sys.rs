@@ -7,7 +7,8 @@ use coffer_core::{Mount, MountEnable, MountKind, Operation, RotateKey};
 use serde::Serialize;
 
 use super::{
-    call::{Failure, Outcome, Params, VaultCall, Verb, done},
+    call::{Failure, Outcome, VaultCall, Verb, done},
+    capabilities,
     envelope::Envelope,
     leases::Leases,
     lenient::Fields,
@@ -21,14 +22,25 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
         ("auth", Verb::Read) => mount_list(call, Family::Logins).await,
         ("policies/acl/", Verb::List) => policy_list(call, "sys/policies/acl/").await,
         ("policy/", Verb::List) | ("policy", Verb::Read) => policy_list(call, "sys/policy/").await,
-        ("capabilities-self", Verb::Write) => capabilities_self(call).await,
+        ("capabilities" | "capabilities-accessor" | "capabilities-self", Verb::Write) => {
+            capabilities::answer(call, rest).await
+        }
         ("rotate", Verb::Write) => {
             call.caller.rotate(RotateKey::Barrier).await?;
             Ok(done())
         }
         ("locked-users", Verb::Read) => locked_users(call).await,
         (
-            "mounts" | "auth" | "policies/acl" | "policy" | "capabilities-self" | "seal" | "rotate" | "locked-users",
+            "mounts"
+            | "auth"
+            | "policies/acl"
+            | "policy"
+            | "capabilities"
+            | "capabilities-accessor"
+            | "capabilities-self"
+            | "seal"
+            | "rotate"
+            | "locked-users",
             _,
         ) => Err(Failure::unsupported_operation()),
         _ => named(call, rest).await,
@@ -258,25 +270,6 @@ fn policy_text(fields: &Fields<'_>) -> Result<String, Failure> {
     let text = text.ok_or_else(|| Failure::invalid("'policy' parameter not supplied or empty"))?;
     let decoded = STANDARD.decode(text.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     Ok(decoded.unwrap_or_else(|| text.to_string()))
-}
-
-async fn capabilities_self(call: &mut VaultCall) -> Outcome {
-    let params: Params = call.params().await?;
-    let fields = params.fields()?;
-    let mut paths = fields.list("paths")?.unwrap_or_default();
-    if paths.is_empty() {
-        paths = fields.list("path")?.unwrap_or_default();
-    }
-    if paths.is_empty() {
-        return Err(Failure::invalid("paths must be supplied"));
-    }
-    let found = call.caller.capabilities_self(&paths, &fields).await?;
-    let mut shown: BTreeMap<&str, &[&'static str]> =
-        found.iter().map(|(path, names)| (path.as_str(), names.as_slice())).collect();
-    if let [(_, names)] = found.as_slice() {
-        shown.insert("capabilities", names);
-    }
-    Ok(call.envelope(Envelope::data(&shown).injected()))
 }
 
 /// All locked names lie in the one namespace there is.

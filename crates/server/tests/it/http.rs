@@ -102,8 +102,73 @@ async fn namespace_that_is_not_offered_is_refused() {
     assert_eq!(ask("x-vault-namespace", "nope/").await.errors(404), json!(["namespace not found"]));
     ask("x-vault-namespace", "root").await.is(200);
     ask("x-vault-namespace", "/").await.is(200);
+    assert_eq!(ask("x-vault-namespace", "/root/").await.is(200).headers["x-vault-namespace"], "/root/");
+    assert_eq!(ask("x-vault-namespace", "nope").await.is(404).headers["x-vault-namespace"], "nope");
+    assert!(!ask("x-vault-namespace", "").await.is(200).headers.contains_key("x-vault-namespace"));
+    // Whoever asks: the header alone decides. What concerns the whole server has no namespace at all.
+    for (path, status) in [("/v1/secret/data/x", 404), ("/v1/sys/health", 400), ("/v1/sys/init", 400)] {
+        let mut request = server.request("GET", path, None, "");
+        request.headers_mut().insert("x-vault-namespace", "nope".parse().unwrap());
+        server.send(request).await.is(status);
+    }
     for ignored in ["x-vault-request", "x-vault-mfa", "x-vault-index", "x-vault-policy-override"] {
         ask(ignored, "true").await.is(200);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn list_flag_is_a_go_boolean_and_help_needs_a_token_alone() {
+    let server = TestServer::dev().await;
+    server.root("POST", "/v1/secret/data/a/b", json!({"data": {"x": 1}})).await.is(200);
+    let get = async |path: &str| server.root("GET", path, Value::Null).await;
+    assert_eq!(get("/v1/secret/metadata?list=T").await.data(), json!({"keys": ["a/"]}));
+    assert_eq!(get("/v1/secret/metadata?scan=1").await.data(), json!({"keys": ["a/b"]}));
+    assert_eq!(get("/v1/secret/metadata/none?scan=1").await.data(), json!({}));
+    for (path, errors) in [("list=yes", json!([])), ("scan=x", json!([])), ("list=1&scan=1", json!([]))] {
+        assert_eq!(get(&format!("/v1/secret/metadata?{path}")).await.errors(400), errors, "{path}");
+    }
+    let read = get("/v1/secret/metadata?list=").await.is(404).json();
+    assert_eq!(read["warnings"][0], "Non-listing operations on the root of a K/V v2 mount are not supported.");
+    let warned = get("/v1/secret").await.is(404).json()["warnings"][0].to_string();
+    assert!(warned.contains("Invalid path for a versioned K/V secrets engine"), "{warned}");
+
+    let nothing = server.token_with(ROOT, r#"path "nothing" { capabilities = ["read"] }"#).await;
+    for path in ["/v1/secret/data/a/b?help=1", "/v1/secret?help", "/v1/sys/mounts?help=0&list=true"] {
+        let help = server.as_token(&nothing, "GET", path, Value::Null).await.is(200).json();
+        assert!(help["help"].as_str().is_some_and(|help| !help.is_empty()) && help["see_also"].is_null(), "{help}");
+    }
+    server.as_token(&nothing, "GET", "/v1/nosuch?help=1", Value::Null).await.is(403);
+    server.raw("GET", "/v1/secret?help=1", None, "").await.is(403);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn read_is_held_to_the_parameters_of_its_query() {
+    let server = TestServer::dev().await;
+    server.root("POST", "/v1/secret/data/a", json!({"data": {"x": 1}})).await.is(200);
+    let policy = r#"path "secret/data/a" { capabilities = ["read"] denied_parameters = { "version" = [] } }
+        path "secret/metadata/a" { capabilities = ["read"] required_parameters = ["why"] }"#;
+    let token = server.token_with(ROOT, policy).await;
+    let get = async |path: &str| server.as_token(&token, "GET", path, Value::Null).await.status;
+    assert_eq!(get("/v1/secret/data/a").await, 200);
+    assert_eq!(get("/v1/secret/data/a?other=1").await, 200);
+    assert_eq!(get("/v1/secret/data/a?version=1").await, 403);
+    assert_eq!(get("/v1/secret/data/a?VERSION=1").await, 403);
+    assert_eq!(get("/v1/secret/metadata/a").await, 403);
+    assert_eq!(get("/v1/secret/metadata/a?why=audit").await, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn write_that_means_nothing_is_refused_as_what_it_would_have_been() {
+    let server = TestServer::dev().await;
+    server.root("POST", "/v1/secret/data/there", json!({"data": {"x": 1}})).await.is(200);
+    server.root("POST", "/v1/secret/metadata/bare", json!({})).await.is(204);
+    let creator = server.token_with(ROOT, r#"path "secret/*" { capabilities = ["create"] }"#).await;
+    let post = async |path: &str| server.as_token(&creator, "POST", path, json!({"other": 1})).await.status;
+    for (path, status) in [("data/none", 400), ("data/there", 403), ("data/bare", 400), ("metadata/bare", 403)] {
+        assert_eq!(post(&format!("/v1/secret/{path}")).await, status, "{path}");
     }
     server.stop().await;
 }

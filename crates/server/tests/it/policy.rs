@@ -90,6 +90,26 @@ async fn capabilities_self_answers_each_path() {
 }
 
 #[tokio::test]
+async fn capabilities_of_another_are_told_by_token_and_by_accessor() {
+    let server = TestServer::dev().await;
+    let token = server.token_with(ROOT, r#"path "secret/data/w" { capabilities=["create","sudo"] }"#).await;
+    let accessor =
+        server.as_token(&token, "GET", "/v1/auth/token/lookup-self", Value::Null).await.data()["accessor"].take();
+    let paths = json!(["secret/data/w", "nosuch"]);
+    let of_token = server.root("POST", "/v1/sys/capabilities", json!({"token": token, "paths": paths})).await.data();
+    assert_eq!(of_token, json!({"nosuch": ["deny"], "secret/data/w": ["create", "sudo"]}));
+    let body = json!({"accessor": accessor, "paths": paths});
+    assert_eq!(server.root("POST", "/v1/sys/capabilities-accessor", body.clone()).await.data(), of_token);
+    let refused = async |path: &str, body: Value| server.root("POST", path, body).await.errors(400)[0].to_string();
+    assert!(refused("/v1/sys/capabilities", json!({"token": "bogus", "paths": ["a"]})).await.contains("invalid token"));
+    let unknown = json!({"accessor": "bogus", "paths": ["a"]});
+    assert!(refused("/v1/sys/capabilities-accessor", unknown).await.contains("invalid accessor"));
+    assert!(refused("/v1/sys/capabilities", json!({"token": token})).await.contains("paths must be supplied"));
+    server.as_token(&token, "POST", "/v1/sys/capabilities-accessor", body).await.is(403);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn refusal_says_which_path_and_capability_was_missing() {
     let server = TestServer::dev().await;
     let token = server.token_with(ROOT, r#"path "secret/data/a" { capabilities=["read"] }"#).await;

@@ -126,7 +126,7 @@ impl Caller {
             let row = path.row(mount);
             let guard = self.active.locks.lock(&[&row]).await;
             let loaded = self.active.kv_load(mount, path).await?;
-            let operation = if loaded.is_some() { Operation::Update } else { Operation::Create };
+            let operation = write_operation(loaded.as_ref());
             self.authorise(&logical, operation, parameters)?;
             let write = Write { data: write.data.get().as_bytes(), cas: write.cas, shred: write.shred };
             let (head, logged) = self.kv_put(mount, path, loaded, write, Edit::under(guard), record).await?;
@@ -334,6 +334,11 @@ pub(crate) fn object_row(id: Uuid) -> String {
 
 fn object_aad(row: &str, version: u64) -> String {
     format!("{row}\0{version}")
+}
+
+/// What a write below `data/` is to policies: a key that has metadata and never had a version is created by it.
+pub(crate) fn write_operation(loaded: Option<&Loaded>) -> Operation {
+    if loaded.is_some_and(|loaded| loaded.head.current > 0) { Operation::Update } else { Operation::Create }
 }
 
 fn check_cas(mount: &Mount, head: &Head, cas: Option<u64>) -> Result<(), Error> {

@@ -36,6 +36,7 @@ pub(crate) struct Head {
     pub(crate) delete_version_after_ms: i64,
     pub(crate) custom: Option<BTreeMap<String, String>>,
     pub(crate) metadata_version: u64,
+    pub(crate) metadata_cas_required: bool,
     /// Later versions get an object key each.
     pub(crate) shred: bool,
     /// Ascending by number.

@@ -29,6 +29,8 @@ const MAX_PATH: usize = 1024;
 pub struct KvConfig {
     /// Every write must carry `cas`.
     pub cas_required: bool,
+    /// Every change of a key's metadata must carry `metadata_cas`.
+    pub metadata_cas_required: bool,
     /// Milliseconds until a new version is deleted; 0 = never, negative = never, whatever the key says.
     pub delete_version_after_ms: i64,
     /// Versions kept; 0 = the default.

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{
     KvPath,
-    data::{Loaded, Write, kv_mount},
+    data::{Loaded, Write, kv_mount, write_operation},
     entry::{Head, VersionMeta},
     prefix,
 };
@@ -135,7 +135,7 @@ impl Caller {
             let path = KvPath::parse(&path)?;
             let guard = self.active.locks.lock(&[&path.row(&mount)]).await;
             let loaded = self.active.kv_load(&mount, path).await?;
-            let operation = if loaded.is_some() { Operation::Update } else { Operation::Create };
+            let operation = write_operation(loaded.as_ref());
             self.authorise(&logical, operation, &SetParameters { value, options: &options })?;
             if let Some(loaded) = &loaded {
                 self.refuse_foreign(&mount, path, loaded).await?;

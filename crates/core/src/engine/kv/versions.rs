@@ -200,7 +200,6 @@ impl Caller {
             if !changed {
                 return Ok(Done::Unlogged(()));
             }
-            head.updated_ms = now;
             edit.put(path.row(mount), entry::current(&head, &data)?, Some(Expect::Revision(revision)));
             if matches!(change, Change::DeleteCurrent) {
                 record.version = Some(current);

@@ -1,16 +1,21 @@
-//! A version's structure without its values.
+//! A version's structure without its values, and what becomes of writes that mean nothing.
 
 use serde_json::{Map, Value};
 
-use super::{KvPath, KvRead};
-use crate::{Caller, Error, caller::Done, mount::Mount, policy::Operation};
+use super::{KvPath, KvRead, data::write_operation};
+use crate::{
+    Caller, Error,
+    caller::Done,
+    mount::Mount,
+    policy::{Operation, Parameters},
+};
 
 /// Structures nested deeper than this are cut.
 const MAX_DEPTH: u64 = 128;
 
 impl Caller {
     /// A version's metadata block (JSON) and its data with every leaf replaced by null, cut at `depth` (0 = whole);
-    /// `None` for the data where the version is deleted or destroyed.
+    /// `None` for the data where the version is deleted or destroyed. Data that is null stays null.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without read on `{mount}subkeys/{path}`; [`coffer_api::Code::NotFound`] where
@@ -29,15 +34,35 @@ impl Caller {
             let (read, _): (KvRead, _) = self.active.kv_version(mount, KvPath::parse(path)?, wanted).await?;
             let depth = if depth == 0 { MAX_DEPTH } else { depth.min(MAX_DEPTH) };
             let subkeys = match read.data() {
-                Some(data) => {
-                    let value = serde_json::from_slice(data).map_err(Error::internal)?;
-                    Some(Value::Object(bare(value, depth)))
-                }
+                Some(data) => match serde_json::from_slice(data).map_err(Error::internal)? {
+                    Value::Null => Some(Value::Null),
+                    value => Some(Value::Object(bare(value, depth))),
+                },
                 None => None,
             };
             Ok(Done::Unlogged((read.metadata().to_vec(), subkeys)))
         })
         .await
+    }
+}
+
+impl Caller {
+    /// As [`Caller::refuse_with`], for a write below a mount's `data/` or `metadata/`: whether it would have created
+    /// decides what the policies are asked.
+    pub async fn kv_refuse_write(&self, mount: &Mount, path: &str, parameters: &dyn Parameters, error: Error) -> Error {
+        let rest = path.strip_prefix(mount.path.as_str()).unwrap_or_default();
+        let (area, key) = rest.split_once('/').unwrap_or_default();
+        let loaded = match KvPath::parse(key).map(|key| self.active.kv_load(mount, key)) {
+            Ok(loading) => loading.await,
+            Err(_) => Ok(None),
+        };
+        let operation = match (area, loaded) {
+            (_, Err(failed)) => return self.refuse_with(Operation::Update, path, parameters, failed).await,
+            ("data", Ok(loaded)) => write_operation(loaded.as_ref()),
+            ("metadata", Ok(None)) => Operation::Create,
+            (_, Ok(_)) => Operation::Update,
+        };
+        self.refuse_with(operation, path, parameters, error).await
     }
 }
 

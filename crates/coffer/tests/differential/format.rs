@@ -1,0 +1,72 @@
+//! The formats of values that are random or depend on the moment: both servers' values must have the same.
+
+use serde_json::Value;
+
+/// Whether a value of the original and one of Coffer are of one format.
+pub fn same_format(format: &str, bao: &Value, coffer: &Value) -> bool {
+    let (name, size) = format.split_once(':').unwrap_or((format, ""));
+    match name {
+        "accessor" => texts(bao, coffer, is_accessor) && kind_of(bao) == kind_of(coffer),
+        "base62" => texts(bao, coffer, |text| text.len() == number(size) && text.bytes().all(is_base62)),
+        "base64" => texts(bao, coffer, is_base64) && length(bao) == length(coffer),
+        "cluster" => texts(bao, coffer, |text| text.split("-cluster-").nth(1).is_some_and(|id| is_hex(id, 8))),
+        "hex" => texts(bao, coffer, |text| is_hex(text, number(size))),
+        "number" => bao.is_i64() && coffer.is_i64(),
+        "semver" => texts(bao, coffer, |text| text.split('.').filter(|part| part.parse::<u32>().is_ok()).count() == 3),
+        "text" => texts(bao, coffer, |text| !text.is_empty()),
+        "time" => texts(bao, coffer, is_time),
+        // The original's own prefixes on its side, those of Vault on Coffer's.
+        "token" => is_token(bao, &["s.", "b."], size) && is_token(coffer, &["hvs.", "hvb."], size),
+        "uuid" => texts(bao, coffer, is_uuid),
+        "within" => {
+            matches!((bao.as_i64(), coffer.as_i64()), (Some(a), Some(b)) if a.abs_diff(b) <= size.parse().unwrap())
+        }
+        other => panic!("no format {other:?}"),
+    }
+}
+
+fn texts(bao: &Value, coffer: &Value, is: impl Fn(&str) -> bool) -> bool {
+    matches!((bao.as_str(), coffer.as_str()), (Some(a), Some(b)) if is(a) && is(b))
+}
+
+fn is_accessor(text: &str) -> bool {
+    text.rsplit_once('_').is_some_and(|(kind, id)| !kind.is_empty() && is_hex(id, 8))
+}
+
+/// An accessor's kind is the same on both.
+fn kind_of(accessor: &Value) -> Option<&str> {
+    Some(accessor.as_str()?.rsplit_once('_')?.0)
+}
+
+fn is_base62(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+}
+
+fn is_base64(text: &str) -> bool {
+    text.trim_end_matches('=').bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
+}
+
+fn length(value: &Value) -> Option<usize> {
+    Some(value.as_str()?.len())
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn is_time(text: &str) -> bool {
+    text.parse::<jiff::Timestamp>().is_ok() && text.ends_with('Z')
+}
+
+fn is_token(value: &Value, prefixes: &[&str], kind: &str) -> bool {
+    let prefix = prefixes[usize::from(kind == "batch")];
+    value.as_str().and_then(|text| text.strip_prefix(prefix)).is_some_and(|id| id.len() >= 24)
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && text.split('-').all(|part| is_hex(part, part.len()))
+}
+
+fn number(text: &str) -> usize {
+    text.parse().unwrap()
+}
