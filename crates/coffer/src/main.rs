@@ -12,6 +12,7 @@ mod output;
 mod paging;
 mod scope;
 mod session;
+mod spelling;
 mod token_file;
 mod usage;
 
@@ -30,7 +31,7 @@ use environment::Environment;
 static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> ExitCode {
-    let result = match Cli::try_parse() {
+    let result = match Cli::try_parse_from(spelling::with_two_dashes(std::env::args_os())) {
         Ok(cli) => cmd::dispatch(cli, Environment::of_process()),
         Err(error) => usage::answer(&error),
     };

@@ -22,9 +22,9 @@ use crate::{
 /// Options of `server`. Each stands before its variable, and both before the file.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Configuration file, TOML; unknown keys are refused
+    /// Configuration file: TOML, or .hcl and .json as Vault writes them, of which there may be several, or a directory
     #[arg(long, value_name = "FILE", env = "COFFER_CONFIG")]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// Keep everything in memory, unsealed, with a root token
     #[arg(long, env = "COFFER_DEV", value_parser = switch)]
     dev: bool,
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TOKEN", env = "COFFER_DEV_ROOT_TOKEN_ID", hide_env_values = true)]
     dev_root_token_id: Option<String>,
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8200]
-    #[arg(long, value_name = "IP:PORT", env = "COFFER_LISTEN")]
+    #[arg(long, alias = "dev-listen-address", value_name = "IP:PORT", env = "COFFER_LISTEN")]
     listen: Option<SocketAddr>,
     /// PEM file with the listener's certificate and its intermediates; with it TLS is spoken
     #[arg(long, value_name = "FILE", env = "COFFER_TLS_CERT_FILE")]
@@ -121,13 +121,13 @@ struct Limits {
 /// # Errors
 /// Where the configuration is refused, or the server cannot start.
 pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<(), Failure> {
-    let filter = session.environment.text("COFFER_LOG")?.unwrap_or("info");
+    let files = arguments.config.clone();
+    let config = Config::load_all(&files, arguments.overrides()?, &Host::current())
+        .map_err(|error| Failure::local(chain(&error)))?;
+    let filter = session.environment.text("COFFER_LOG")?.or(config.log_level).unwrap_or("info");
     let filter = log_filter(filter).ok_or_else(|| {
         Failure::local("COFFER_LOG is no filter").hint("use error, warn, info, debug or trace, or target=level,…")
     })?;
-    let file = arguments.config.clone();
-    let config = Config::load(file.as_deref(), arguments.overrides()?, &Host::current())
-        .map_err(|error| Failure::local(chain(&error)))?;
     let lines =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     tracing_subscriber::registry().with(lines).with(filter).init();

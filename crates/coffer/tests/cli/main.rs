@@ -11,5 +11,6 @@ mod server;
 mod settings;
 mod stub;
 mod terminal;
+mod tls;
 mod userpass;
 mod verify;

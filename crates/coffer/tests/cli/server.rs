@@ -104,6 +104,12 @@ impl Server {
         said.stdout
     }
 
+    /// Has the server read its files again.
+    pub fn hang_up(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::HUP).unwrap();
+    }
+
     /// Stops the server as an operator does, and waits until it has.
     pub fn stop(&mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
@@ -139,8 +145,8 @@ fn spawn(home: &Path, options: &[&str]) -> (Child, String) {
             let _ = child.kill();
             panic!("the server did not start: {}", said.join("\n"));
         };
-        if let Some((_, url)) = line.split_once("listening on http://") {
-            break format!("http://{}", url.split_whitespace().next().unwrap());
+        if let Some((_, url)) = line.split_once("listening on http") {
+            break format!("http{}", url.split_whitespace().next().unwrap());
         }
         said.push(line);
     };

@@ -1,7 +1,9 @@
-//! Configuration: a TOML file that refuses unknown keys, under overrides from flags and environment, over defaults.
+//! Configuration: a TOML file that refuses unknown keys, or files as Vault writes them, under overrides from flags and environment, over defaults.
 
 mod limits;
+mod source;
 mod tls;
+pub(crate) mod vault;
 
 use std::{
     fmt, io,
@@ -90,7 +92,9 @@ pub struct Config {
     pub scrub_every: Option<Duration>,
     /// Numbers that bound what the server takes and keeps.
     pub limits: Limits,
-    /// Dangerous options in use, for the log at start.
+    /// What the log shows, `trace` to `error`, unless the environment says otherwise; from files as Vault writes them.
+    pub log_level: Option<&'static str>,
+    /// Dangerous options in use, and keys that are not honoured, for the log at start.
     pub warnings: Vec<String>,
 }
 
@@ -157,11 +161,17 @@ impl Config {
     /// # Errors
     /// Where the file cannot be read or parsed (unknown keys included), or a value is refused.
     pub fn load(file: Option<&Path>, overrides: Overrides, host: &Host) -> Result<Self, ConfigError> {
-        let parsed = match file {
-            Some(path) => read(path)?,
-            None => File::default(),
-        };
-        resolve(parsed, overrides, host)
+        let files: Vec<PathBuf> = file.map(Path::to_owned).into_iter().collect();
+        Self::load_all(&files, overrides, host)
+    }
+
+    /// As [`Config::load`], from one TOML file, or from files as Vault writes them: `.hcl` and `.json`, or directories of
+    /// them. Later files stand before earlier ones.
+    ///
+    /// # Errors
+    /// As [`Config::load`]; in Vault's files, unknown keys are warned of.
+    pub fn load_all(files: &[PathBuf], overrides: Overrides, host: &Host) -> Result<Self, ConfigError> {
+        resolve(source::read(files)?, overrides, host)
     }
 }
 
@@ -198,7 +208,7 @@ impl std::str::FromStr for ReadDurability {
 }
 
 /// The file's keys.
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
@@ -215,9 +225,13 @@ struct File {
     audit: AuditFile,
     #[serde(default)]
     limits: LimitOverrides,
+    #[serde(skip)]
+    log_level: Option<&'static str>,
+    #[serde(skip)]
+    warnings: Vec<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AuditFile {
     dir: Option<PathBuf>,
@@ -225,25 +239,9 @@ struct AuditFile {
     scrub_every_seconds: Option<u64>,
 }
 
-fn read(path: &Path) -> Result<File, ConfigError> {
-    use io::Read as _;
-    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
-    let mut text = String::new();
-    let opened = std::fs::File::open(path).map_err(failed)?;
-    opened.take(MAX_FILE + 1).read_to_string(&mut text).map_err(failed)?;
-    if u64::try_from(text.len()).is_ok_and(|len| len > MAX_FILE) {
-        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB")));
-    }
-    toml::from_str(&text).map_err(|error| {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        let line = 1 + before.bytes().filter(|b| *b == b'\n').count();
-        ConfigError::Parse { path: path.to_owned(), line, message: error.message().to_owned() }
-    })
-}
-
 fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigError> {
     let refuse = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
-    let mut warnings = Vec::new();
+    let mut warnings = file.warnings;
 
     let listen = flags.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
     let tls = tls::resolve(flags.tls, file.tls)?;
@@ -326,6 +324,7 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
         read_durability: flags.read_durability.or(file.audit.read_durability).unwrap_or_default(),
         scrub_every,
         limits: limits::resolve(&flags.limits, &file.limits)?,
+        log_level: file.log_level,
         warnings,
     })
 }
@@ -346,7 +345,6 @@ fn default_data(host: &Host) -> Result<PathBuf, ConfigError> {
 }
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8200);
-const MAX_FILE: u64 = 1 << 20;
 const SCRUB_EVERY_SECONDS: u64 = 3600;
 const MAX_SCRUB_EVERY_SECONDS: u64 = 365 * 86_400;
 
