@@ -33,7 +33,7 @@ use crate::{
     keys,
     lease::Lease,
     locks::PathLocks,
-    mount::{Mount, Mounts},
+    mount::{Mount, Mounts, Moves},
     node::Core,
     ops,
     outbox::{LogHead, Outbox},
@@ -53,6 +53,7 @@ use crate::{
         note::{KeyName, VerifierKey},
     },
     token::{Tokens, create::Wanted},
+    versions,
 };
 
 /// Bits of a mode by which others may write.
@@ -196,6 +197,7 @@ pub(crate) async fn activate(
         limits,
         read_durability: core.config.audit.read_durability,
         mounts: Mounts::default(),
+        moves: Moves::default(),
         policies: Policies::default(),
         identity: Identity::default(),
         tokens: Tokens::new(limits.token_cache_bytes),
@@ -236,6 +238,7 @@ pub(crate) async fn activate(
         tracing::warn!(cause = ?error, "the seal that the store has left is still in it");
     }
     housekeeping::persist_clock(&active).await?;
+    active.note_version().await?;
     let mut activated = Activated::default();
     match &core.config.dev {
         Some(dev) if is_new => activated.dev_root_token = Some(dev_root(&active, dev.root_token.clone()).await?),
@@ -295,6 +298,7 @@ pub(crate) async fn give_birth(
         // The root token is told by who asks for the store.
         (SealKind::File, Some(_)) | (SealKind::Shamir, _) => {}
     }
+    versions::first(&mut edit, now)?;
     let record = record.fact("cluster", root.cluster_id.to_string());
     let batch = commit::sealed_batch(&barrier, &core.node, epoch, now, edit, record)?;
     crate::failpoint::hit("before-birth");

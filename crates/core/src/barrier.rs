@@ -31,6 +31,9 @@ pub(crate) const MAX_SEALS: u64 = 1 << 31;
 /// A term is replaced while this many of its blocks are not reserved yet: every start takes one, whatever becomes of it.
 const SPARE_BLOCKS: u64 = 64;
 
+/// A term is replaced once so many of its seals are reserved.
+pub(crate) const REPLACED_AT: u64 = MAX_SEALS - SPARE_BLOCKS * BLOCK;
+
 /// Seals and opens every value of one store.
 pub(crate) struct Barrier {
     terms: ArcSwap<Terms>,
@@ -140,9 +143,16 @@ impl Barrier {
         self.terms.load().current.total.load(Ordering::Relaxed)
     }
 
+    /// Seals of the current term that are made, or that a crash forgot.
+    pub(crate) fn used(&self) -> u64 {
+        let terms = self.terms.load();
+        let left = u64::try_from(terms.current.left.load(Ordering::Relaxed)).unwrap_or(0);
+        terms.current.total.load(Ordering::Relaxed).saturating_sub(left)
+    }
+
     /// Whether the current term is to be replaced, its seals being as good as used up.
     pub(crate) fn is_spent(&self) -> bool {
-        self.seals().saturating_add(SPARE_BLOCKS * BLOCK) >= MAX_SEALS
+        self.seals() >= REPLACED_AT
     }
 
     fn term_of(&self, key: &str, sealed: &[u8]) -> Result<Arc<TermKey>, Error> {

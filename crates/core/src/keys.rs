@@ -16,6 +16,8 @@ pub(crate) const KEY: &str = "sys/key/";
 pub(crate) const LOG: &str = "log/";
 /// Mounts: `mount/{path}`, auth methods below `mount/auth/`.
 pub(crate) const MOUNT: &str = "mount/";
+/// Releases that ran on the store: `version/{version}`.
+pub(crate) const VERSION: &str = "version/";
 /// Policy texts: `policy/{name}`.
 pub(crate) const POLICY: &str = "policy/";
 /// Entities: `entity/{id}`, with their names and aliases as index rows.

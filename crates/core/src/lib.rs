@@ -43,6 +43,7 @@ mod time;
 pub mod tlog;
 mod token;
 pub mod verify;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -58,12 +59,17 @@ pub use engine::kv::{
 };
 pub use error::{Error, Kind};
 pub use initial::Recovered;
-pub use mount::{Mount, MountEnable, MountKind};
+pub use mount::{
+    GrantedPath, LeaseTtls, Listing, LoginTokenType, Mount, MountEnable, MountKind, MountMove, MountTune, ResultantAcl,
+    Tuned, Tuning,
+};
 pub use node::Core;
 pub use ops::{
+    devices::{AUDIT_DEVICE, AuditHash},
     identity::{AliasView, By, Deleted, EntityView, GroupView, IdentityWrite, Upsert},
     identity_find::EntityClue,
-    system::RotateKey,
+    system::{KeyStatus, RotateKey, Rotation},
+    tools::{HashAlgorithm, MAX_RANDOM},
 };
 pub use policy::{Operation, Parameters};
 pub use seal::{
@@ -83,6 +89,7 @@ pub use token::{
     wanted::CreateMore,
     wrap::{MAX_WRAPPED, NOT_VALID, Wrap, WrapInfo, Wrapped},
 };
+pub use versions::InstalledVersion;
 
 /// The version that Vault clients are told: plain semantic version in the range they know.
 pub const DIALECT_VERSION: &str = "1.21.4";

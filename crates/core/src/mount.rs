@@ -1,37 +1,40 @@
 //! The mount table: which engine or login method answers which path.
 
+mod enable;
+mod remount;
+mod tune;
+mod visible;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use arc_swap::ArcSwap;
+use coffer_api::token::TokenKind;
 use coffer_crypto::rng;
-use coffer_storage::Expect;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{
-    Caller, Error,
-    active::Active,
-    caller::Done,
-    codec::{self, Persisted},
-    commit::Edit,
-    engine::kv::KvConfig,
-    keys,
-    policy::{Access, Operation, Parameters},
-};
+use crate::{Caller, Error, active::Active, codec::Persisted, config::Limits, engine::kv::KvConfig, keys};
 
-/// Mounts at most; the table stays in memory.
-const MAX_MOUNTS: usize = 10_000;
+pub use enable::MountEnable;
+pub use remount::MountMove;
+pub(crate) use remount::Moves;
+pub use tune::{Listing, LoginTokenType, MountTune, Tuned, Tuning};
+pub use visible::{GrantedPath, ResultantAcl};
 
 /// What answers below a mount.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum MountKind {
     /// A store of its own for each token that goes with it.
     Cubbyhole,
+    /// The oldest name of a [`MountKind::KvV1`], which it keeps.
+    Generic,
     /// Entities and groups.
     Identity,
+    /// Key-value store without versions.
+    KvV1,
     /// Versioned key-value store.
     KvV2,
     /// `sys/`.
@@ -51,8 +54,8 @@ pub struct Mount {
     pub kind: MountKind,
     /// For people.
     pub description: String,
-    /// Engine options, as `version` and `shred`.
-    pub options: BTreeMap<String, String>,
+    /// Engine options, as `version` and `shred`; `None` where whoever made the mount gave none, nor an empty set.
+    pub options: Option<BTreeMap<String, String>>,
     /// Names the mount in aliases; not a credential.
     pub accessor: String,
     /// Names the mount's data in the store; never reused.
@@ -61,10 +64,12 @@ pub struct Mount {
     pub default_lease_ttl: u64,
     /// Seconds, 0 = the system's.
     pub max_lease_ttl: u64,
+    /// Everything else that can be tuned.
+    pub tuning: Tuning,
     /// Settings of a KV mount.
     pub kv: KvConfig,
-    /// When it was made, UTC milliseconds.
-    pub created_ms: i64,
+    /// When it came to its path, UTC milliseconds.
+    pub since_ms: i64,
 }
 
 impl Persisted for Mount {}
@@ -75,17 +80,13 @@ pub(crate) struct Mounts {
     table: ArcSwap<HashMap<String, Arc<Mount>>>,
 }
 
-/// A request to enable a mount.
-#[derive(Clone, Debug, Default)]
-pub struct MountEnable {
-    /// For people.
-    pub description: String,
-    /// Engine options.
-    pub options: BTreeMap<String, String>,
-    /// Seconds, 0 = the system's.
-    pub default_lease_ttl: u64,
-    /// Seconds, 0 = the system's.
-    pub max_lease_ttl: u64,
+/// Lifetimes that a mount gives, in seconds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LeaseTtls {
+    /// Where nobody asks for another.
+    pub default: u64,
+    /// At most.
+    pub max: u64,
 }
 
 impl MountKind {
@@ -93,8 +94,9 @@ impl MountKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Cubbyhole => "cubbyhole",
+            Self::Generic => "generic",
             Self::Identity => "identity",
-            Self::KvV2 => "kv",
+            Self::KvV1 | Self::KvV2 => "kv",
             Self::System => "system",
             Self::Token => "token",
             Self::Userpass => "userpass",
@@ -131,6 +133,17 @@ impl Mounts {
         ends.filter_map(|end| path.get(..end)).find_map(|prefix| table.get(prefix)).cloned()
     }
 
+    /// Puts a mount in the place of the one at `from`, in one step.
+    pub(crate) fn rename(&self, from: &str, mount: Mount) {
+        let mount = Arc::new(mount);
+        self.table.rcu(|old| {
+            let mut table = old.as_ref().clone();
+            table.remove(from);
+            table.insert(mount.path.clone(), Arc::clone(&mount));
+            table
+        });
+    }
+
     /// Every mount, by path.
     pub(crate) fn all(&self) -> Vec<Arc<Mount>> {
         let mut all: Vec<_> = self.table.load().values().cloned().collect();
@@ -151,7 +164,7 @@ impl Mount {
         let suffix = u32::from_be_bytes(rng::bytes::<4>()?);
         let mut options = request.options;
         if kind == MountKind::KvV2 {
-            options.insert("version".to_owned(), "2".to_owned());
+            options.get_or_insert_default().insert("version".to_owned(), "2".to_owned());
         }
         Ok(Self {
             path: path.to_owned(),
@@ -162,8 +175,9 @@ impl Mount {
             id: Uuid::new_v4(),
             default_lease_ttl: request.default_lease_ttl,
             max_lease_ttl: request.max_lease_ttl,
+            tuning: request.tuning,
             kv: KvConfig::default(),
-            created_ms: now,
+            since_ms: now,
         })
     }
 
@@ -174,16 +188,53 @@ impl Mount {
 
     /// The mounts that every store begins with.
     pub(crate) fn first(now: i64) -> Result<Vec<Self>, Error> {
-        let mount = |path: &str, kind, description: &str| {
-            Self::new(path, kind, MountEnable { description: description.to_owned(), ..MountEnable::default() }, now)
+        let mount = |path: &str, kind, description: &str, tuning: Tuning| {
+            let request = MountEnable { description: description.to_owned(), tuning, ..MountEnable::default() };
+            Self::new(path, kind, request, now)
         };
+        let passing =
+            |header: &str| Tuning { passthrough_request_headers: vec![header.to_owned()], ..Tuning::default() };
+        let local = Tuning { local: true, ..Tuning::default() };
+        let system = Tuning { seal_wrap: true, ..passing("Accept") };
         Ok(vec![
-            mount("auth/token/", MountKind::Token, "token based credentials")?,
-            mount("cubbyhole/", MountKind::Cubbyhole, "per-token private secret storage")?,
-            mount("identity/", MountKind::Identity, "identity store")?,
-            mount("secret/", MountKind::KvV2, "key/value secret storage")?,
-            mount("sys/", MountKind::System, "system endpoints used for control, policy and debugging")?,
+            mount("auth/token/", MountKind::Token, "token based credentials", Tuning::default())?,
+            mount("cubbyhole/", MountKind::Cubbyhole, "per-token private secret storage", local)?,
+            mount("identity/", MountKind::Identity, "identity store", passing("Authorization"))?,
+            mount("secret/", MountKind::KvV2, "key/value secret storage", Tuning::default())?,
+            mount("sys/", MountKind::System, "system endpoints used for control, policy and debugging", system)?,
         ])
+    }
+
+    /// An engine option that was set.
+    pub(crate) fn option(&self, name: &str) -> Option<&str> {
+        self.options.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// The kind of token that a login here gives to whom the method itself gives a token of type `own` (`service`,
+    /// `batch`, `default-service`, `default-batch`, or `default` and empty: the mount's).
+    pub(crate) fn token_kind(&self, own: &str) -> TokenKind {
+        let own = match own {
+            "batch" | "default-batch" => Some(TokenKind::Batch),
+            "service" | "default-service" => Some(TokenKind::Service),
+            _ => None,
+        };
+        match self.tuning.token_type {
+            LoginTokenType::Batch => TokenKind::Batch,
+            LoginTokenType::DefaultBatch => own.unwrap_or(TokenKind::Batch),
+            LoginTokenType::DefaultService => own.unwrap_or(TokenKind::Service),
+            LoginTokenType::Service => TokenKind::Service,
+        }
+    }
+}
+
+impl Limits {
+    /// The lifetimes that a mount gives: its own where it has them, else the system's. A mount's may be longer.
+    pub(crate) fn lease_ttls(&self, mount: Option<&Mount>) -> LeaseTtls {
+        let own = |ttl: fn(&Mount) -> u64| mount.map(ttl).filter(|ttl| *ttl > 0);
+        LeaseTtls {
+            default: own(|mount| mount.default_lease_ttl).unwrap_or(self.default_lease_ttl),
+            max: own(|mount| mount.max_lease_ttl).unwrap_or(self.max_lease_ttl),
+        }
     }
 }
 
@@ -193,96 +244,9 @@ impl Caller {
         self.active.mounts.resolve(path)
     }
 
-    /// Every mount (login methods begin with `auth/`), for `sys/mounts` and `sys/auth`.
-    ///
-    /// # Errors
-    /// [`coffer_api::Code::Denied`] without read on `path`.
-    pub async fn mount_list(&self, path: &str) -> Result<Vec<Arc<Mount>>, Error> {
-        self.recorded(self.record("mount.list", path), async {
-            self.authorise(path, Operation::Read, &())?;
-            Ok(Done::Unlogged(self.active.mounts.all()))
-        })
-        .await
-    }
-
-    /// The mount that `path` lies at or below, where the caller may do anything at all there.
-    ///
-    /// # Errors
-    /// [`coffer_api::Code::Denied`] otherwise, and where there is no such mount.
-    pub async fn mount_preflight(&self, path: &str) -> Result<Arc<Mount>, Error> {
-        let full = format!("sys/internal/ui/mounts/{path}");
-        self.recorded(self.record("mount.preflight", full), async {
-            let slashed = format!("{}/", path.trim_end_matches('/'));
-            let found = self.active.mounts.resolve(&slashed);
-            let now = self.active.clock.now();
-            match found.filter(|mount| self.authority.acl.any_access_under(&mount.path, now) == Access::Some) {
-                Some(mount) => Ok(Done::Unlogged(mount)),
-                None => Err(Error::new(
-                    coffer_api::Code::Denied,
-                    "preflight capability check returned 403, please ensure client's policies grant access to that path",
-                )),
-            }
-        })
-        .await
-    }
-
-    /// Enables an engine or login method at a path (`kv/`, `auth/userpass/`).
-    ///
-    /// # Errors
-    /// [`coffer_api::Code::Denied`] without create or update (for login methods: and sudo) on `sys/mounts/PATH` or
-    /// `sys/auth/PATH`; [`coffer_api::Code::Invalid`] where the path is taken or unusable.
-    pub async fn mount_enable(
-        &self,
-        path: &str,
-        kind: MountKind,
-        request: MountEnable,
-        parameters: &dyn Parameters,
-    ) -> Result<(), Error> {
-        let logical = logical(path);
-        let record = self.record("mount.enable", &logical);
-        self.recorded(record.clone(), async {
-            self.authorise(&logical, Operation::Update, parameters)?;
-            check_path(path)?;
-            // One at a time: nesting is a question about all paths.
-            let guard = self.active.locks.lock(&[keys::MOUNT]).await;
-            if let Some(known) = self.active.mounts.overlaps(path) {
-                let shown = known.strip_prefix("auth/").unwrap_or(&known);
-                return Err(Error::invalid(format!("path is already in use at {shown}")));
-            }
-            if self.active.mounts.all().len() >= MAX_MOUNTS {
-                return Err(Error::invalid(format!("there are {MAX_MOUNTS} mounts, which is the limit")));
-            }
-            let mount = Mount::new(path, kind, request, self.active.clock.now())?;
-            let mut edit = Edit::under(guard);
-            edit.put(Mount::row(path), codec::encode(&mount)?, Some(Expect::Absent));
-            edit.in_force(move |active| active.mounts.put(mount));
-            Ok(Done::Logged((), self.commit(edit, record.fact("type", kind.name())).await?))
-        })
-        .await
-    }
-
-    /// Disables a mount that is not one of the first; its data is unreachable from then on.
-    ///
-    /// # Errors
-    /// [`coffer_api::Code::Denied`] without delete on the path; [`coffer_api::Code::Invalid`] for a fixed mount.
-    pub async fn mount_disable(&self, path: &str) -> Result<(), Error> {
-        let logical = logical(path);
-        let record = self.record("mount.disable", &logical);
-        self.recorded(record.clone(), async {
-            self.authorise(&logical, Operation::Delete, &())?;
-            let Some(mount) = self.active.mounts.at(path) else { return Ok(Done::Unlogged(())) };
-            match mount.kind {
-                MountKind::KvV2 | MountKind::Userpass => {}
-                MountKind::Cubbyhole | MountKind::Identity | MountKind::System | MountKind::Token => {
-                    return Err(Error::invalid(format!("cannot unmount {path:?}")));
-                }
-            }
-            let mut edit = Edit::under(self.active.locks.lock(&[keys::MOUNT]).await);
-            edit.delete(Mount::row(path), None);
-            edit.in_force(move |active| active.mounts.remove(&mount.path));
-            Ok(Done::Logged((), self.commit(edit, record).await?))
-        })
-        .await
+    /// The lifetimes in force at a mount; no permission is needed.
+    pub fn lease_ttls(&self, mount: &Mount) -> LeaseTtls {
+        self.active.limits.lease_ttls(Some(mount))
     }
 }
 
@@ -294,26 +258,6 @@ impl Active {
         })
         .await
     }
-}
-
-fn logical(path: &str) -> String {
-    let trimmed = path.trim_end_matches('/');
-    match trimmed.strip_prefix("auth/") {
-        Some(method) => format!("sys/auth/{method}"),
-        None => format!("sys/mounts/{trimmed}"),
-    }
-}
-
-fn check_path(path: &str) -> Result<(), Error> {
-    let inner = path.strip_prefix("auth/").unwrap_or(path).strip_suffix('/').unwrap_or_default();
-    let plain = inner.chars().all(|c| !c.is_control() && !matches!(c, '*' | '+'));
-    let segments = inner.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
-    if inner.is_empty() || inner.len() > 256 || !plain || !segments {
-        return Err(Error::invalid(
-            "a mount path has 1 to 256 printable bytes, without empty or relative segments, '*' or '+'",
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -337,12 +281,30 @@ mod tests {
     }
 
     #[test]
-    fn unusable_mount_paths_are_refused() {
-        for good in ["kv/", "auth/userpass/", "path/to/secret engine/"] {
-            assert!(check_path(good).is_ok(), "{good}");
-        }
-        for bad in ["", "/", "auth/", "a//b/", "a/../b/", "a*/", "+/", "a\n/", "kv"] {
-            assert!(check_path(bad).is_err(), "{bad}");
+    fn moved_mount_answers_at_its_new_path_alone() {
+        let mounts = Mounts::default();
+        let old = Mount::new("a/", MountKind::KvV2, MountEnable::default(), 0).unwrap();
+        mounts.put(old.clone());
+        mounts.rename("a/", Mount { path: "b/c/".to_owned(), ..old.clone() });
+        assert!(mounts.resolve("a/data/x").is_none());
+        assert_eq!(mounts.resolve("b/c/data/x").unwrap().id, old.id);
+        assert_eq!(mounts.all().len(), 1);
+    }
+
+    #[test]
+    fn token_type_of_mount_decides_where_the_method_does_not() {
+        let mut mount = Mount::new("auth/up/", MountKind::Userpass, MountEnable::default(), 0).unwrap();
+        for (of_mount, own, kind) in [
+            (LoginTokenType::DefaultService, "", TokenKind::Service),
+            (LoginTokenType::DefaultService, "default", TokenKind::Service),
+            (LoginTokenType::DefaultService, "batch", TokenKind::Batch),
+            (LoginTokenType::DefaultBatch, "default", TokenKind::Batch),
+            (LoginTokenType::DefaultBatch, "service", TokenKind::Service),
+            (LoginTokenType::Batch, "service", TokenKind::Batch),
+            (LoginTokenType::Service, "batch", TokenKind::Service),
+        ] {
+            mount.tuning.token_type = of_mount;
+            assert_eq!(mount.token_kind(own), kind, "{of_mount:?} {own}");
         }
     }
 }

@@ -1,10 +1,43 @@
-//! SHA-256 and HMAC-SHA256.
+//! SHA-256 and HMAC-SHA256, and the other hashes that can be asked for.
 
 use aws_lc_rs::{digest, hmac};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::{Error, Secret};
+
+/// A hash function.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Algorithm {
+    /// SHA-224.
+    Sha2_224,
+    /// SHA-256.
+    Sha2_256,
+    /// SHA-384.
+    Sha2_384,
+    /// SHA-512.
+    Sha2_512,
+    /// SHA3-256.
+    Sha3_256,
+    /// SHA3-384.
+    Sha3_384,
+    /// SHA3-512.
+    Sha3_512,
+}
+
+/// The hash of a message, in as many bytes as its name says bits.
+pub fn digest(algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
+    let algorithm = match algorithm {
+        Algorithm::Sha2_224 => &digest::SHA224,
+        Algorithm::Sha2_256 => &digest::SHA256,
+        Algorithm::Sha2_384 => &digest::SHA384,
+        Algorithm::Sha2_512 => &digest::SHA512,
+        Algorithm::Sha3_256 => &digest::SHA3_256,
+        Algorithm::Sha3_384 => &digest::SHA3_384,
+        Algorithm::Sha3_512 => &digest::SHA3_512,
+    };
+    digest::digest(algorithm, message).as_ref().to_vec()
+}
 
 /// SHA-256 of the parts one after the other, as if they were one slice.
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
@@ -81,6 +114,25 @@ mod tests {
         for (message, digest) in [(b"abc".as_slice(), one), (text, two), (b"", none)] {
             let hex: String = sha256(&[message]).iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(hex, digest);
+        }
+    }
+
+    #[test]
+    fn every_hash_gives_its_published_digest() {
+        // FIPS 180-4 and FIPS 202: the message "abc".
+        for (algorithm, start, bits) in [
+            (Algorithm::Sha2_224, "23097d223405d8228642a477bda255b3", 224),
+            (Algorithm::Sha2_256, "ba7816bf8f01cfea414140de5dae2223", 256),
+            (Algorithm::Sha2_384, "cb00753f45a35e8bb5a03d699ac65007", 384),
+            (Algorithm::Sha2_512, "ddaf35a193617abacc417349ae204131", 512),
+            (Algorithm::Sha3_256, "3a985da74fe225b2045c172d6bd390bd", 256),
+            (Algorithm::Sha3_384, "ec01498288516fc926459f58e2c6ad8d", 384),
+            (Algorithm::Sha3_512, "b751850b1a57168a5693cd924b6b096e", 512),
+        ] {
+            let digest = digest(algorithm, b"abc");
+            let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(digest.len() * 8, bits);
+            assert!(hex.starts_with(start), "{algorithm:?}: {hex}");
         }
     }
 

@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use coffer_api::{
-    Code, Sensitive,
-    token::{TokenGrant, TokenKind},
-};
+use coffer_api::{Code, Sensitive, token::TokenGrant};
 use coffer_crypto::password;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -266,7 +263,7 @@ impl Active {
         let display = mount.path.trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
         let (direct, inherited) = self.identity.groups_of(entity.id);
         let wanted = Wanted {
-            kind: if user.token_type == "batch" { TokenKind::Batch } else { TokenKind::Service },
+            kind: mount.token_kind(&user.token_type),
             policies: user.policies,
             no_default_policy: user.no_default_policy,
             entity: Some(entity.id),

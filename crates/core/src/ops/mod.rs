@@ -2,8 +2,10 @@
 
 pub(crate) mod audit;
 pub(crate) mod capabilities;
+pub(crate) mod devices;
 pub(crate) mod identity;
 pub(crate) mod identity_find;
 pub(crate) mod keys;
 pub(crate) mod policy;
 pub(crate) mod system;
+pub(crate) mod tools;

@@ -9,11 +9,12 @@ use crate::{
     caller::Done,
     codec,
     commit::{Edit, Logged, Urgency},
-    housekeeping,
+    housekeeping::{self, TermBegan},
     keyring::Purpose,
     keys,
     policy::Operation,
     record::Record,
+    time::rfc3339,
 };
 
 /// Keys that rotate on demand.
@@ -31,16 +32,66 @@ pub enum RotateKey {
     Token,
 }
 
+/// The barrier's term.
+#[derive(Clone, Debug)]
+pub struct KeyStatus {
+    /// Its number, from 1.
+    pub term: u32,
+    /// Since when it seals, RFC 3339.
+    pub began: String,
+    /// What was sealed under it; crashes may have added some that were not.
+    pub seals: u64,
+}
+
+/// When the barrier's term is replaced by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation {
+    /// At this age, in seconds.
+    pub max_age: u64,
+    /// After so many seals.
+    pub max_seals: u64,
+}
+
 impl Caller {
-    /// Number of the barrier's term and the seals reserved for it.
+    /// The barrier's term.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without read on `sys/key-status`.
-    pub async fn key_status(&self) -> Result<(u32, u64), Error> {
+    pub async fn key_status(&self) -> Result<KeyStatus, Error> {
         let path = "sys/key-status";
         self.recorded(self.record("barrier.read", path), async {
             self.authorise(path, Operation::Read, &())?;
-            Ok(Done::Unlogged((self.active.barrier.term(), self.active.barrier.seals())))
+            let began = self.active.row::<TermBegan>(keys::TERM_BEGAN).await?;
+            let began = began.ok_or_else(|| Error::internal("when the term began is missing"))?.value;
+            Ok(Done::Unlogged(KeyStatus {
+                term: self.active.barrier.term(),
+                began: rfc3339(began.began_ms),
+                seals: self.active.barrier.used(),
+            }))
+        })
+        .await
+    }
+
+    /// When the barrier's term is replaced by itself, asked for as `logical`.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without read on `logical`.
+    pub async fn rotation(&self, logical: &str) -> Result<Rotation, Error> {
+        self.recorded(self.record("barrier.read", logical), async {
+            self.authorise(logical, Operation::Read, &())?;
+            Ok(Done::Unlogged(Rotation { max_age: self.active.limits.term_max_age, max_seals: barrier::REPLACED_AT }))
+        })
+        .await
+    }
+
+    /// Whether the caller may know about the machine.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without read on `sys/host-info`.
+    pub async fn host_read(&self) -> Result<(), Error> {
+        let path = "sys/host-info";
+        self.recorded(self.record("system.read", path), async {
+            self.authorise(path, Operation::Read, &()).map(|_| Done::Unlogged(()))
         })
         .await
     }
@@ -50,7 +101,14 @@ impl Caller {
     /// # Errors
     /// [`coffer_api::Code::Denied`] without update and sudo on `sys/rotate`.
     pub async fn rotate(&self, key: RotateKey) -> Result<(), Error> {
-        let path = "sys/rotate";
+        self.rotate_at("sys/rotate", key).await
+    }
+
+    /// As [`Caller::rotate`], asked for as `path`.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without update on `path`, and sudo where it is one of those that need it.
+    pub async fn rotate_at(&self, path: &str, key: RotateKey) -> Result<(), Error> {
         let class = match key {
             RotateKey::Audit | RotateKey::Batch | RotateKey::Token => "key.rotate",
             RotateKey::Barrier => "barrier.rotate",

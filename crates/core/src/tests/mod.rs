@@ -3,6 +3,7 @@
 mod revoked;
 mod rows;
 mod shred;
+mod unversioned;
 mod wiped;
 
 use std::sync::Arc;

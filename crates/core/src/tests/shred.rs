@@ -91,8 +91,7 @@ async fn mount_with_shred_seals_each_version_under_a_key_of_its_own() {
     let core = dev().await;
     let root = caller(&core, "root").await;
     let mut how = MountEnable::default();
-    how.options.insert("version".to_owned(), "2".to_owned());
-    how.options.insert("shred".to_owned(), "true".to_owned());
+    how.options.get_or_insert_default().insert("shred".to_owned(), "true".to_owned());
     root.mount_enable("torn/", MountKind::KvV2, how, &()).await.unwrap();
     let mount = root.resolve("torn/data/a").unwrap();
     let data = RawValue::from_string(r#"{"k":"v"}"#.to_owned()).unwrap();

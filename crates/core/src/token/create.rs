@@ -304,8 +304,9 @@ impl Active {
             )
         };
         let explicit = |most: u64| if wanted.explicit_max_ttl > 0 { most.min(wanted.explicit_max_ttl) } else { most };
+        let of_mount = self.limits.lease_ttls(self.mounts.resolve(&wanted.path).as_deref());
         if wanted.period > 0 {
-            let most = explicit(self.limits.max_lease_ttl);
+            let most = explicit(of_mount.max);
             if wanted.period > most {
                 warnings.push(capped("period", "period", wanted.period, most));
             }
@@ -314,16 +315,13 @@ impl Active {
         if is_root && wanted.ttl.is_none() && wanted.explicit_max_ttl == 0 {
             return 0;
         }
-        let most = wanted
-            .max_ttl
-            .filter(|max| *max > 0)
-            .map_or(self.limits.max_lease_ttl, |max| max.min(self.limits.max_lease_ttl));
+        let most = wanted.max_ttl.filter(|max| *max > 0).map_or(of_mount.max, |max| max.min(of_mount.max));
         let most = explicit(most);
         // Nobody asked for the default of a root token, which has none.
         let asked = match wanted.ttl {
             Some(ttl) => ttl,
-            None if is_root => self.limits.default_lease_ttl.min(most),
-            None => self.limits.default_lease_ttl,
+            None if is_root => of_mount.default.min(most),
+            None => of_mount.default,
         };
         if asked > most && (wanted.ttl.is_some() || wanted.explicit_max_ttl > 0) {
             warnings.push(capped("TTL", "TTL", asked, most));

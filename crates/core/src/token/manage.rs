@@ -311,9 +311,10 @@ impl Active {
             (0, increment) => milliseconds(increment),
             (period, _) => milliseconds(period),
         };
+        let of_mount = self.limits.lease_ttls(self.mounts.resolve(&entry.path).as_deref());
         let mut most = match entry.period {
-            0 => born(self.limits.max_lease_ttl),
-            _ => milliseconds(self.limits.max_lease_ttl),
+            0 => born(of_mount.max),
+            _ => milliseconds(of_mount.max),
         };
         if entry.explicit_max_ttl > 0 {
             most = most.min(born(entry.explicit_max_ttl));

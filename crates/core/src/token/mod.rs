@@ -273,8 +273,24 @@ impl TokenState {
 }
 
 impl Active {
-    /// The state of a token that exists and is alive.
+    /// The state of a token that exists and is alive, and whose login method still stands.
     pub(crate) async fn token_state(&self, token: &str) -> Result<Option<Arc<TokenState>>, Error> {
+        Ok(self.living_state(token).await?.filter(|state| self.logins_stand(state)))
+    }
+
+    /// Whether the login methods that a token and the tokens above it come from are where they were: a method that is
+    /// disabled or moved takes its tokens along, also where another one comes to its path.
+    pub(crate) fn logins_stand(&self, state: &TokenState) -> bool {
+        std::iter::successors(Some(state), |state| state.parent.as_deref()).all(|state| {
+            let entry = &state.entry;
+            if !entry.path.starts_with("auth/") || entry.path.starts_with("auth/token/") {
+                return true;
+            }
+            self.mounts.resolve(&entry.path).is_some_and(|mount| mount.since_ms <= entry.created_ms)
+        })
+    }
+
+    async fn living_state(&self, token: &str) -> Result<Option<Arc<TokenState>>, Error> {
         if token.is_empty() || token.len() > MAX_TOKEN {
             return Ok(None);
         }

@@ -151,7 +151,7 @@ impl Envelope {
             out.extend_from_slice(inner);
             out.push(b',');
         }
-        open(&mut out, request_id);
+        open(&mut out, request_id, 0);
         out.extend_from_slice(data);
         out.extend_from_slice(br#","wrap_info":null,"warnings":"#);
         out.extend_from_slice(&warnings);
@@ -165,9 +165,14 @@ impl Envelope {
 /// A body around data that `fill` appends as JSON: the hot path, one buffer, nothing parsed. `size` is a bound on
 /// what `fill` appends; where it holds, nothing is copied twice.
 pub(crate) fn spliced(request_id: Uuid, size: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    spliced_lease(request_id, 0, size, fill)
+}
+
+/// As [`spliced`], with a lease of so many seconds.
+pub(crate) fn spliced_lease(request_id: Uuid, lease: i64, size: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let mut out = Zeroizing::new(Vec::with_capacity(FIXED + size));
     out.push(b'{');
-    open(&mut out, request_id);
+    open(&mut out, request_id, lease);
     fill(&mut out);
     out.extend_from_slice(br#","wrap_info":null,"warnings":null,"auth":null}"#);
     wiped(out)
@@ -216,11 +221,16 @@ pub(crate) fn wiped(buffer: Buffer) -> Bytes {
     Bytes::from_owner(buffer)
 }
 
-fn open(out: &mut Vec<u8>, request_id: Uuid) {
+fn open(out: &mut Vec<u8>, request_id: Uuid, lease: i64) {
     let mut text = Uuid::encode_buffer();
     out.extend_from_slice(br#""request_id":""#);
     out.extend_from_slice(request_id.hyphenated().encode_lower(&mut text).as_bytes());
-    out.extend_from_slice(br#"","lease_id":"","renewable":false,"lease_duration":0,"data":"#);
+    out.extend_from_slice(br#"","lease_id":"","renewable":false,"lease_duration":"#);
+    match lease {
+        0 => out.push(b'0'),
+        lease => out.extend_from_slice(lease.to_string().as_bytes()),
+    }
+    out.extend_from_slice(br#","data":"#);
 }
 
 /// The text between the braces of an object; nothing for anything else.

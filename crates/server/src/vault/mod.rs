@@ -7,6 +7,7 @@ pub(crate) mod envelope;
 mod help;
 mod identity;
 mod kv;
+mod kv1;
 mod leases;
 pub(crate) mod lenient;
 mod rotate;

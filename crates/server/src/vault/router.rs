@@ -10,7 +10,7 @@ use coffer_core::{Core, Error, MountKind};
 
 use super::{
     call::{Failure, Outcome, VaultCall, Verb, done},
-    cubbyhole, help, identity, kv, lenient,
+    cubbyhole, help, identity, kv, kv1, lenient,
     lenient::decode_percent,
     seal, status, sys, token, userpass, wrapping,
 };
@@ -49,6 +49,8 @@ async fn answer_anywhere(app: &App, origin: Origin, request: Request<Body>) -> R
                 Box::pin(wrapping::lookup(app, origin, parts, body)).await
             } else if seal::is_seal(&path) {
                 Box::pin(seal::answer(app, origin, verb, &path, parts, body)).await
+            } else if is_for_anybody(verb, &path, &parts.headers) {
+                Box::pin(sys::anonymous(app, origin, app.context(origin, &parts))).await
             } else {
                 authenticated(app, origin, verb, path, parts, body).await
             }
@@ -105,6 +107,11 @@ fn method_not_allowed(parts: &Parts) -> Error {
         return Error::invalid("cannot handle internal-only request operation");
     }
     Error::new(Code::MethodNotAllowed, NO_MESSAGE)
+}
+
+/// The one request that a caller without a token may make and one with a token gets more from.
+fn is_for_anybody(verb: Verb, path: &str, headers: &HeaderMap) -> bool {
+    verb == Verb::Read && path == sys::UI_MOUNTS && token_of(headers).is_none() && unsupported_header(headers).is_none()
 }
 
 /// A request that is refused before its path means anything: who is known gets the reason, anybody else the usual
@@ -167,6 +174,7 @@ async fn authenticated(
 /// What is boxed here and in [`kv`] is what a KV read does without: a request's future is moved about before it runs,
 /// so it should be no larger than the hot path needs.
 async fn routed(call: &mut VaultCall) -> Outcome {
+    // A mount's own path is the mount, with or without its slash.
     let found = call.caller.resolve(&call.path).or_else(|| call.caller.resolve(&format!("{}/", call.path)));
     let Some(mount) = found else { return Err(no_route(&call.path)) };
     if matches!(call.verb, Verb::Read | Verb::Write) && help::is_asked_for(call.parts.uri.query()) {
@@ -175,6 +183,7 @@ async fn routed(call: &mut VaultCall) -> Outcome {
     let rest = call.path.strip_prefix(mount.path.as_str()).unwrap_or_default().to_owned();
     match mount.kind {
         MountKind::KvV2 => kv::answer(call, &mount, &rest).await,
+        MountKind::Generic | MountKind::KvV1 => Box::pin(kv1::answer(call, &mount, &rest)).await,
         MountKind::Identity => Box::pin(identity::answer(call, &rest)).await,
         MountKind::System => Box::pin(sys::answer(call, &rest)).await,
         MountKind::Token => Box::pin(token::answer(call, &rest)).await,

@@ -65,13 +65,48 @@ async fn unusable_mounts_are_refused() {
         errors("/v1/sys/mounts/x", json!({"type": "aws"})).await,
         json!(["plugin not found in the catalog: aws"])
     );
-    assert!(errors("/v1/sys/mounts/x", json!({"type": "kv"})).await[0].as_str().unwrap().contains("version"));
+    let third = json!({"type": "kv", "options": {"version": 3}});
+    assert!(errors("/v1/sys/mounts/x", third).await[0].as_str().unwrap().contains("version"));
+    let generic = json!({"type": "generic", "options": {"version": "1"}});
+    assert!(errors("/v1/sys/mounts/x", generic).await[0].as_str().unwrap().contains("version"));
+    for (path, message) in [
+        ("mounts/sys/x", "cannot mount \"sys/x/\""),
+        ("mounts/sys", "cannot mount \"sys/\""),
+        ("mounts/auth/x", "cannot mount \"auth/x/\""),
+        ("mounts/auth", "cannot mount \"auth/\""),
+        ("mounts/cubbyhole/x", "cannot mount \"cubbyhole/x/\""),
+    ] {
+        assert_eq!(errors(&format!("/v1/sys/{path}"), json!({"type": "kv"})).await, json!([message]));
+    }
+    assert_eq!(
+        errors("/v1/sys/mounts/x", json!({"type": "system"})).await,
+        json!(["mount type of \"system\" is not mountable"])
+    );
+    for config in [
+        json!({"default_lease_ttl": "2h", "max_lease_ttl": "1h"}),
+        json!({"default_lease_ttl": "769h"}),
+        json!({"default_lease_ttl": "-1h"}),
+        json!({"default_lease_ttl": "bad"}),
+        json!({"listing_visibility": "bad"}),
+        json!({"plugin_version": "v1.0.0"}),
+        json!({"passthrough_request_headers": "x".repeat(300)}),
+    ] {
+        errors("/v1/sys/mounts/x", json!({"type": "kv", "config": config})).await;
+    }
+    errors("/v1/sys/auth/x", json!({"type": "userpass", "config": {"token_type": "bad"}})).await;
     assert_eq!(
         errors("/v1/sys/auth/token2", json!({"type": "token"})).await,
         json!(["token credential backend cannot be instantiated"])
     );
-    for fixed in ["mounts/sys", "mounts/cubbyhole", "mounts/identity", "auth/token"] {
-        server.root("DELETE", &format!("/v1/sys/{fixed}"), Value::Null).await.is(400);
+    for (fixed, message) in [
+        ("mounts/sys", "cannot unmount \"sys/\""),
+        ("mounts/cubbyhole", "cannot unmount \"cubbyhole/\""),
+        ("mounts/identity", "cannot unmount \"identity/\""),
+        ("mounts/auth/token", "cannot unmount \"auth/token/\""),
+        ("auth/token", "token credential backend cannot be disabled"),
+    ] {
+        let refused = server.root("DELETE", &format!("/v1/sys/{fixed}"), Value::Null).await;
+        assert_eq!(refused.errors(400), json!([message]));
     }
     server.root("POST", "/v1/sys/mounts/a%2B", json!({"type": "kv-v2"})).await.is(400);
     server.stop().await;
@@ -94,9 +129,19 @@ async fn preflight_names_the_mount_to_whom_it_concerns() {
     let token = server.token_with(ROOT, r#"path "secret/data/a/*" { capabilities = ["read"] }"#).await;
     ask(&token, "secret/other").await.is(200);
     for path in ["nosuch", "identity", "sys"] {
-        let errors = ask(&token, path).await.errors(403);
-        assert!(errors[0].as_str().unwrap().starts_with("preflight capability check returned 403"), "{errors}");
+        assert_eq!(
+            ask(&token, path).await.errors(403),
+            json!([format!(
+                "preflight capability check returned 403, please ensure client's policies grant access to path \"{path}/\""
+            )])
+        );
     }
-    ask(ROOT, "nosuch").await.is(403);
+    for path in ["nosuch", "auth", "auth/nosuch"] {
+        ask(ROOT, path).await.is(403);
+    }
+    for (path, kind) in [("sys/x", "system"), ("identity", "identity"), ("cubbyhole/x", "cubbyhole")] {
+        let data = ask(ROOT, path).await.data();
+        assert_eq!((&data["type"], data.get("deprecation_status")), (&json!(kind), None));
+    }
     server.stop().await;
 }

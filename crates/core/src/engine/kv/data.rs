@@ -159,7 +159,7 @@ impl Caller {
         if let Some(shred) = write.shred {
             head.shred = shred;
         }
-        let shred = head.shred || mount.options.get("shred").is_some_and(|shred| shred == "true");
+        let shred = head.shred || mount.option("shred") == Some("true");
         let number = head.current + 1;
         let old = head.current;
         let freed = prune(mount, &mut head, number, &mut edit);
@@ -284,7 +284,13 @@ impl Active {
     }
 
     /// Seals data under a fresh object key, whose row goes into the edit.
-    fn seal_object(&self, row: &str, version: u64, data: &[u8], edit: &mut Edit) -> Result<(Uuid, Vec<u8>), Error> {
+    pub(super) fn seal_object(
+        &self,
+        row: &str,
+        version: u64,
+        data: &[u8],
+        edit: &mut Edit,
+    ) -> Result<(Uuid, Vec<u8>), Error> {
         let id = Uuid::new_v4();
         let key = Secret::random(32)?;
         let sealed = object::seal(&key, object_aad(row, version).as_bytes(), data)?;

@@ -74,7 +74,8 @@ impl Caller {
         .await
     }
 
-    async fn found(
+    /// The names, where the caller may list (or scan) `logical`.
+    pub(super) async fn found(
         &self,
         mount: &Mount,
         logical: &str,

@@ -1,4 +1,4 @@
-//! KV v2: versioned values at paths, and the native secrets on the same entries.
+//! KV v2: versioned values at paths, and the native secrets on the same entries. KV v1 on entries with one version.
 
 pub(crate) mod data;
 pub(crate) mod entry;
@@ -6,6 +6,7 @@ pub(crate) mod list;
 pub(crate) mod metadata;
 pub(crate) mod native;
 pub(crate) mod patch;
+mod unversioned;
 mod versions;
 pub(crate) mod view;
 

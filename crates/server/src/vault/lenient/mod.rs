@@ -3,6 +3,7 @@
 
 mod duration;
 mod form;
+mod object;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -82,14 +83,19 @@ impl Body {
         if self.0.is_empty() {
             return Ok(Fields::default());
         }
-        let mut json = serde_json::Deserializer::from_slice(&self.0);
-        let fields = json.deserialize_any(TopLevel).map_err(|error| LenientError::Json(describe(&error)))?;
-        json.end().map_err(|error| LenientError::Json(describe(&error)))?;
-        Ok(fields)
+        Fields::parse(&self.0)
     }
 }
 
 impl<'a> Fields<'a> {
+    /// The top level of a JSON object.
+    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, LenientError> {
+        let mut json = serde_json::Deserializer::from_slice(text);
+        let fields = json.deserialize_any(TopLevel).map_err(|error| LenientError::Json(describe(&error)))?;
+        json.end().map_err(|error| LenientError::Json(describe(&error)))?;
+        Ok(fields)
+    }
+
     /// The raw value of a field, `null` included.
     pub(crate) fn raw(&self, field: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(key, _)| key == field).map(|(_, value)| *value)

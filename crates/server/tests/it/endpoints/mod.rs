@@ -107,6 +107,8 @@ pub(crate) async fn furnish(server: &TestServer) {
     for (method, path, body) in [
         ("POST", "/v1/sys/auth/userpass", json!({"type": "userpass"})),
         ("POST", "/v1/sys/mounts/kv", json!({"type": "kv-v2"})),
+        ("POST", "/v1/sys/mounts/kv1", json!({"type": "kv-v1"})),
+        ("POST", "/v1/kv1/a", json!({"x": 1})),
         ("DELETE", "/v1/sys/mounts/kv9", Value::Null),
         ("DELETE", "/v1/sys/auth/up2", Value::Null),
         ("DELETE", "/v1/secret/metadata/fresh", Value::Null),

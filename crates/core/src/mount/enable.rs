@@ -1,0 +1,232 @@
+//! Mounts come and go: enable, disable, list.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use coffer_storage::Expect;
+
+use super::{Mount, MountKind, tune::Tuning};
+use crate::{
+    Caller, Error,
+    caller::Done,
+    codec,
+    commit::Edit,
+    keys,
+    policy::{Operation, Parameters},
+};
+
+/// Mounts at most; the table stays in memory.
+const MAX_MOUNTS: usize = 10_000;
+/// Where no engine is mounted: what lies there is the server's own.
+const TAKEN: [&str; 5] = ["audit/", "auth/", "cubbyhole/", "identity/", "sys/"];
+
+/// A request to enable a mount.
+#[derive(Clone, Debug, Default)]
+pub struct MountEnable {
+    /// For people; at most 4 KiB.
+    pub description: String,
+    /// Engine options; at most 64 pairs.
+    pub options: Option<BTreeMap<String, String>>,
+    /// Seconds, 0 = the system's.
+    pub default_lease_ttl: u64,
+    /// Seconds, 0 = the system's.
+    pub max_lease_ttl: u64,
+    /// Everything else.
+    pub tuning: Tuning,
+}
+
+impl Caller {
+    /// Every mount (login methods begin with `auth/`), for `sys/mounts` and `sys/auth`.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without read on `path`.
+    pub async fn mount_list(&self, path: &str) -> Result<Vec<Arc<Mount>>, Error> {
+        self.recorded(self.record("mount.list", path), async {
+            self.authorise(path, Operation::Read, &())?;
+            Ok(Done::Unlogged(self.active.mounts.all()))
+        })
+        .await
+    }
+
+    /// The mount at `path` (with its final `/`), asked for as `logical`.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without read on `logical`; `absent` where there is no such mount.
+    pub async fn mount_read(
+        &self,
+        logical: &str,
+        path: &str,
+        absent: impl FnOnce() -> Error,
+    ) -> Result<Arc<Mount>, Error> {
+        self.recorded(self.record("mount.read", logical), async {
+            self.authorise(logical, Operation::Read, &())?;
+            self.active.mounts.at(path).map(Done::Unlogged).ok_or_else(absent)
+        })
+        .await
+    }
+
+    /// Enables an engine or login method at a path (`kv/`, `auth/userpass/`).
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without create or update (for login methods: and sudo) on `sys/mounts/PATH` or
+    /// `sys/auth/PATH`; [`coffer_api::Code::Invalid`] where the path is taken or unusable, or a setting is.
+    pub async fn mount_enable(
+        &self,
+        path: &str,
+        kind: MountKind,
+        request: MountEnable,
+        parameters: &dyn Parameters,
+    ) -> Result<(), Error> {
+        let logical = logical(path);
+        let record = self.record("mount.enable", &logical);
+        self.recorded(record.clone(), async {
+            self.authorise(&logical, Operation::Update, parameters)?;
+            check_place(path, kind)?;
+            check_path(path)?;
+            check_ttls(&request, self.active.limits.max_lease_ttl)?;
+            // One at a time: nesting is a question about all paths.
+            let guard = self.active.locks.lock(&[keys::MOUNT]).await;
+            if let Some(known) = self.active.mounts.overlaps(path) {
+                let shown = known.strip_prefix("auth/").unwrap_or(&known);
+                return Err(Error::invalid(format!("path is already in use at {shown}")));
+            }
+            if self.active.mounts.all().len() >= MAX_MOUNTS {
+                return Err(Error::invalid(format!("there are {MAX_MOUNTS} mounts, which is the limit")));
+            }
+            let mount = Mount::new(path, kind, request, self.active.clock.now())?;
+            mount.check_bounds()?;
+            let mut edit = Edit::under(guard);
+            edit.put(Mount::row(path), codec::encode(&mount)?, Some(Expect::Absent));
+            edit.in_force(move |active| active.mounts.put(mount));
+            Ok(Done::Logged((), self.commit(edit, record.fact("type", kind.name())).await?))
+        })
+        .await
+    }
+
+    /// Disables a mount that is not one of the first; its data is unreachable from then on, and the tokens that a
+    /// login method gave are void.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without delete on the path; [`coffer_api::Code::Invalid`] for a fixed mount.
+    pub async fn mount_disable(&self, path: &str) -> Result<(), Error> {
+        let logical = logical(path);
+        let record = self.record("mount.disable", &logical);
+        self.recorded(record.clone(), async {
+            self.authorise(&logical, Operation::Delete, &())?;
+            let Some(mount) = self.active.mounts.at(path) else { return Ok(Done::Unlogged(())) };
+            if mount.kind == MountKind::Token {
+                return Err(Error::invalid("token credential backend cannot be disabled"));
+            }
+            if mount.kind.is_fixed() {
+                return Err(Error::invalid(format!("cannot unmount {path:?}")));
+            }
+            let mut edit = Edit::under(self.active.locks.lock(&[keys::MOUNT]).await);
+            edit.delete(Mount::row(path), None);
+            edit.in_force(move |active| active.mounts.remove(&mount.path));
+            Ok(Done::Logged((), self.commit(edit, record).await?))
+        })
+        .await
+    }
+}
+
+impl MountKind {
+    /// Whether it is one that every store has once, at a path of its own.
+    pub(super) fn is_fixed(self) -> bool {
+        match self {
+            Self::Cubbyhole | Self::Identity | Self::System | Self::Token => true,
+            Self::Generic | Self::KvV1 | Self::KvV2 | Self::Userpass => false,
+        }
+    }
+
+    /// Whether it is a login method.
+    fn is_login(self) -> bool {
+        match self {
+            Self::Token | Self::Userpass => true,
+            Self::Cubbyhole | Self::Generic | Self::Identity | Self::KvV1 | Self::KvV2 | Self::System => false,
+        }
+    }
+}
+
+/// # Errors
+/// Where a path is no mount's: too long, with empty or relative segments, or with what patterns are made of.
+pub(super) fn check_path(path: &str) -> Result<(), Error> {
+    let inner = path.strip_prefix("auth/").unwrap_or(path).strip_suffix('/').unwrap_or_default();
+    let plain = inner.chars().all(|c| !c.is_control() && !matches!(c, '*' | '+'));
+    let segments = inner.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+    if inner.is_empty() || inner.len() > 256 || !plain || !segments {
+        return Err(Error::invalid(
+            "a mount path has 1 to 256 printable bytes, without empty or relative segments, '*' or '+'",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a path lies where engines may not be mounted.
+pub(super) fn is_taken(path: &str) -> bool {
+    TAKEN.iter().any(|taken| path.starts_with(taken))
+}
+
+fn check_place(path: &str, kind: MountKind) -> Result<(), Error> {
+    let fits = if kind.is_login() { path.starts_with("auth/") } else { !is_taken(path) };
+    if fits { Ok(()) } else { Err(Error::invalid(format!("cannot mount {path:?}"))) }
+}
+
+fn check_ttls(request: &MountEnable, system_max: u64) -> Result<(), Error> {
+    match (request.default_lease_ttl, request.max_lease_ttl) {
+        (default, 0) if default > system_max => {
+            Err(Error::invalid(format!("given default lease TTL greater than system max lease TTL of {system_max}")))
+        }
+        (default, max) if max > 0 && default > max => {
+            Err(Error::invalid("given default lease TTL greater than given max lease TTL"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn logical(path: &str) -> String {
+    let trimmed = path.trim_end_matches('/');
+    match trimmed.strip_prefix("auth/") {
+        Some(method) => format!("sys/auth/{method}"),
+        None => format!("sys/mounts/{trimmed}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unusable_mount_paths_are_refused() {
+        for good in ["kv/", "auth/userpass/", "path/to/secret engine/"] {
+            assert!(check_path(good).is_ok(), "{good}");
+        }
+        for bad in ["", "/", "auth/", "a//b/", "a/../b/", "a*/", "+/", "a\n/", "kv"] {
+            assert!(check_path(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn engines_stay_out_of_the_servers_own_places_and_logins_within_theirs() {
+        for (path, kind, fits) in [
+            ("kv/", MountKind::KvV1, true),
+            ("system/", MountKind::KvV1, true),
+            ("sys/", MountKind::KvV2, false),
+            ("sys/kv/", MountKind::KvV2, false),
+            ("cubbyhole/x/", MountKind::KvV1, false),
+            ("auth/kv/", MountKind::KvV2, false),
+            ("audit/", MountKind::KvV2, false),
+            ("auth/up/", MountKind::Userpass, true),
+            ("up/", MountKind::Userpass, false),
+        ] {
+            assert_eq!(check_place(path, kind).is_ok(), fits, "{path}");
+        }
+    }
+
+    #[test]
+    fn default_lifetime_above_its_bound_is_refused() {
+        let check = |default_lease_ttl, max_lease_ttl| {
+            check_ttls(&MountEnable { default_lease_ttl, max_lease_ttl, ..MountEnable::default() }, 100).is_ok()
+        };
+        assert!(check(0, 0) && check(100, 0) && check(1000, 2000) && check(0, 1));
+        assert!(!check(101, 0) && !check(2, 1));
+    }
+}
