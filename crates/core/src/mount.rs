@@ -68,8 +68,10 @@ pub struct Mount {
     pub tuning: Tuning,
     /// Settings of a KV mount.
     pub kv: KvConfig,
-    /// When it came to its path, UTC milliseconds.
-    pub since_ms: i64,
+    /// When it was made, UTC milliseconds.
+    pub created_ms: i64,
+    /// Names its stay at its path; never reused. The tokens of a login method end with it.
+    pub(crate) tenure: Uuid,
 }
 
 impl Persisted for Mount {}
@@ -177,7 +179,8 @@ impl Mount {
             max_lease_ttl: request.max_lease_ttl,
             tuning: request.tuning,
             kv: KvConfig::default(),
-            since_ms: now,
+            created_ms: now,
+            tenure: Uuid::new_v4(),
         })
     }
 

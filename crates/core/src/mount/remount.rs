@@ -77,7 +77,7 @@ impl Caller {
             let absent = || Error::invalid(format!("no matching mount at {from:?}"));
             let mut mount = self.active.mounts.at(&from).ok_or_else(absent)?.as_ref().clone();
             mount.path.clone_from(&to);
-            mount.since_ms = self.active.clock.now();
+            mount.tenure = Uuid::new_v4();
             let made = MountMove { id: Uuid::new_v4(), from: from.clone(), to: to.clone() };
             let id = made.id;
             let mut edit = Edit::under(guard);

@@ -195,6 +195,7 @@ impl Active {
         let mut entry = TokenEntry {
             policies,
             entity: wanted.entity,
+            tenure: self.login_tenure(&wanted.path),
             display_name: wanted.display_name,
             path: wanted.path,
             metadata: wanted.metadata,

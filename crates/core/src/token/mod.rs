@@ -83,6 +83,8 @@ pub(crate) struct TokenEntry {
     pub(crate) cubbyhole: bool,
     /// Stands for a wrapped response and can do nothing but unwrap it.
     pub(crate) wrapping: bool,
+    /// The stay of the login method that gave it (`Mount::tenure`), which it does not outlive.
+    pub(crate) tenure: Option<Uuid>,
 }
 
 impl Persisted for TokenEntry {}
@@ -282,12 +284,16 @@ impl Active {
     /// disabled or moved takes its tokens along, also where another one comes to its path.
     pub(crate) fn logins_stand(&self, state: &TokenState) -> bool {
         std::iter::successors(Some(state), |state| state.parent.as_deref()).all(|state| {
-            let entry = &state.entry;
-            if !entry.path.starts_with("auth/") || entry.path.starts_with("auth/token/") {
-                return true;
-            }
-            self.mounts.resolve(&entry.path).is_some_and(|mount| mount.since_ms <= entry.created_ms)
+            let stands = |tenure| self.mounts.resolve(&state.entry.path).is_some_and(|mount| mount.tenure == tenure);
+            state.entry.tenure.is_none_or(stands)
         })
+    }
+
+    /// The stay of the login method that a token made at `path` comes from; `None` where it comes from none.
+    pub(crate) fn login_tenure(&self, path: &str) -> Option<Uuid> {
+        let by_login = path.starts_with("auth/") && !path.starts_with("auth/token/");
+        // A method that went while somebody logged in is none that ever stands.
+        by_login.then(|| self.mounts.resolve(path).map_or(Uuid::nil(), |mount| mount.tenure))
     }
 
     async fn living_state(&self, token: &str) -> Result<Option<Arc<TokenState>>, Error> {
