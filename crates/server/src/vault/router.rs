@@ -127,8 +127,7 @@ async fn authenticated(
 ) -> Result<Response, Error> {
     let token = token_of(&parts.headers);
     let mut cx = app.context(origin, &parts);
-    let wrap = wrapping::asked(&parts.headers);
-    cx.wrap_ttl = wrap.as_ref().ok().copied().flatten();
+    cx.wrap_ttl = wrapping::asked(&parts.headers).ok().flatten();
     let caller = match app.core().caller(cx, token.as_ref().map(|token| token.expose().as_str())).await {
         Ok(caller) => caller,
         Err(refused) => return Err(Box::pin(wrapping::refused_own(app, &path, &parts, body, refused)).await),
@@ -139,10 +138,13 @@ async fn authenticated(
     }
     let bodies = app.bodies().clone();
     let mut call = VaultCall::new(caller, origin.id, (verb, path), parts, body, bodies);
-    let outcome = match (call.see_query(), wrap) {
-        (Err(failure), _) => Err(failure),
-        (Ok(()), Err(refused)) => Err(Failure::Request(refused)),
-        (Ok(()), Ok(_)) => routed(&mut call).await,
+    let seen = match call.see_query() {
+        Ok(()) => wrapping::asked(&call.parts.headers).map(drop).map_err(Failure::Request),
+        Err(failure) => Err(failure),
+    };
+    let outcome = match seen {
+        Err(failure) => Err(failure),
+        Ok(()) => routed(&mut call).await,
     };
     let answered = match outcome {
         Ok(response) if call.caller.context().wrap_ttl.is_some() => {
