@@ -49,6 +49,8 @@ async fn answer_anywhere(app: &App, origin: Origin, request: Request<Body>) -> R
                 Box::pin(wrapping::lookup(app, origin, parts, body)).await
             } else if seal::is_seal(&path) {
                 Box::pin(seal::answer(app, origin, verb, &path, parts, body)).await
+            } else if verb == Verb::Write && matches!(path.as_str(), "sys/wrapping/unwrap" | "sys/wrapping/rewrap") {
+                Box::pin(wrapping::take(app, origin, path, parts, body)).await
             } else {
                 authenticated(app, origin, verb, path, parts, body).await
             }
@@ -117,7 +119,8 @@ async fn refuse_unrouted(app: &App, origin: Origin, parts: &Parts, refused: Erro
     Err(error)
 }
 
-async fn authenticated(
+/// A request that asks for a token.
+pub(crate) async fn authenticated(
     app: &App,
     origin: Origin,
     verb: Verb,
@@ -128,10 +131,7 @@ async fn authenticated(
     let token = token_of(&parts.headers);
     let mut cx = app.context(origin, &parts);
     cx.wrap_ttl = wrapping::asked(&parts.headers).ok().flatten();
-    let caller = match app.core().caller(cx, token.as_ref().map(|token| token.expose().as_str())).await {
-        Ok(caller) => caller,
-        Err(refused) => return Err(Box::pin(wrapping::refused_own(app, &path, &parts, body, refused)).await),
-    };
+    let caller = app.core().caller(cx, token.as_ref().map(|token| token.expose().as_str())).await?;
     if verb == Verb::Write && path == "sys/seal" {
         // The caller holds on to the keys that are to go, so it goes along.
         return Box::pin(app.core().seal(caller)).await.map(|()| done());
