@@ -307,14 +307,18 @@ impl Active {
     fn renewed_ttl(&self, entry: &TokenEntry, now: i64, increment: u64, warnings: &mut Vec<String>) -> i64 {
         let born = |max: u64| entry.created_ms.saturating_add(milliseconds(max)).saturating_sub(now).max(0);
         let asked = match (entry.period, increment) {
-            (0, 0) => milliseconds(entry.creation_ttl),
+            // As long as it was given the last time.
+            (0, 0) => {
+                let began = entry.last_renewal_ms.unwrap_or(entry.created_ms);
+                entry.expires_ms.map_or(0, |expires| expires.saturating_sub(began))
+            }
             (0, increment) => milliseconds(increment),
             (period, _) => milliseconds(period),
         };
         let of_mount = self.limits.lease_ttls(self.mounts.resolve(&entry.path).as_deref());
         let mut most = match entry.period {
             0 => born(of_mount.max),
-            _ => milliseconds(of_mount.max),
+            _ => i64::MAX,
         };
         if entry.explicit_max_ttl > 0 {
             most = most.min(born(entry.explicit_max_ttl));

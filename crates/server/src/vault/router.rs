@@ -51,6 +51,8 @@ async fn answer_anywhere(app: &App, origin: Origin, request: Request<Body>) -> R
                 Box::pin(seal::answer(app, origin, verb, &path, parts, body)).await
             } else if is_for_anybody(verb, &path, &parts.headers) {
                 Box::pin(sys::anonymous(app, origin, app.context(origin, &parts))).await
+            } else if verb == Verb::Write && matches!(path.as_str(), "sys/wrapping/unwrap" | "sys/wrapping/rewrap") {
+                Box::pin(wrapping::take(app, origin, path, parts, body)).await
             } else {
                 authenticated(app, origin, verb, path, parts, body).await
             }
@@ -124,7 +126,8 @@ async fn refuse_unrouted(app: &App, origin: Origin, parts: &Parts, refused: Erro
     Err(error)
 }
 
-async fn authenticated(
+/// A request that asks for a token.
+pub(crate) async fn authenticated(
     app: &App,
     origin: Origin,
     verb: Verb,
@@ -134,22 +137,21 @@ async fn authenticated(
 ) -> Result<Response, Error> {
     let token = token_of(&parts.headers);
     let mut cx = app.context(origin, &parts);
-    let wrap = wrapping::asked(&parts.headers);
-    cx.wrap_ttl = wrap.as_ref().ok().copied().flatten();
-    let caller = match app.core().caller(cx, token.as_ref().map(|token| token.expose().as_str())).await {
-        Ok(caller) => caller,
-        Err(refused) => return Err(Box::pin(wrapping::refused_own(app, &path, &parts, body, refused)).await),
-    };
+    cx.wrap_ttl = wrapping::asked(&parts.headers).ok().flatten();
+    let caller = app.core().caller(cx, token.as_ref().map(|token| token.expose().as_str())).await?;
     if verb == Verb::Write && path == "sys/seal" {
         // The caller holds on to the keys that are to go, so it goes along.
         return Box::pin(app.core().seal(caller)).await.map(|()| done());
     }
     let bodies = app.bodies().clone();
     let mut call = VaultCall::new(caller, origin.id, (verb, path), parts, body, bodies);
-    let outcome = match (call.see_query(), wrap) {
-        (Err(failure), _) => Err(failure),
-        (Ok(()), Err(refused)) => Err(Failure::Request(refused)),
-        (Ok(()), Ok(_)) => routed(&mut call).await,
+    let seen = match call.see_query() {
+        Ok(()) => wrapping::asked(&call.parts.headers).map(drop).map_err(Failure::Request),
+        Err(failure) => Err(failure),
+    };
+    let outcome = match seen {
+        Err(failure) => Err(failure),
+        Ok(()) => routed(&mut call).await,
     };
     let answered = match outcome {
         Ok(response) if call.caller.context().wrap_ttl.is_some() => {

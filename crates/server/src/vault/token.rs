@@ -13,7 +13,7 @@ use super::{
     call::{Failure, Outcome, VaultCall, Verb, done},
     envelope::{Auth, Envelope},
     leases,
-    lenient::Fields,
+    lenient::{Fields, GoDuration},
     token_role,
 };
 use crate::app::token_of;
@@ -308,11 +308,18 @@ fn secret(fields: &Fields<'_>, field: &'static str) -> Result<Option<Sensitive<S
     Ok(fields.text(field)?.filter(|text| !text.is_empty()).map(|text| Sensitive::from(text.as_str())))
 }
 
+fn duration(text: &str) -> Result<GoDuration, Failure> {
+    text.parse().map_err(|_| {
+        let shown: String = text.chars().take(64).collect();
+        Failure::invalid(format!("time: invalid duration {shown:?}"))
+    })
+}
+
 /// Whole seconds from 0, of a request for a token.
 fn positive(fields: &Fields<'_>, field: &'static str) -> Result<Option<u64>, Failure> {
-    match fields.duration(field)? {
+    match fields.text(field)? {
         None => Ok(None),
-        Some(duration) => match duration.whole_secs() {
+        Some(text) => match duration(&text)?.whole_secs() {
             Some(seconds) => Ok(Some(seconds)),
             None => Err(Failure::invalid(format!("{field} must be positive"))),
         },

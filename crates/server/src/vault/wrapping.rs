@@ -20,6 +20,7 @@ use super::{
     cubbyhole::Object,
     envelope::{self, Envelope, WrapBlock},
     lenient::{self, Fields, GoDuration},
+    router::authenticated,
 };
 use crate::{
     app::{App, Origin, text_header, token_of},
@@ -158,7 +159,16 @@ pub(crate) async fn lookup(app: &App, origin: Origin, parts: Parts, body: Body) 
         creation_ttl: u64,
     }
     let cx = app.context(origin, &parts);
-    let asked = match sent(app, &parts, Some(body)).await {
+    let sent = match Verb::of(&parts.method) {
+        Some(Verb::Write) => {
+            let read = app.bodies().read_small(&parts.headers, body).await;
+            read.and_then(|read| named(&parts, read.bytes))
+        }
+        Some(_) | None => {
+            lenient::Body::of_query(parts.uri.query()).map_err(invalid).and_then(|query| token_in(&query))
+        }
+    };
+    let asked = match sent {
         Ok(sent) => sent.or_else(|| token_of(&parts.headers)),
         Err(error) => return Err(app.core().refuse_anonymous(cx, error).await),
     };
@@ -175,17 +185,19 @@ pub(crate) async fn lookup(app: &App, origin: Origin, parts: Parts, body: Body) 
     Ok(Envelope::data(&found).reply(origin.id))
 }
 
-/// Whether a refused request means a wrapping token by its header, and none beside it: then clients are told of that one.
-pub(crate) async fn refused_own(app: &App, path: &str, parts: &Parts, body: Body, refused: Error) -> Error {
-    let is_ours = matches!(path, "sys/wrapping/unwrap" | "sys/wrapping/rewrap");
-    if refused.code() == Code::Unauthenticated
-        && is_ours
-        && token_of(&parts.headers).is_some()
-        && matches!(sent(app, parts, Some(body)).await, Ok(None))
-    {
-        return Error::invalid(NOT_VALID);
+/// `sys/wrapping/unwrap` and `rewrap`: a token in the header that is good for nothing is the wrapping token, where the
+/// body names none, and clients are told of that one.
+pub(crate) async fn take(app: &App, origin: Origin, path: String, parts: Parts, body: Body) -> Result<Response, Error> {
+    let bytes = match app.bodies().read_small(&parts.headers, body).await {
+        Ok(read) => read.bytes,
+        Err(error) => return Err(app.core().refuse_anonymous(app.context(origin, &parts), error).await),
+    };
+    let by_header = token_of(&parts.headers).is_some() && matches!(named(&parts, bytes.clone()), Ok(None));
+    let body = Body::from(envelope::wiped(bytes));
+    match authenticated(app, origin, Verb::Write, path, parts, body).await {
+        Err(error) if by_header && error.code() == Code::Unauthenticated => Err(Error::invalid(NOT_VALID)),
+        answered => answered,
     }
-    refused
 }
 
 /// Answers below `sys/wrapping/`, for a caller who is known.
@@ -231,19 +243,19 @@ fn unwrapped(id: Uuid, payload: &Sensitive<String>) -> Outcome {
     Ok(error::respond(error::success(Success::Body), error::JSON, envelope::wiped(body)))
 }
 
-async fn sent(app: &App, parts: &Parts, body: Option<Body>) -> Result<Option<Sensitive<String>>, Error> {
-    let invalid = |error: lenient::LenientError| Error::invalid(error.to_string());
-    let (body, _share) = match Verb::of(&parts.method) {
-        Some(Verb::Write) => {
-            let read = app.bodies().read_small(&parts.headers, body.unwrap_or_else(Body::empty)).await?;
-            let declared = text_header(&parts.headers, &axum::http::header::CONTENT_TYPE);
-            (lenient::Body::of_write(read.bytes, declared).map_err(invalid)?, read.share)
-        }
-        Some(_) | None => (lenient::Body::of_query(parts.uri.query()).map_err(invalid)?, None),
-    };
-    let fields = body.fields().map_err(invalid)?;
-    let token = fields.text("token").map_err(invalid)?.filter(|token| !token.is_empty());
-    Ok(token.map(|token| Sensitive::from(token.as_str())))
+/// The token that a write's body names.
+fn named(parts: &Parts, body: Zeroizing<Vec<u8>>) -> Result<Option<Sensitive<String>>, Error> {
+    let declared = text_header(&parts.headers, &axum::http::header::CONTENT_TYPE);
+    token_in(&lenient::Body::of_write(body, declared).map_err(invalid)?)
+}
+
+fn token_in(body: &lenient::Body) -> Result<Option<Sensitive<String>>, Error> {
+    let token = body.fields().and_then(|fields| fields.text("token")).map_err(invalid)?;
+    Ok(token.filter(|token| !token.is_empty()).map(|token| Sensitive::from(token.as_str())))
+}
+
+fn invalid(error: lenient::LenientError) -> Error {
+    Error::invalid(error.to_string())
 }
 
 fn token(fields: &Fields<'_>) -> Result<Option<Sensitive<String>>, Failure> {

@@ -105,7 +105,9 @@ async fn renewal_gives_time_again_and_shows_it() {
     let server = TestServer::dev().await;
     let auth = create(&server, ROOT, json!({"policies": ["default"], "ttl": "1h"})).await;
     let renew = async |body: Value| server.as_token(token(&auth), "PUT", "/v1/auth/token/renew-self", body).await;
-    for (body, duration) in [(Value::Null, 3600), (json!({"increment": 0}), 3600), (json!({"increment": "10m"}), 600)] {
+    for (body, duration) in
+        [(Value::Null, 3600), (json!({"increment": 0}), 3600), (json!({"increment": "10m"}), 600), (Value::Null, 600)]
+    {
         let renewed = renew(body).await.is(200).json()["auth"].take();
         assert_eq!((&renewed["lease_duration"], &renewed["client_token"]), (&json!(duration), &auth["client_token"]));
     }
@@ -206,7 +208,8 @@ async fn escalation_is_refused() {
         let reply = server.as_token(&by, "POST", "/v1/auth/token/create", body.clone()).await;
         assert_eq!(reply.errors(400), json!([error]), "{body}");
     }
-    server.root("POST", "/v1/auth/token/create", json!({"ttl": "bogus"})).await.is(400);
+    let bogus = server.root("POST", "/v1/auth/token/create", json!({"ttl": "bogus"})).await;
+    assert_eq!(bogus.errors(400), json!(["time: invalid duration \"bogus\""]));
     server.root("GET", "/v1/auth/token/create", Value::Null).await.is(405);
     let capped =
         server.root("POST", "/v1/auth/token/create", json!({"ttl": "99999h", "policies": ["nosuch"]})).await.json();
@@ -273,11 +276,7 @@ async fn lifetimes_are_capped_with_a_warning_in_the_words_that_clients_know() {
             7200,
             Some("TTL of \"768h\" exceeded the effective max_ttl of \"2h\"; TTL"),
         ),
-        (
-            json!({"period": "99999h"}),
-            2_764_800,
-            Some("period of \"99999h\" exceeded the effective max_ttl of \"768h\"; period"),
-        ),
+        (json!({"period": "99999h"}), 359_996_400, None),
         (
             json!({"period": "1h", "explicit_max_ttl": "30m"}),
             1800,
