@@ -4,7 +4,9 @@ use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use coffer_api::Sensitive;
-use coffer_server::config::{Config, Dev, Host, LimitOverrides, Overrides, ReadDurability, SealKind, TlsOverrides, TlsVersion};
+use coffer_server::config::{
+    Config, Dev, Host, LimitOverrides, Overrides, ReadDurability, SealKind, TlsOverrides, TlsVersion,
+};
 
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
