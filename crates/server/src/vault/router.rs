@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, Request, request::Parts},
+    http::{HeaderName, Request, request::Parts},
     response::Response,
 };
 use coffer_api::Code;
