@@ -189,8 +189,12 @@ async fn metadata_write(call: &mut VaultCall, mount: &Mount, path: &str) -> Outc
         delete_version_after_ms: fields.duration("delete_version_after")?.map(milliseconds),
         ..MetadataWrite::default()
     };
+    // Null removes all pairs, in a PATCH too.
+    if fields.raw("custom_metadata").is_some_and(|raw| raw.get() == "null") {
+        write.custom_metadata = Some(BTreeMap::new());
+    }
     if call.verb == Verb::Write {
-        write.custom_metadata = fields.map("custom_metadata")?;
+        write.custom_metadata = fields.map("custom_metadata")?.or(write.custom_metadata);
         call.caller.kv_metadata_write(mount, path, write, &fields).await?;
         return Ok(done());
     }
@@ -321,7 +325,7 @@ fn versions(fields: &Fields<'_>, missing: &'static str) -> Result<Vec<u64>, Fail
     fields.integers("versions")?.filter(|versions| !versions.is_empty()).ok_or_else(|| Failure::invalid(missing))
 }
 
-/// `custom_metadata` of a PATCH: null removes a pair, null as a whole removes none.
+/// `custom_metadata` of a PATCH: null removes a pair.
 fn merge(fields: &Fields<'_>) -> Result<Option<BTreeMap<String, Option<String>>>, Failure> {
     let Some(pairs) = fields.object("custom_metadata")? else { return Ok(None) };
     let texts = fields.map("custom_metadata")?.unwrap_or_default();

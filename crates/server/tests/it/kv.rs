@@ -179,7 +179,7 @@ async fn metadata_is_written_merged_shown_and_removed() {
         without_times(server.root("GET", path, Value::Null).await.data()),
         json!({"cas_required": true, "current_metadata_version": 1, "current_version": 1,
             "custom_metadata": {"o": "team", "n": "5"}, "delete_version_after": "3h25m19s", "max_versions": 2,
-            "oldest_version": 0, "versions": {"1": {"deletion_time": "", "destroyed": false}}})
+            "metadata_cas_required": false, "oldest_version": 0, "versions": {"1": {"deletion_time": "", "destroyed": false}}})
     );
     server.root("PATCH", path, json!({"custom_metadata": {"o": null, "p": "1"}, "max_versions": 7})).await.is(204);
     let data = server.root("GET", path, Value::Null).await.data();
@@ -258,12 +258,17 @@ async fn old_dialect_is_absent_with_a_warning() {
 async fn config_is_partial_and_durations_come_back_as_text() {
     let server = TestServer::dev().await;
     let config = async || server.root("GET", "/v1/secret/config", Value::Null).await.data();
-    assert_eq!(config().await, json!({"cas_required": false, "delete_version_after": "0s", "max_versions": 0}));
+    let fresh =
+        json!({"cas_required": false, "delete_version_after": "0s", "max_versions": 0, "metadata_cas_required": false});
+    assert_eq!(config().await, fresh);
     let mut form = server.request("PUT", "/v1/secret/config", Some(ROOT), "max_versions=5");
     form.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
     server.send(form).await.is(204);
     server.root("POST", "/v1/secret/config", json!({"delete_version_after": "-1s"})).await.is(204);
-    assert_eq!(config().await, json!({"cas_required": false, "delete_version_after": "-1s", "max_versions": 5}));
+    assert_eq!(
+        config().await,
+        json!({"cas_required": false, "metadata_cas_required": false, "delete_version_after": "-1s", "max_versions": 5})
+    );
     server.root("POST", "/v1/secret/config", json!({"max_versions": -2})).await.is(400);
     server.root("DELETE", "/v1/secret/config", Value::Null).await.is(405);
     server.stop().await;

@@ -92,7 +92,8 @@ async fn capabilities_self_answers_each_path() {
 #[tokio::test]
 async fn capabilities_of_another_are_told_by_token_and_by_accessor() {
     let server = TestServer::dev().await;
-    let token = server.token_with(ROOT, r#"path "secret/data/w" { capabilities=["create","sudo"] }"#).await;
+    let policy = r#"path "auth/token/lookup-self" { capabilities=["read"] } path "secret/data/w" { capabilities=["create","sudo"] }"#;
+    let token = server.token_with(ROOT, policy).await;
     let accessor =
         server.as_token(&token, "GET", "/v1/auth/token/lookup-self", Value::Null).await.data()["accessor"].take();
     let paths = json!(["secret/data/w", "nosuch"]);

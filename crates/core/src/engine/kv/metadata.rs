@@ -77,7 +77,7 @@ pub struct MetadataWrite {
     pub metadata_cas_required: Option<bool>,
     /// Where it is required: only if the metadata was changed so many times; 0 = never, or there is no key.
     pub metadata_cas: Option<u64>,
-    /// Replaces all pairs.
+    /// Replaces all pairs; an empty map removes them.
     pub custom_metadata: Option<BTreeMap<String, String>>,
     /// Sets or (with `None`) removes single pairs.
     pub custom_metadata_merge: Option<BTreeMap<String, Option<String>>>,
@@ -301,6 +301,7 @@ fn apply(head: &mut Head, write: MetadataWrite) -> Result<(), Error> {
             }
         }
     }
+    head.custom = head.custom.take().filter(|custom| !custom.is_empty());
     check_custom(head.custom.as_ref())
 }
 
