@@ -1,6 +1,7 @@
 //! The `bao` command line: every command of it that is in scope, by the table in `commands.toml`. Its JSON is held against
 //! patterns: a table asks for its keys and lets others be, an array for each of its elements, `<text>`, `<int>`, `<bool>`,
-//! `<null>` and `<list>` for any value of their kind, and anything else for itself.
+//! `<null>` and `<list>` for any value of their kind, and anything else for itself. `COFFER_ROW=kv` runs the rows with `kv` in
+//! their name alone.
 
 mod commands;
 
@@ -34,7 +35,7 @@ fn bao_every_command_in_scope_succeeds_and_is_refused() {
             wrong.push(format!("{}: needs both a success and a refusal, or why it lacks one", row.call));
         }
     }
-    let later = commands::gaps(&table, world.dev.home(), &mut wrong);
+    let later = if only.is_empty() { commands::gaps(&table, world.dev.home(), &mut wrong) } else { 0 };
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let without = |is_empty: fn(&Row) -> bool| match table.row.iter().filter(|row| is_empty(row)).count() {
         0 => String::new(),

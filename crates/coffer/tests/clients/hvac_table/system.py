@@ -1,6 +1,6 @@
 """What `sys` offers while the server is unsealed."""
 
-from hvac.exceptions import InvalidPath, InvalidRequest
+from hvac.exceptions import Forbidden, InvalidPath, InvalidRequest
 
 from table import EMPTY, holds, row, status, text
 
@@ -314,7 +314,8 @@ def _(t):
     token = t.root.sys.wrap({"k": "v"})["wrap_info"]["token"]
     t.succeeds(token, gives={"data": {"k": "v"}, "wrap_info": None})
     t.refused(InvalidRequest, token, says="wrapping token is not valid or does not exist")
-    t.refused(InvalidRequest, "unknown", by=t.nobody)
+    another = t.root.sys.wrap({"k": "v"})["wrap_info"]["token"]
+    t.refused(Forbidden, another, by=t.nobody)
 
 
 def token_lease(t):
