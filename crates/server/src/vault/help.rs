@@ -36,6 +36,10 @@ fn text(kind: MountKind) -> &'static str {
              group, group/id/ID, group/name/NAME       write, read, list, delete\n\
              lookup/entity, lookup/group               find by id, name or alias\n"
         }
+        MountKind::Generic | MountKind::KvV1 => {
+            "Secrets without versions: the body that is written is the secret.\n\n\
+             PATH    write, read, list, delete\n"
+        }
         MountKind::KvV2 => {
             "Secrets with versions.\n\n\
              data/PATH               write, patch, read (version=N), delete the current version\n\

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderName, Request, request::Parts},
+    http::{HeaderMap, HeaderName, Request, request::Parts},
     response::Response,
 };
 use coffer_api::Code;
@@ -113,7 +113,7 @@ fn method_not_allowed(parts: &Parts) -> Error {
 
 /// The one request that a caller without a token may make and one with a token gets more from.
 fn is_for_anybody(verb: Verb, path: &str, headers: &HeaderMap) -> bool {
-    verb == Verb::Read && path == sys::UI_MOUNTS && token_of(headers).is_none() && unsupported_header(headers).is_none()
+    verb == Verb::Read && path == sys::UI_MOUNTS && token_of(headers).is_none()
 }
 
 /// A request that is refused before its path means anything: who is known gets the reason, anybody else the usual
