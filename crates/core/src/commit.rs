@@ -133,6 +133,18 @@ impl Edit {
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+
+    /// Whether it changes any row, and does not only ask for some to be as they were.
+    pub(crate) fn writes(&self) -> bool {
+        self.rows.iter().any(|row| !matches!(row.value, Value::Checked))
+    }
+
+    /// Adds what another edit changes; that other one holds no guard.
+    pub(crate) fn append(&mut self, other: Self) {
+        debug_assert!(other.guard.is_none(), "one guard, taken for all its paths, holds an edit's paths");
+        self.rows.extend(other.rows);
+        self.in_force.extend(other.in_force);
+    }
 }
 
 impl Active {
@@ -309,7 +321,7 @@ fn prepare(
             Value::Sealed(sealed) => Some(sealed),
         };
         let digest = sealed.as_ref().map(|sealed| sha256(&[sealed.as_ref()]));
-        if row.key.starts_with(keys::KV) {
+        if keys::is_cached(&row.key) {
             cached.push((row.key.clone(), sealed.clone()));
         }
         if sealed.is_none() && row.key.starts_with(keys::OBJECT) {

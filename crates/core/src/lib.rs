@@ -47,7 +47,11 @@ pub mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use auth::userpass::{LockedUsers, User};
+pub use auth::{
+    approle::{AppRole, Destroyed, SecretIdInfo, SecretIdIssue, SecretIdIssued, SecretIdRef},
+    parameters::{LoginKind, OldSpelling, TokenParameters},
+    userpass::{LockedUsers, Password, User},
+};
 pub use caller::Caller;
 pub use config::{AuditConfig, Config, Dev, FreeSpace, Limits, ReadDurability};
 pub use context::Context;

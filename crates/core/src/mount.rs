@@ -28,6 +28,8 @@ const MAX_MOUNTS: usize = 10_000;
 /// What answers below a mount.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum MountKind {
+    /// Roles with role ids and secret ids, for machines.
+    Approle,
     /// A store of its own for each token (answers with a later release; its path is taken).
     Cubbyhole,
     /// Entities and groups.
@@ -92,6 +94,7 @@ impl MountKind {
     /// The type as clients know it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Approle => "approle",
             Self::Cubbyhole => "cubbyhole",
             Self::Identity => "identity",
             Self::KvV2 => "kv",
@@ -129,6 +132,11 @@ impl Mounts {
         let table = self.table.load();
         let ends = path.char_indices().rev().filter(|(_, c)| *c == '/').map(|(at, _)| at + 1);
         ends.filter_map(|end| path.get(..end)).find_map(|prefix| table.get(prefix)).cloned()
+    }
+
+    /// The mount with this accessor.
+    pub(crate) fn with_accessor(&self, accessor: &str) -> Option<Arc<Mount>> {
+        self.table.load().values().find(|mount| mount.accessor == accessor).cloned()
     }
 
     /// Every mount, by path.
@@ -272,7 +280,7 @@ impl Caller {
             self.authorise(&logical, Operation::Delete, &())?;
             let Some(mount) = self.active.mounts.at(path) else { return Ok(Done::Unlogged(())) };
             match mount.kind {
-                MountKind::KvV2 | MountKind::Userpass => {}
+                MountKind::Approle | MountKind::KvV2 | MountKind::Userpass => {}
                 MountKind::Cubbyhole | MountKind::Identity | MountKind::System | MountKind::Token => {
                     return Err(Error::invalid(format!("cannot unmount {path:?}")));
                 }

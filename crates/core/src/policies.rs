@@ -14,6 +14,8 @@ use crate::{Error, codec::Persisted, policy::Policy};
 pub(crate) const ADMINISTRATOR: &str = "administrator";
 /// The policy that is no text: it answers every question with yes.
 pub(crate) const ROOT: &str = "root";
+/// The policy of response-wrapping tokens; it is no token's to be given.
+pub(crate) const RESPONSE_WRAPPING: &str = "response-wrapping";
 /// Policies at most: parsed they stay in memory.
 const MAX_POLICIES: usize = 28_000;
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    BATCH_PREFIX, MAX_DEPTH, Marker, SERVICE_PREFIX, TokenEntry, UsesRow, child_row, expiry_row, random_service,
-    role::RoleRow, token_row, uses_row,
+    BATCH_PREFIX, Login, MAX_DEPTH, Marker, SERVICE_PREFIX, TokenEntry, UsesRow, child_row, expiry_row,
+    lifetime::Bounds, random_service, role::RoleRow, token_row, uses_row,
 };
 use crate::{
     Caller, Error,
@@ -67,6 +67,10 @@ pub(crate) struct Wanted {
     pub(crate) role: Option<String>,
     pub(crate) bound_cidrs: Vec<String>,
     pub(crate) initial: bool,
+    /// The bounds of the mount, where they are not the system's.
+    pub(crate) bounds: Option<Bounds>,
+    /// The login that it is for.
+    pub(crate) login: Option<Login>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -217,8 +221,8 @@ impl Caller {
             parent: (!orphan).then(|| self.token.accessor.clone()),
             role: role_name,
             bound_cidrs: role.map(|role| role.bound_cidrs).unwrap_or_default(),
-            initial: false,
             warnings,
+            ..Wanted::default()
         })
     }
 
@@ -299,6 +303,7 @@ impl Active {
             role: wanted.role,
             bound_cidrs: wanted.bound_cidrs,
             initial: wanted.initial,
+            login: wanted.login.filter(|_| wanted.kind == TokenKind::Service),
             ..TokenEntry::default()
         };
         let (token, accessor, edit) = match wanted.kind {
@@ -336,12 +341,25 @@ impl Active {
         record: Record,
         id: Option<Zeroizing<String>>,
     ) -> Result<TokenGrant, Error> {
+        self.issue_with(wanted, record, id, Edit::default()).await
+    }
+
+    /// As [`Active::issue`], together with what else must change or still hold: one commit, or none at all where
+    /// neither the token nor the rest changes a row.
+    pub(crate) async fn issue_with(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        record: Record,
+        id: Option<Zeroizing<String>>,
+        mut edit: Edit,
+    ) -> Result<TokenGrant, Error> {
         let record = describe(record, &wanted);
         let made = self.make_token(wanted, id).await?;
-        if made.edit.is_empty() {
-            self.log_synced(&record).await?;
+        edit.append(made.edit);
+        if edit.writes() {
+            self.commit(edit, record, Urgency::Ordinary).await?.spend();
         } else {
-            self.commit(made.edit, record, Urgency::Ordinary).await?.spend();
+            self.log_synced(&record).await?;
         }
         Ok(made.grant)
     }
@@ -383,33 +401,6 @@ impl Active {
             edit.put_expiring(child_row(parent, &accessor), codec::encode(&Marker {})?, None, entry.expires_ms);
         }
         Ok((token, accessor, edit))
-    }
-
-    fn lifetime(&self, wanted: &Wanted, is_root: bool, warnings: &mut Vec<String>) -> u64 {
-        if wanted.period > 0 {
-            return match wanted.explicit_max_ttl {
-                0 => wanted.period,
-                max => wanted.period.min(max),
-            };
-        }
-        if is_root && wanted.ttl.is_none() && wanted.explicit_max_ttl == 0 {
-            return 0;
-        }
-        let most = wanted
-            .max_ttl
-            .filter(|max| *max > 0)
-            .map_or(self.limits.max_lease_ttl, |max| max.min(self.limits.max_lease_ttl));
-        let asked = wanted.ttl.unwrap_or(self.limits.default_lease_ttl);
-        let mut ttl = asked.min(most);
-        if asked > most && wanted.ttl.is_some() {
-            warnings.push(format!(
-                "TTL of \"{asked}s\" exceeded the effective max_ttl of \"{most}s\"; TTL value is capped accordingly"
-            ));
-        }
-        if wanted.explicit_max_ttl > 0 && ttl > wanted.explicit_max_ttl {
-            ttl = wanted.explicit_max_ttl;
-        }
-        ttl
     }
 }
 

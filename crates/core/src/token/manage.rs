@@ -8,9 +8,7 @@ use coffer_api::{
 };
 use coffer_storage::{Expect, Key, Limit, Prefix};
 
-use super::{
-    Marker, TokenEntry, TokenState, UsesRow, child_row, create::milliseconds, expiry_row, token_row, uses_row,
-};
+use super::{Marker, TokenEntry, TokenState, UsesRow, child_row, expiry_row, lifetime, token_row, uses_row};
 use crate::{
     Caller, Error,
     active::{Active, Found},
@@ -246,7 +244,8 @@ impl Active {
         }
         let now = self.clock.now();
         let mut warnings = Vec::new();
-        let ttl = self.renewed_ttl(&entry, now, increment, &mut warnings);
+        let terms = self.renewal_terms(&entry).await?;
+        let ttl = lifetime::renewed(&entry, terms, now, increment, &mut warnings);
         let expires = now.saturating_add(ttl);
         entry.expires_ms = Some(expires);
         entry.last_renewal_ms = Some(now);
@@ -283,31 +282,6 @@ impl Active {
             warnings,
         };
         Ok((grant, edit))
-    }
-
-    /// Milliseconds that a renewal gives.
-    fn renewed_ttl(&self, entry: &TokenEntry, now: i64, increment: u64, warnings: &mut Vec<String>) -> i64 {
-        let born = |max: u64| entry.created_ms.saturating_add(milliseconds(max)).saturating_sub(now).max(0);
-        let asked = match (entry.period, increment) {
-            (0, 0) => milliseconds(entry.creation_ttl),
-            (0, increment) => milliseconds(increment),
-            (period, _) => milliseconds(period),
-        };
-        let mut most = match entry.period {
-            0 => born(self.limits.max_lease_ttl),
-            _ => i64::MAX,
-        };
-        if entry.explicit_max_ttl > 0 {
-            most = most.min(born(entry.explicit_max_ttl));
-        }
-        if asked > most {
-            warnings.push(format!(
-                "TTL of \"{}s\" exceeded the effective max_ttl of \"{}s\"; TTL value is capped accordingly",
-                asked / 1000,
-                most / 1000
-            ));
-        }
-        asked.min(most)
     }
 
     /// Revokes a token and everything below it, children before parents, and survives a crash half way: what was

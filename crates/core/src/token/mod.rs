@@ -4,6 +4,7 @@
 //! that proves it; the token itself is nowhere. A batch token is its own sealed claims.
 
 pub(crate) mod create;
+pub(crate) mod lifetime;
 pub(crate) mod manage;
 pub(crate) mod role;
 pub(crate) mod sweep;
@@ -74,6 +75,17 @@ pub(crate) struct TokenEntry {
     pub(crate) bound_cidrs: Vec<String>,
     /// Made at the first start, to be exchanged for an administrator's token.
     pub(crate) initial: bool,
+    /// The login that gave it, where a renewal asks about that; no batch token has one.
+    pub(crate) login: Option<Login>,
+}
+
+/// Where somebody logged in, for renewals to ask again.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Login {
+    /// The accessor of the login method's mount.
+    pub(crate) mount: String,
+    /// The role or the user.
+    pub(crate) name: String,
 }
 
 impl Persisted for TokenEntry {}

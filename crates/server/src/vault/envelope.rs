@@ -33,6 +33,7 @@ pub(crate) struct Auth<'a> {
     pub(crate) client_token: &'a str,
     pub(crate) accessor: &'a str,
     pub(crate) policies: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub(crate) token_policies: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub(crate) identity_policies: &'a [String],
@@ -236,7 +237,7 @@ mod tests {
         let body = parsed(&Envelope::auth(&auth).body(Uuid::nil()));
         assert_eq!(
             body["auth"],
-            json!({"client_token": "t", "accessor": "", "policies": [], "token_policies": [], "metadata": null,
+            json!({"client_token": "t", "accessor": "", "policies": [], "metadata": null,
                 "lease_duration": 5, "renewable": true, "entity_id": "", "token_type": "service", "orphan": false,
                 "mfa_requirement": null, "num_uses": 0})
         );

@@ -1,5 +1,6 @@
 //! The Vault dialect under `/v1/`: lenient in, enveloped out. It only translates; every rule is the core's.
 
+mod approle;
 mod call;
 pub(crate) mod envelope;
 mod identity;
@@ -9,6 +10,7 @@ mod router;
 mod status;
 mod sys;
 mod token;
+mod token_parameters;
 mod userpass;
 
 pub(crate) use self::router::{answer, is_native_alias};

@@ -9,6 +9,7 @@ use coffer_api::Code;
 use coffer_core::{Core, Error, MountKind};
 
 use super::{
+    approle,
     call::{Failure, Outcome, VaultCall, Verb, done},
     identity, kv, lenient,
     lenient::decode_percent,
@@ -29,7 +30,9 @@ pub(crate) async fn answer(app: &App, origin: Origin, request: Request<Body>) ->
     let uri = parts.uri.clone();
     let outcome = match split(&parts) {
         Ok(Split { verb, path }) => {
-            if let (Verb::Write, Some(login)) = (verb, userpass::Login::parse(&path)) {
+            if let (Verb::Write, Some(login)) = (verb, userpass::Login::of(app.core(), &path)) {
+                Box::pin(login.answer(app, origin, parts, body)).await
+            } else if let (Verb::Write, Some(login)) = (verb, approle::Login::parse(app.core(), &path)) {
                 Box::pin(login.answer(app, origin, parts, body)).await
             } else {
                 authenticated(app, origin, verb, path, parts, body).await
@@ -142,6 +145,7 @@ async fn routed(call: &mut VaultCall) -> Outcome {
     let Some(mount) = call.caller.resolve(&call.path) else { return Err(no_route(&call.path)) };
     let rest = call.path.strip_prefix(mount.path.as_str()).unwrap_or_default().to_owned();
     match mount.kind {
+        MountKind::Approle => Box::pin(approle::answer(call, &mount, &rest)).await,
         MountKind::KvV2 => kv::answer(call, &mount, &rest).await,
         MountKind::Identity => Box::pin(identity::answer(call, &rest)).await,
         MountKind::System => Box::pin(sys::answer(call, &rest)).await,

@@ -163,6 +163,7 @@ fn kind(family: Family, fields: &Fields<'_>, options: &mut BTreeMap<String, Stri
         (Family::Engines, "kv" | "kv-v1" | "kv-v2" | "generic", _) => {
             Err(Failure::invalid("only version 2 of the kv engine is supported: set options.version to \"2\""))
         }
+        (Family::Logins, "approle", _) => Ok(MountKind::Approle),
         (Family::Logins, "userpass", _) => Ok(MountKind::Userpass),
         (Family::Logins, "token", _) => Err(Failure::invalid("token credential backend cannot be instantiated")),
         (Family::Engines | Family::Logins, kind, _) => {
