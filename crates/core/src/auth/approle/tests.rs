@@ -142,7 +142,7 @@ async fn keys_of_tokens_are_those_of_secret_ids() {
     let setup = Setup::new().await;
     setup.role("r", |_| {}).await;
     let old = setup.issue("r", limited(0)).await.secret_id;
-    setup.root.rotate_key(crate::RotateKey::Token).await.unwrap();
+    setup.root.rotate(crate::RotateKey::Token).await.unwrap();
     setup.log_in("r", &old).await.unwrap();
     let new = setup.issue("r", limited(0)).await.secret_id;
     setup.log_in("r", &new).await.unwrap();
