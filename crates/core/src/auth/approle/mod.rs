@@ -21,7 +21,7 @@ use crate::{
     active::{Active, Found},
     cidr,
     clock::Expiry,
-    codec::Persisted,
+    codec::{self, Persisted},
     keys,
 };
 
@@ -171,6 +171,11 @@ impl Hashed {
         let accessor = Uuid::from_bytes(*long.first_chunk::<16>().expect("the hash has 32 bytes"));
         Self { hash, kid, accessor: accessor.to_string() }
     }
+}
+
+/// The number of the key that a secret id stands under.
+pub(crate) fn key_of(row: &str, stored: &[u8]) -> Result<u32, Error> {
+    Ok(codec::decode::<SecretId>(row, stored)?.kid)
 }
 
 fn too_many_blocks() -> Error {

@@ -223,7 +223,10 @@ async fn deleted_role_leaves_no_rows_behind() {
     assert_eq!(rows(&active, keys::APPROLE).await.len(), 1);
     assert_eq!(rows(&active, keys::APPROLE_ID).await.len(), 1);
     let purges = facts(&setup.root, "secret_id.purge").await;
-    assert_eq!(purges.iter().map(|facts| facts["count"].as_str().unwrap()).collect::<Vec<_>>(), ["500", "120"]);
+    // A record with many changes is several entries of the log.
+    let mut counts: Vec<_> = purges.iter().map(|facts| facts["count"].as_str().unwrap()).collect();
+    counts.dedup();
+    assert_eq!(counts, ["500", "120"]);
     setup.log_in("kept", &kept.secret_id).await.unwrap();
     drop(active);
     setup.stop().await;
