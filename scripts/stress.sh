@@ -8,3 +8,5 @@ cd "$(dirname "$0")/.."
 scripts/install-test-deps.sh
 COFFER_STRESS=1 cargo test --locked --package coffer --test proof kill:: -- --nocapture
 COFFER_STRESS=1 cargo test --locked --package coffer --test differential policies:: -- --nocapture
+# A million logins: what they leave behind in store and memory, once their tokens have expired.
+COFFER_STRESS=1 cargo test --locked --package coffer-core --lib logins -- --nocapture

@@ -18,6 +18,7 @@ import time
 sys.dont_write_bytecode = True
 
 import bars
+import logins
 import machine
 import openbao
 import processes
@@ -53,6 +54,7 @@ class Results:
     reads: dict = dataclasses.field(default_factory=dict)
     writes: dict = dataclasses.field(default_factory=dict)
     groups: dict = dataclasses.field(default_factory=dict)
+    logins: dict = dataclasses.field(default_factory=dict)
     syncs: dict = dataclasses.field(default_factory=dict)
     slow: list = dataclasses.field(default_factory=list)
     scale: list = dataclasses.field(default_factory=list)
@@ -199,7 +201,12 @@ def _side_by_side(plan, programs, directory, results, postgres):
             groups = results.groups.setdefault(connections, [])
             work = writes.work(plan, kind, connections, coffer, [on_postgres, peer], replay, groups)
             results.writes[kind][connections] = rounds.measure(plan, bare, connections, work)
-    results.loaded_rss.append((f"{plan.secrets:,} secrets and their writes, SQLite", machine.rss_mb(coffer.pid)))
+    for server in (coffer, peer):
+        logins.prepare(server, server.root)
+    for kind in logins.KINDS:
+        say(f"logins, {kind} tokens, 64 connections")
+        results.logins[kind] = rounds.measure(plan, bare, 64, logins.work(plan, kind, [coffer, peer]))
+    results.loaded_rss.append((f"{plan.secrets:,} secrets, their writes and the logins, SQLite", machine.rss_mb(coffer.pid)))
     for server in (coffer, on_postgres, peer):
         results.memory.append((f"{server.name}, after the reads and writes", machine.rss_mb(server.pid)))
         server.stop()

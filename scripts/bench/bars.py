@@ -3,6 +3,7 @@
 import dataclasses
 
 import costs
+import logins
 from load import CREATE, READ, UPDATE
 from rounds import median
 from syncs import in_series
@@ -26,7 +27,7 @@ class Bar:
 
 def judge(results):
     """Every bar of the bench."""
-    return [*_reads(results), *_writes(results), *_slow(results), *_scale(results), *_size(results)]
+    return [*_reads(results), *_writes(results), *_logins(results), *_slow(results), *_scale(results), *_size(results)]
 
 
 def _reads(results):
@@ -69,6 +70,15 @@ def _writes(results):
         return Bar(what, f">= {least:g}", f"{value:.2f}", value >= least if quiet else None, "write")
 
     return [over(results.peer, 5), over(results.replay, 0.4)]
+
+
+def _logins(results):
+    for kind, least in ((logins.BATCH, 10), (logins.SERVICE, 5)):
+        rounds = results.logins[kind]
+        quiet = all(each.quiet for each in rounds)
+        value = median(each.runs[results.synced].rate / each.runs[results.peer].rate for each in rounds)
+        what = f"AppRole logins for {kind} tokens at 64 connections over OpenBao's"
+        yield Bar(what, f">= {least:g}", f"{value:.2f}", value >= least if quiet else None, f"login {kind}")
 
 
 def _slow(results):

@@ -10,7 +10,7 @@ import machine
 
 SCRIPT = pathlib.Path(__file__).with_name("wrk.lua")
 # What is written in tables, and what wrk.lua sends.
-READ, UPDATE, CREATE = "read", "update", "create"
+READ, UPDATE, CREATE, LOGIN = "read", "update", "create", "login"
 
 
 @dataclasses.dataclass
@@ -42,6 +42,8 @@ class Load:
     # Distinguishes the names that different runs create.
     name: str = "run"
     path: str = "/v1/secret/data/bench/s"
+    # What a login sends.
+    body: str = ""
 
     def command(self, server):
         """The wrk command line."""
@@ -49,7 +51,7 @@ class Load:
         return [
             "wrk", f"-t{threads}", f"-c{self.connections}", f"-d{self.seconds}s", "--timeout", "20s",
             "-s", str(SCRIPT), f"http://127.0.0.1:{server.port}", "--",
-            self.kind, self.path, str(self.secrets), server.token, self.name,
+            self.kind, self.path, str(self.secrets), server.token, self.name, self.body,
         ]
 
     def run(self, server):

@@ -23,7 +23,7 @@ def render(results, bars):
     ]
     if plan.quick:
         lines[:0] = ["**QUICK RUN: shorter, fewer rounds, smaller stores. Good for trying, no result.**", ""]
-    lines += [*_bars(bars), *_reads(results), *_writes(results), *_slow(results), *_scale(results), *_commands(results)]
+    lines += [*_bars(bars), *_reads(results), *_writes(results), *_logins(results), *_slow(results), *_scale(results), *_commands(results)]
     return "\n".join(lines) + "\n"
 
 
@@ -112,6 +112,23 @@ def _write_cells(results, kind, connections, name):
         f"{median(run.p50_ms for run in runs):.2f}",
         spread((run.p99_ms for run in runs), _two),
     ]
+
+
+def _logins(results):
+    heads = ["tokens", "server", "logins/s", "of OpenBao", "CPU us/login", "p50 ms", "p99 ms"]
+    rows = []
+    for kind, rounds in results.logins.items():
+        for name in rounds[0].runs:
+            runs = [each.runs[name] for each in rounds]
+            over = [run.rate / each.runs[results.peer].rate for run, each in zip(runs, rounds)]
+            rows.append([
+                kind, name, spread((run.rate for run in runs), _count), spread(over, _two),
+                f"{median(run.cpu_us for run in runs):.0f}", f"{median(run.p50_ms for run in runs):.2f}",
+                spread((run.p99_ms for run in runs), _two),
+            ])
+    yield from _table("AppRole logins, 64 connections", heads, rows)
+    yield _noise(results.logins.values())
+    yield ""
 
 
 def _slow(results):

@@ -83,6 +83,7 @@ class Coffer(Server):
     def prepare(self, secrets):
         """Writes the policy, the token and the secrets."""
         root = Client(self.port, (self.directory / "data" / "initial-token").read_text().strip())
+        self.root = root
         root.call("PUT", "/v1/sys/policies/acl/bench", {"policy": POLICY})
         made = root.call("POST", "/v1/auth/token/create", {"policies": ["bench"], "ttl": "24h"})
         self.token = made["auth"]["client_token"]

@@ -1,5 +1,6 @@
--- What wrk sends: GETs of uniformly random secrets, updates of the same, or creates of new ones.
--- Arguments: kind (read, update, create), path before the number, how many, token, name of the run.
+-- What wrk sends: GETs of uniformly random secrets, updates of the same, creates of new ones, or the same login.
+-- Arguments: kind (read, update, create, login), path before the number (of a login: whole), how many, token, name of the
+-- run, body of a login.
 
 local counter = 0
 
@@ -18,6 +19,13 @@ function init(args)
         request = read_or_update
         return
     end
+    if kind == "login" then
+        local body = args[6]
+        -- A login needs no token.
+        before = "POST " .. path .. " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: " .. #body .. "\r\n\r\n" .. body
+        request = login
+        return
+    end
     local value = string.rep("0123456789abcdef", 32)
     local body = '{"data":{"value":"' .. value .. '"}}'
     before, after = "POST " .. path, fields .. "Content-Length: " .. #body .. "\r\n\r\n" .. body
@@ -31,6 +39,10 @@ end
 
 function read_or_update()
     return before .. format("%07d", random(0, count - 1)) .. after
+end
+
+function login()
+    return before
 end
 
 function create()

@@ -151,6 +151,15 @@ impl Active {
         }
     }
 
+    /// The row under `key`, decoded, through the cache. For the prefixes that [`keys::is_cached`] names.
+    pub(crate) async fn row_cached<T: Persisted>(&self, key: &str) -> Result<Option<Found<T>>, Error> {
+        debug_assert!(crate::keys::is_cached(key), "a change of {key} would not reach the cache");
+        match self.open_cached(key).await? {
+            Some(Found { value, revision }) => Ok(Some(Found { value: codec::decode(key, &value)?, revision })),
+            None => Ok(None),
+        }
+    }
+
     /// Keys under `prefix` after `after`, without the prefix, at most `limit` (1 to 1,000).
     pub(crate) async fn names(&self, prefix: &str, after: &str, limit: usize) -> Result<NamePage, Error> {
         let after = (!after.is_empty()).then(|| Key::new(format!("{prefix}{after}"))).transpose()?;
@@ -160,6 +169,20 @@ impl Active {
             std::str::from_utf8(key.as_bytes()).ok().and_then(|key| key.strip_prefix(prefix)).map(str::to_owned)
         });
         Ok(NamePage { names: names.collect(), more: page.more })
+    }
+
+    /// As [`Active::names`], any number of them.
+    pub(crate) async fn many_names(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<String>, Error> {
+        let mut all: Vec<String> = Vec::new();
+        loop {
+            let after = all.last().map_or(after, String::as_str);
+            let page = self.names(prefix, after, limit.saturating_sub(all.len())).await?;
+            all.extend(page.names);
+            if !page.more || all.len() >= limit {
+                all.truncate(limit);
+                return Ok(all);
+            }
+        }
     }
 
     /// Every row under `prefix`, decoded, a page at a time.

@@ -145,6 +145,11 @@ impl Edit {
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
+
+    /// Whether it changes any row, and does not only ask for some to be as they were.
+    pub(crate) fn writes(&self) -> bool {
+        self.rows.iter().any(|row| !matches!(row.value, Value::Checked))
+    }
 }
 
 impl Active {
@@ -321,7 +326,7 @@ fn prepare(
             Value::Sealed(sealed) => Some(sealed),
         };
         let digest = sealed.as_ref().map(|sealed| sha256(&[sealed.as_ref()]));
-        if row.key.starts_with(keys::KV) {
+        if keys::is_cached(&row.key) {
             cached.push((row.key.clone(), sealed.clone()));
         }
         if sealed.is_none() && row.key.starts_with(keys::OBJECT) {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     active::{Active, Found},
+    auth::approle,
     barrier::{self, BLOCK},
     codec::{self, Persisted},
     commit::{Edit, Logged, Urgency},
@@ -68,6 +69,7 @@ pub(crate) async fn keep(active: Arc<Active>) {
         if tick % EVERY_HALF_MINUTE == 0 {
             report("rotate the term", rotate_if_old(&active).await);
             report("sweep tokens", sweep_all(&active).await);
+            report("sweep secret ids", approle::sweep::sweep_all(&active).await);
             active.tokens.tidy();
         }
     }

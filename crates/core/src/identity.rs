@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use coffer_api::Code;
 use coffer_storage::Expect;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,8 @@ pub(crate) struct AliasKey<'a> {
     pub(crate) mount_type: &'a str,
     pub(crate) mount_path: &'a str,
     pub(crate) name: &'a str,
+    /// What the login method says of them, if anything; the alias has it from the last login.
+    pub(crate) metadata: Option<&'a BTreeMap<String, String>>,
     /// What its entity is called if it is made now and nobody else is called so.
     pub(crate) entity_name: Option<&'a str>,
 }
@@ -228,11 +231,16 @@ impl Active {
         }
     }
 
-    /// The entity behind a login; made at the first one.
+    /// The entity behind a login; made at the first one. Where nothing changed, nothing is written.
     pub(crate) async fn entity_of_login(self: &Arc<Self>, key: &AliasKey<'_>) -> Result<Entity, Error> {
         let alias_row = alias_row(key.mount_accessor, key.name);
         if let Some(entity) = self.entity_of_alias(&alias_row).await? {
-            return Ok(entity);
+            return match key.metadata {
+                Some(metadata) if entity.alias(key).is_some_and(|alias| alias.metadata != *metadata) => {
+                    self.alias_told(key, metadata, entity.id).await
+                }
+                Some(_) | None => Ok(entity),
+            };
         }
         let guard = match key.entity_name {
             Some(_) => self.locks.lock(&[keys::ENTITY, &alias_row]).await,
@@ -250,6 +258,7 @@ impl Active {
             mount_accessor: key.mount_accessor.to_owned(),
             mount_type: key.mount_type.to_owned(),
             mount_path: key.mount_path.to_owned(),
+            metadata: key.metadata.cloned().unwrap_or_default(),
             created_ms: now,
             updated_ms: now,
             ..Alias::default()
@@ -273,8 +282,39 @@ impl Active {
     }
 
     pub(crate) async fn entity_of_alias(&self, alias_row: &str) -> Result<Option<Entity>, Error> {
-        let Some(index) = self.row::<IdRow>(alias_row).await? else { return Ok(None) };
-        Ok(self.entity(index.value.id).await?.map(|found| found.value))
+        let Some(index) = self.row_cached::<IdRow>(alias_row).await? else { return Ok(None) };
+        Ok(self.row_cached(&entity_row(index.value.id)).await?.map(|found| found.value))
+    }
+
+    /// Brings what an alias says of its owner up to date; policies may speak of it.
+    async fn alias_told(
+        self: &Arc<Self>,
+        key: &AliasKey<'_>,
+        metadata: &BTreeMap<String, String>,
+        id: Uuid,
+    ) -> Result<Entity, Error> {
+        let row = entity_row(id);
+        let guard = self.locks.lock(&[keys::ENTITY, &row]).await;
+        let found =
+            self.entity(id).await?.ok_or_else(|| Error::new(Code::Conflict, "the entity changed; try again"))?;
+        let mut entity = found.value;
+        let now = self.clock.now();
+        let is_it = |alias: &&mut Alias| alias.mount_accessor == key.mount_accessor && alias.name == key.name;
+        let Some(alias) = entity.aliases.iter_mut().find(is_it) else { return Ok(entity) };
+        alias.metadata.clone_from(metadata);
+        alias.updated_ms = now;
+        let mut edit = Edit::under(guard);
+        edit.put(row, codec::encode(&entity)?, Some(Expect::Revision(found.revision)));
+        edit.in_force(Active::authority_changed);
+        let record = Record::system("entity.alias").fact("entity", id.to_string()).fact("alias", key.name);
+        self.commit(edit, record, Urgency::Ordinary).await?.spend();
+        Ok(entity)
+    }
+}
+
+impl Entity {
+    fn alias(&self, key: &AliasKey<'_>) -> Option<&Alias> {
+        self.aliases.iter().find(|alias| alias.mount_accessor == key.mount_accessor && alias.name == key.name)
     }
 }
 

@@ -137,6 +137,7 @@ impl Active {
             mount_type: mount.kind.name(),
             mount_path: &mount.path,
             name: INITIAL,
+            metadata: None,
             entity_name: Some(INITIAL),
         };
         let entity = self.entity_of_login(&key).await?;

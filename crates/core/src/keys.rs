@@ -46,6 +46,16 @@ pub(crate) const CUBBYHOLE: &str = "cubbyhole/";
 pub(crate) const WRAPPED: &str = "wrapped/";
 /// Users of a userpass mount: `user/{mount accessor}/{name}`.
 pub(crate) const USER: &str = "user/";
+/// Roles of an AppRole mount: `approle/{mount id}/{name}`.
+pub(crate) const APPROLE: &str = "approle/";
+/// `approle-id/{mount id}/{SHA-256 of the role id}` -> the role's name.
+pub(crate) const APPROLE_ID: &str = "approle-id/";
+/// Secret ids: `secret-id/{mount id}/{role's own id}/{accessor}`.
+pub(crate) const SECRET_ID: &str = "secret-id/";
+/// Roles that are deleted, with secret ids left to be deleted: `secret-id-purge/{mount id}/{role's own id}`.
+pub(crate) const SECRET_ID_PURGE: &str = "secret-id-purge/";
+/// `secret-id-expiry/{minute:010x}/{mount id}/{role's own id}/{accessor}`: the index by which the sweep finds them.
+pub(crate) const SECRET_ID_EXPIRY: &str = "secret-id-expiry/";
 /// KV keys with their metadata and current version: `kv/{mount id}/{path}`.
 pub(crate) const KV: &str = "kv/";
 /// Superseded versions: `kv-version/{mount id}/{path}\0{slot:08x}`.
@@ -68,8 +78,18 @@ pub(crate) const TOKEN_USES: &str = "token-uses/";
 /// --store` and the scrub hold the store to that.
 ///
 /// `log-head/` belongs here because registering what the log holds cannot itself be logged without end;
-/// `token-expiry/` is an index that `token/` rebuilds.
-pub(crate) const BOOKKEEPING: [&str; 6] = [CLOCK, COUNTER, LOG_HEAD, OUTBOX, TOKEN_EXPIRY, TOKEN_USES];
+/// `token-expiry/` and `secret-id-expiry/` are indexes that `token/` and `secret-id/` rebuild.
+pub(crate) const BOOKKEEPING: [&str; 7] =
+    [CLOCK, COUNTER, LOG_HEAD, OUTBOX, SECRET_ID_EXPIRY, TOKEN_EXPIRY, TOKEN_USES];
+
+/// Prefixes whose rows, sealed as they are, are kept in the cache: what reads and logins ask for again and again. Of
+/// these none may change but by a commit with a record, or with its own word to the cache.
+const CACHED: [&str; 6] = [ALIAS, APPROLE, APPROLE_ID, ENTITY, KV, SECRET_ID];
+
+/// Whether the cache keeps a row of this key.
+pub(crate) fn is_cached(key: &str) -> bool {
+    CACHED.iter().any(|prefix| key.starts_with(prefix))
+}
 
 /// Whether a key belongs to [`BOOKKEEPING`].
 pub(crate) fn is_bookkeeping(key: &str) -> bool {

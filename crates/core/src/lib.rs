@@ -48,7 +48,11 @@ mod versions;
 #[cfg(test)]
 mod tests;
 
-pub use auth::userpass::{LockedUsers, User};
+pub use auth::{
+    approle::{AppRole, Destroyed, SecretIdInfo, SecretIdIssue, SecretIdIssued, SecretIdRef},
+    parameters::{LoginKind, OldSpelling, TokenParameters},
+    userpass::{LockedUsers, Password, User},
+};
 pub use caller::Caller;
 pub use config::{AuditConfig, Config, Dev, FreeSpace, Limits, ReadDurability, SealKind, ShareGivers};
 pub use context::Context;

@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     pub(crate) scrub_findings: Counter,
     pub(crate) scrub_rounds: Counter,
     pub(crate) scrubbed: Counter,
+    pub(crate) sweep_visited: Counter,
     pub(crate) takeovers: Counter,
 }
 
@@ -64,6 +65,11 @@ impl Core {
         out.counter("coffer_scrub_checked_total", "Entries of log and store re-verified.", metrics.scrubbed.value());
         out.gauge("coffer_scrub_findings", "Entries that failed re-verification.", metrics.scrub_findings.value());
         out.counter("coffer_scrub_rounds_total", "Rounds of re-verification.", metrics.scrub_rounds.value());
+        out.counter(
+            "coffer_sweep_visited_total",
+            "Places in indexes of expiry that a sweep looked at: those due, and of the minute that runs.",
+            metrics.sweep_visited.value(),
+        );
         let store = self.store.stats();
         out.counter("coffer_store_commits_total", "Batches committed.", store.commits);
         out.counter("coffer_store_conflicts_total", "Batches refused by a precondition.", store.conflicts);

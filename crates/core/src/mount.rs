@@ -27,6 +27,8 @@ pub use visible::{GrantedPath, ResultantAcl};
 /// What answers below a mount.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum MountKind {
+    /// Roles with role ids and secret ids, for machines.
+    Approle,
     /// A store of its own for each token that goes with it.
     Cubbyhole,
     /// The oldest name of a [`MountKind::KvV1`], which it keeps.
@@ -95,6 +97,7 @@ impl MountKind {
     /// The type as clients know it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Approle => "approle",
             Self::Cubbyhole => "cubbyhole",
             Self::Generic => "generic",
             Self::Identity => "identity",
@@ -144,6 +147,11 @@ impl Mounts {
             table.insert(mount.path.clone(), Arc::clone(&mount));
             table
         });
+    }
+
+    /// The mount with this accessor.
+    pub(crate) fn with_accessor(&self, accessor: &str) -> Option<Arc<Mount>> {
+        self.table.load().values().find(|mount| mount.accessor == accessor).cloned()
     }
 
     /// Every mount, by path.
@@ -213,14 +221,9 @@ impl Mount {
         self.options.as_ref()?.get(name).map(String::as_str)
     }
 
-    /// The kind of token that a login here gives to whom the method itself gives a token of type `own` (`service`,
-    /// `batch`, `default-service`, `default-batch`, or `default` and empty: the mount's).
-    pub(crate) fn token_kind(&self, own: &str) -> TokenKind {
-        let own = match own {
-            "batch" | "default-batch" => Some(TokenKind::Batch),
-            "service" | "default-service" => Some(TokenKind::Service),
-            _ => None,
-        };
+    /// The kind of token that a login here gives to whom the method itself gives one of the kind `own`, or leaves it to
+    /// the mount.
+    pub(crate) fn token_kind(&self, own: Option<TokenKind>) -> TokenKind {
         match self.tuning.token_type {
             LoginTokenType::Batch => TokenKind::Batch,
             LoginTokenType::DefaultBatch => own.unwrap_or(TokenKind::Batch),
@@ -298,16 +301,15 @@ mod tests {
     fn token_type_of_mount_decides_where_the_method_does_not() {
         let mut mount = Mount::new("auth/up/", MountKind::Userpass, MountEnable::default(), 0).unwrap();
         for (of_mount, own, kind) in [
-            (LoginTokenType::DefaultService, "", TokenKind::Service),
-            (LoginTokenType::DefaultService, "default", TokenKind::Service),
-            (LoginTokenType::DefaultService, "batch", TokenKind::Batch),
-            (LoginTokenType::DefaultBatch, "default", TokenKind::Batch),
-            (LoginTokenType::DefaultBatch, "service", TokenKind::Service),
-            (LoginTokenType::Batch, "service", TokenKind::Batch),
-            (LoginTokenType::Service, "batch", TokenKind::Service),
+            (LoginTokenType::DefaultService, None, TokenKind::Service),
+            (LoginTokenType::DefaultService, Some(TokenKind::Batch), TokenKind::Batch),
+            (LoginTokenType::DefaultBatch, None, TokenKind::Batch),
+            (LoginTokenType::DefaultBatch, Some(TokenKind::Service), TokenKind::Service),
+            (LoginTokenType::Batch, Some(TokenKind::Service), TokenKind::Batch),
+            (LoginTokenType::Service, Some(TokenKind::Batch), TokenKind::Service),
         ] {
             mount.tuning.token_type = of_mount;
-            assert_eq!(mount.token_kind(own), kind, "{of_mount:?} {own}");
+            assert_eq!(mount.token_kind(own), kind, "{of_mount:?} {own:?}");
         }
     }
 }

@@ -250,6 +250,27 @@ impl Core {
         self.active()?.login_userpass(&cx, mount, user, password).await
     }
 
+    /// Logs in with a role id and, where the role wants one, a secret id at the AppRole mount `auth/{mount}/`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidCredentials`] for a wrong role id, or a secret id that is wrong, expired or used up;
+    /// [`Code::Unauthenticated`] while the role is locked out and where there is no such mount; [`Code::Invalid`] where
+    /// something is missing, or the address is none to log in from.
+    pub async fn login_approle(
+        &self,
+        cx: Context,
+        mount: &str,
+        role_id: &str,
+        secret_id: Option<&Sensitive<String>>,
+    ) -> Result<TokenGrant, Error> {
+        self.active()?.login_approle(&cx, mount, role_id, secret_id).await
+    }
+
+    /// What answers at a mount's path; `None` where nothing does, and while this node does not lead.
+    pub fn mount_kind(&self, path: &str) -> Option<crate::MountKind> {
+        self.active().ok()?.mounts.at(path).map(|mount| mount.kind)
+    }
+
     /// Records a request without a token that failed before it became an operation, and gives the error to answer.
     pub async fn refuse_anonymous(&self, cx: Context, error: Error) -> Error {
         match self.active() {

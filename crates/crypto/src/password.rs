@@ -23,7 +23,13 @@ pub fn hash(password: &[u8]) -> Result<String, Error> {
     Ok(hash.to_string())
 }
 
-/// Checks a password against a stored PHC string; costs what the string asks for, up to 256 MiB and 16 passes.
+/// Whether a text is a bcrypt hash that [`verify`] takes: of a cost of at most 14, about two seconds of CPU.
+pub fn is_bcrypt(text: &str) -> bool {
+    let known = ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| text.starts_with(prefix));
+    known && text.parse::<bcrypt::HashParts>().is_ok_and(|parts| parts.get_cost() <= MAX_BCRYPT_COST)
+}
+
+/// Checks a password against a stored PHC string, or a bcrypt hash; costs what the string asks for, up to 256 MiB and 16 passes.
 ///
 /// # Errors
 /// [`Error::Authentication`] for another password, [`Error::Parameters`] for a string that is no Argon2id hash or asks
@@ -32,6 +38,12 @@ pub fn verify(password: &[u8], phc: &str) -> Result<(), Error> {
     const UNUSABLE: Error = Error::Parameters("the stored password hash is not Argon2id within bounds");
     if phc.len() > MAX_PHC_LEN {
         return Err(UNUSABLE);
+    }
+    if is_bcrypt(phc) {
+        // Longer ones would be cut, so that they matched others.
+        let fits = password.len() <= MAX_BCRYPT_PASSWORD;
+        let matches = fits && bcrypt::verify(password, phc).map_err(|_| UNUSABLE)?;
+        return if matches { Ok(()) } else { Err(Error::Authentication) };
     }
     let stored = PasswordHash::new(phc).map_err(|_| UNUSABLE)?;
     let params = Params::try_from(&stored).map_err(|_| UNUSABLE)?;
@@ -52,6 +64,8 @@ pub fn verify(password: &[u8], phc: &str) -> Result<(), Error> {
 }
 
 const MAX_PASSWORD_LEN: usize = 4096;
+const MAX_BCRYPT_COST: u32 = 14;
+const MAX_BCRYPT_PASSWORD: usize = 72;
 const MAX_PHC_LEN: usize = 256;
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
@@ -64,6 +78,23 @@ const MIN_HASH_LEN: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bcrypt_published_vectors_hold() {
+        // From the test suite of the program that came with the algorithm (crypt_blowfish).
+        let hash = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+        for hash in [hash.to_owned(), hash.replacen("2a", "2b", 1), hash.replacen("2a", "2y", 1)] {
+            assert!(is_bcrypt(&hash) && verify(b"U*U", &hash).is_ok(), "{hash}");
+            assert!(matches!(verify(b"U*U*", &hash), Err(Error::Authentication)));
+            assert!(matches!(verify(&[b'x'; 73], &hash), Err(Error::Authentication)));
+        }
+        let dear = hash.replacen("$05$", "$15$", 1);
+        for bad in
+            ["", "xx", "$2a$", "$2a$05$short", "$2x$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", &dear]
+        {
+            assert!(!is_bcrypt(bad) && matches!(verify(b"U*U", bad), Err(Error::Parameters(_))), "{bad}");
+        }
+    }
 
     #[test]
     fn password_hashed_verifies_and_another_does_not() {

@@ -70,6 +70,11 @@ pub(crate) fn malformed() -> StatusCode {
     StatusCode::BAD_REQUEST
 }
 
+/// Work that goes on in the background.
+pub(crate) fn accepted() -> StatusCode {
+    StatusCode::ACCEPTED
+}
+
 /// A read of the Vault dialect that found only what is deleted or destroyed: absent, yet with a body.
 pub(crate) fn absent_with_body() -> StatusCode {
     StatusCode::NOT_FOUND
@@ -243,13 +248,13 @@ fn vault_message(error: &Error, request_id: Uuid) -> Option<String> {
         // Old clients look for these very words.
         Code::Unauthenticated => Some("permission denied".into()),
         Code::Sealed => Some("Vault is sealed".into()),
-        Code::InvalidCredentials => Some("invalid username or password".into()),
         Code::Integrity | Code::Internal => Some(format!("{} (request id {request_id})", error.public())),
         Code::AuditUnavailable
         | Code::Conflict
         | Code::Denied
         | Code::DiskFull
         | Code::Invalid
+        | Code::InvalidCredentials
         | Code::MethodNotAllowed
         | Code::NotFound
         | Code::RateLimited

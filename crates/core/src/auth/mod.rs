@@ -1,5 +1,8 @@
 //! Login methods.
 
+pub(crate) mod approle;
+pub(crate) mod login;
+pub(crate) mod parameters;
 pub(crate) mod userpass;
 
 use std::collections::HashMap;

@@ -10,42 +10,36 @@ use zeroize::Zeroizing;
 use crate::{
     Caller, Context, Error,
     active::Active,
-    auth::LoginName,
-    caller::{Done, anonymous, log_refusal},
+    auth::{
+        LoginName,
+        login::{Known, display, one_error},
+        parameters::TokenParameters,
+    },
+    caller::{Done, anonymous},
     codec::{self, Persisted},
     commit::Edit,
-    identity::{self, AliasKey},
     keys,
     mount::{Mount, MountKind},
-    policies,
     policy::{Operation, Parameters},
-    record::{Actor, Record},
-    token::create::{NO_ROOT_BY_LOGIN, Wanted},
+    record::Record,
 };
 
 /// A user as stored and, without the hash, as shown.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct User {
-    /// Argon2id, as a PHC string.
+    /// Argon2id as a PHC string, or what was given as a bcrypt hash.
     hash: String,
-    /// Policies of its tokens.
-    pub policies: Vec<String>,
-    /// Seconds, 0 = the system's.
-    pub ttl: u64,
-    /// Seconds, 0 = the system's.
-    pub max_ttl: u64,
-    /// Seconds, 0 = none.
-    pub explicit_max_ttl: u64,
-    /// Seconds, 0 = not periodic.
-    pub period: u64,
-    /// Uses of a token, 0 = unlimited.
-    pub num_uses: u64,
-    /// Without the `default` policy.
-    pub no_default_policy: bool,
-    /// Addresses to log in and use tokens from.
-    pub bound_cidrs: Vec<String>,
-    /// `default`, `service` or `batch`.
-    pub token_type: String,
+    /// The tokens of the user's logins.
+    pub token: TokenParameters,
+}
+
+/// A user's password, as somebody sets it.
+#[derive(Clone, Copy)]
+pub enum Password<'a> {
+    /// Its bcrypt hash (`$2a$`, `$2b$` or `$2y$`), of a cost of at most 14.
+    Bcrypt(&'a Sensitive<String>),
+    /// Itself, at most 4,096 bytes.
+    Plain(&'a Sensitive<String>),
 }
 
 impl Persisted for User {}
@@ -73,18 +67,16 @@ impl Caller {
         .await
     }
 
-    /// Creates a user, which needs a password, or changes one; a lock after failed logins ends, unless only the
-    /// policies are written.
+    /// Creates a user, which needs a password, or changes one. A lock after failed logins stays.
     ///
     /// # Errors
-    /// [`Code::Denied`] without create or update on `{mount}users/{name}` (or the sub-path given in `field`);
-    /// [`Code::Invalid`] where `root` is among the policies.
+    /// [`Code::Denied`] without create or update on `{mount}users/{name}` (or the sub-path given in `field`).
     pub async fn user_write(
         &self,
         mount: &Mount,
         name: &str,
         field: Option<&str>,
-        password: Option<&Sensitive<String>>,
+        password: Option<Password<'_>>,
         parameters: &dyn Parameters,
         change: impl FnOnce(&mut User) -> Result<(), Error>,
     ) -> Result<(), Error> {
@@ -101,28 +93,18 @@ impl Caller {
             let operation = if exists || field.is_some() { Operation::Update } else { Operation::Create };
             self.authorise(&path, operation, parameters)?;
             if field.is_some() && !exists {
-                return Err(Error::invalid("username does not exist"));
+                return Err(Error::invalid(one_error("username does not exist")));
             }
             let mut user = known.map(|found| found.value).unwrap_or_default();
             change(&mut user)?;
-            user.policies = policies::normalised(&user.policies);
-            if policies::has_root(&user.policies) {
-                return Err(Error::invalid(NO_ROOT_BY_LOGIN));
-            }
-            crate::cidr::check_all(&user.bound_cidrs)?;
+            user.token.settle()?;
             match password {
-                Some(password) if password.expose().is_empty() => return Err(Error::invalid("missing password")),
                 Some(password) => user.hash = self.active.hash_password(password).await?,
-                None if !exists => return Err(Error::invalid("missing password")),
+                None if !exists => return Err(Error::invalid(NO_PASSWORD)),
                 None => {}
             }
             let mut edit = Edit::under(guard);
             edit.put(row, codec::encode(&user)?, None);
-            // Whoever sets the password decides who logs in; another setting is no such decision.
-            if password.is_some() {
-                let login = login_name(mount, name);
-                edit.in_force(move |active| active.logins.clear(&login));
-            }
             Ok(Done::Logged((), self.commit(edit, record).await?))
         })
         .await
@@ -221,15 +203,13 @@ impl Active {
         let name = name.to_lowercase();
         let logical = format!("{path}login/{}", name.chars().take(128).collect::<String>());
         let mut record = Record::of_request("auth.login", logical, anonymous(), cx);
-        match self.log_in(&path, &name, password, cx, &mut record).await {
+        match self.log_in_user(&path, &name, password, cx, &mut record).await {
             Ok(grant) => Ok(grant),
-            // It is committed, and will be logged.
-            Err(error) if error.code() == Code::AuditUnavailable => Err(error),
-            Err(error) => Err(log_refusal(self, record, error).await),
+            Err(error) => Err(self.login_failed(record, error).await),
         }
     }
 
-    async fn log_in(
+    async fn log_in_user(
         self: &Arc<Self>,
         path: &str,
         name: &str,
@@ -238,49 +218,21 @@ impl Active {
         record: &mut Record,
     ) -> Result<TokenGrant, Error> {
         let (mount, user) = self.check_password(path, name, password, cx).await?;
-        let key = AliasKey {
-            mount_accessor: &mount.accessor,
-            mount_type: "userpass",
-            mount_path: &mount.path,
-            name,
-            entity_name: None,
-        };
-        let entity = self.entity_of_login(&key).await?;
-        if entity.disabled {
-            // As for a wrong password, lock included: nobody learns that it was right.
-            self.logins.failed(&login_name(&mount, name));
-            record.facts.push(("disabled_entity", entity.id.to_string()));
-            return Err(wrong_credentials());
-        }
-        self.logins.clear(&login_name(&mount, name));
-        record.actor = Arc::new(Actor {
-            kind: "user",
-            id: Some(entity.id.to_string()),
-            name: Some(name.to_owned()),
-            auth: Some(mount.path.clone()),
-            accessor: None,
-        });
-        let display = mount.path.trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
-        let (direct, inherited) = self.identity.groups_of(entity.id);
-        let wanted = Wanted {
-            kind: mount.token_kind(&user.token_type),
-            policies: user.policies,
-            no_default_policy: user.no_default_policy,
-            entity: Some(entity.id),
-            identity_policies: identity::policies_of(Some(&entity), &[direct, inherited].concat()),
-            display_name: format!("{display}-{name}"),
-            path: record.path.clone(),
+        let login = login_name(&mount, name);
+        let known = Known {
+            alias: login.name.clone(),
+            alias_metadata: None,
+            display_name: format!("{}-{name}", display(&mount)),
             metadata: BTreeMap::from([("username".to_owned(), name.to_owned())]),
-            ttl: Some(user.ttl).filter(|ttl| *ttl > 0),
-            max_ttl: Some(user.max_ttl).filter(|max| *max > 0),
-            explicit_max_ttl: user.explicit_max_ttl,
-            period: user.period,
-            renewable: true,
-            num_uses: user.num_uses,
-            bound_cidrs: user.bound_cidrs,
-            ..Wanted::default()
+            mount,
+            name: name.to_owned(),
+            parameters: user.token,
+            wrong: WRONG,
         };
-        self.issue(wanted, record.clone(), None).await
+        let wanted = self.admit(known, cx, record).await?;
+        let grant = self.issue(wanted, record.clone(), None).await?;
+        self.logins.clear(&login);
+        Ok(grant)
     }
 
     async fn check_password(
@@ -299,15 +251,12 @@ impl Active {
             Ok(row) => self.row::<User>(&row).await?.map(|found| found.value),
             Err(_) => None,
         };
-        let here = user.as_ref().is_none_or(|user| {
-            user.bound_cidrs.is_empty()
-                || cx.remote.is_some_and(|remote| crate::cidr::any_contains(&user.bound_cidrs, remote.ip()))
-        });
         // Somebody unknown costs as much as somebody known.
         let hash = user.as_ref().map_or_else(|| UNKNOWN.to_owned(), |user| user.hash.clone());
         let attempt = Zeroizing::new(password.expose().clone());
         let matches = self.logins.hashing(move || password::verify(attempt.as_bytes(), &hash).is_ok()).await?;
-        match user.filter(|_| matches && here) {
+        match user.filter(|_| matches) {
+            Some(user) if !is_bound_here(&user, cx) => Err(Error::new(Code::Unauthenticated, "permission denied")),
             Some(user) => Ok((mount, user)),
             None => {
                 self.logins.failed(&login);
@@ -316,14 +265,24 @@ impl Active {
         }
     }
 
-    async fn user(&self, mount: &Mount, name: &str) -> Result<Option<User>, Error> {
+    pub(crate) async fn user(&self, mount: &Mount, name: &str) -> Result<Option<User>, Error> {
         Ok(self.row(&user_row(mount, name)?).await?.map(|found| found.value))
     }
 
-    async fn hash_password(&self, password: &Sensitive<String>) -> Result<String, Error> {
-        let password = Zeroizing::new(password.expose().clone());
-        let hashed = self.logins.hashing(move || password::hash(password.as_bytes())).await?;
-        hashed.map_err(|error| Error::invalid("the password cannot be hashed (at most 4,096 bytes)").caused_by(error))
+    async fn hash_password(&self, password: Password<'_>) -> Result<String, Error> {
+        match password {
+            Password::Bcrypt(hash) => match password::is_bcrypt(hash.expose()) {
+                true => Ok(hash.expose().clone()),
+                false => Err(Error::invalid("password_hash is not a valid bcrypt hash")),
+            },
+            Password::Plain(password) if password.expose().is_empty() => Err(Error::invalid(NO_PASSWORD)),
+            Password::Plain(password) => {
+                let password = Zeroizing::new(password.expose().clone());
+                let hashed = self.logins.hashing(move || password::hash(password.as_bytes())).await?;
+                let too_long = "the password cannot be hashed (at most 4,096 bytes)";
+                hashed.map_err(|error| Error::invalid(too_long).caused_by(error))
+            }
+        }
     }
 }
 
@@ -331,8 +290,16 @@ impl Active {
 const UNKNOWN: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
+const WRONG: &str = "invalid username or password";
+const NO_PASSWORD: &str = "must provide either password or password_hash";
+
 fn wrong_credentials() -> Error {
-    Error::new(Code::InvalidCredentials, "invalid username or password")
+    Error::new(Code::InvalidCredentials, WRONG)
+}
+
+fn is_bound_here(user: &User, cx: &Context) -> bool {
+    let blocks = &user.token.bound_cidrs;
+    blocks.is_empty() || cx.remote.is_some_and(|remote| crate::cidr::any_contains(blocks, remote.ip()))
 }
 
 fn login_name(mount: &Mount, name: &str) -> LoginName {
@@ -351,7 +318,11 @@ fn user_row(mount: &Mount, name: &str) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::{caller, context, dev};
+    use crate::{
+        identity,
+        tests::{caller, context, dev},
+        token::create::{NO_ROOT_BY_LOGIN, Wanted},
+    };
 
     #[test]
     fn hash_of_nobody_is_computed_and_never_matches() {
@@ -367,9 +338,10 @@ mod tests {
         enabled.unwrap();
         let mount = active.mounts.at("auth/up/").unwrap();
         let password = Sensitive::from("correct horse");
-        let hash = active.hash_password(&password).await.unwrap();
+        let hash = active.hash_password(Password::Plain(&password)).await.unwrap();
         for (name, policies) in [("ada", vec!["root".to_owned()]), ("bob", vec!["x".to_owned()])] {
-            let user = User { hash: hash.clone(), policies, no_default_policy: true, ..User::default() };
+            let token = TokenParameters { policies, no_default_policy: true, ..TokenParameters::default() };
+            let user = User { hash: hash.clone(), token };
             let mut edit = Edit::default();
             edit.put(user_row(&mount, name).unwrap(), codec::encode(&user).unwrap(), None);
             root.commit(edit, root.record("user.write", "test")).await.unwrap().spend();

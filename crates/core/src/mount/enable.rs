@@ -133,14 +133,14 @@ impl MountKind {
     pub(super) fn is_fixed(self) -> bool {
         match self {
             Self::Cubbyhole | Self::Identity | Self::System | Self::Token => true,
-            Self::Generic | Self::KvV1 | Self::KvV2 | Self::Userpass => false,
+            Self::Approle | Self::Generic | Self::KvV1 | Self::KvV2 | Self::Userpass => false,
         }
     }
 
     /// Whether it is a login method.
     fn is_login(self) -> bool {
         match self {
-            Self::Token | Self::Userpass => true,
+            Self::Approle | Self::Token | Self::Userpass => true,
             Self::Cubbyhole | Self::Generic | Self::Identity | Self::KvV1 | Self::KvV2 | Self::System => false,
         }
     }

@@ -61,6 +61,8 @@ pub struct AliasView {
     pub mount_path: String,
     /// Noted by operators.
     pub custom_metadata: BTreeMap<String, String>,
+    /// What its login method says of it, as of the last login.
+    pub metadata: BTreeMap<String, String>,
     /// RFC 3339.
     pub creation_time: String,
     /// RFC 3339.
@@ -476,6 +478,7 @@ pub(super) fn view_alias(alias: &Alias, canonical_id: Uuid) -> AliasView {
         mount_type: alias.mount_type.clone(),
         mount_path: alias.mount_path.clone(),
         custom_metadata: alias.custom_metadata.clone(),
+        metadata: alias.metadata.clone(),
         creation_time: rfc3339(alias.created_ms),
         last_update_time: rfc3339(alias.updated_ms),
     }

@@ -18,6 +18,7 @@ use coffer_storage::{Expect, Key, Limit, Prefix};
 use crate::{
     Caller, Error,
     active::Active,
+    auth::approle,
     barrier,
     caller::Done,
     codec,
@@ -158,24 +159,33 @@ impl Active {
         Ok(KeyList { keys: listed })
     }
 
-    /// How many stored tokens stand under each key; `None` where they are too many to be counted.
+    /// How many stored tokens and secret ids stand under each key; `None` where they are too many to be counted.
     async fn tokens_by_key(&self) -> Result<Option<BTreeMap<u32, u64>>, Error> {
-        let prefix = Prefix::new(keys::TOKEN)?;
         let mut counted = BTreeMap::new();
-        let mut after: Option<Key> = None;
-        for _ in 0..PAGES_COUNTED {
-            let page = self.store.scan(&prefix, after.as_ref(), Limit::MAX).await?;
-            for (key, entry) in &page.items {
-                let row = std::str::from_utf8(key.as_bytes()).map_err(Error::internal)?;
-                let token: TokenEntry = codec::decode(row, &self.barrier.open(row, &entry.value)?)?;
-                *counted.entry(token.kid).or_default() += 1;
+        let mut pages = PAGES_COUNTED;
+        for rows in [keys::TOKEN, keys::SECRET_ID] {
+            let prefix = Prefix::new(rows)?;
+            let mut after: Option<Key> = None;
+            loop {
+                let Some(left) = pages.checked_sub(1) else { return Ok(None) };
+                pages = left;
+                let page = self.store.scan(&prefix, after.as_ref(), Limit::MAX).await?;
+                for (key, entry) in &page.items {
+                    let row = std::str::from_utf8(key.as_bytes()).map_err(Error::internal)?;
+                    let opened = self.barrier.open(row, &entry.value)?;
+                    let kid = match rows {
+                        keys::TOKEN => codec::decode::<TokenEntry>(row, &opened)?.kid,
+                        _ => approle::key_of(row, &opened)?,
+                    };
+                    *counted.entry(kid).or_default() += 1;
+                }
+                match page.items.last() {
+                    Some((last, _)) if page.more => after = Some(last.clone()),
+                    Some(_) | None => break,
+                }
             }
-            if !page.more {
-                return Ok(Some(counted));
-            }
-            after = page.items.last().map(|(key, _)| key.clone());
         }
-        Ok(None)
+        Ok(Some(counted))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The core as a whole, with a look at the rows that it keeps.
 
+mod logins;
 mod revoked;
 mod rows;
 mod shred;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    BATCH_PREFIX, MAX_DEPTH, Marker, SERVICE_PREFIX, TokenEntry, UsesRow, accessor, child_row, expiry_row,
+    BATCH_PREFIX, Login, MAX_DEPTH, Marker, SERVICE_PREFIX, TokenEntry, UsesRow, accessor, child_row, expiry_row,
     random_service, token_hash, token_row, uses_row, wanted::CreateMore,
 };
 use crate::{
@@ -24,7 +24,6 @@ use crate::{
     policies,
     policy::{Operation, Parameters},
     record::Record,
-    time::go_seconds,
 };
 
 /// Bounds on what a caller may put into a token.
@@ -73,6 +72,8 @@ pub(crate) struct Wanted {
     pub(crate) initial: bool,
     /// A token that wraps a response: alone with its fixed policy.
     pub(crate) wrapping: bool,
+    /// The login that it is for.
+    pub(crate) login: Option<Login>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -211,6 +212,7 @@ impl Active {
             bound_cidrs: wanted.bound_cidrs,
             initial: wanted.initial,
             wrapping: wanted.wrapping,
+            login: wanted.login.filter(|_| wanted.kind == TokenKind::Service),
             ..TokenEntry::default()
         };
         let (token, accessor, edit) = match wanted.kind {
@@ -248,12 +250,25 @@ impl Active {
         record: Record,
         id: Option<Zeroizing<String>>,
     ) -> Result<TokenGrant, Error> {
+        self.issue_with(wanted, record, id, Edit::default()).await
+    }
+
+    /// As [`Active::issue`], together with what else must change or still hold: one commit, or none at all where
+    /// neither the token nor the rest changes a row.
+    pub(crate) async fn issue_with(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        record: Record,
+        id: Option<Zeroizing<String>>,
+        mut edit: Edit,
+    ) -> Result<TokenGrant, Error> {
         let record = describe(record, &wanted);
         let made = self.make_token(wanted, id).await?;
-        if made.edit.is_empty() {
-            self.log_synced(&record).await?;
+        edit.append(made.edit);
+        if edit.writes() {
+            self.commit(edit, record, Urgency::Ordinary).await?.spend();
         } else {
-            self.commit(made.edit, record, Urgency::Ordinary).await?.spend();
+            self.log_synced(&record).await?;
         }
         Ok(made.grant)
     }
@@ -295,40 +310,6 @@ impl Active {
             edit.put_expiring(child_row(parent, &accessor), codec::encode(&Marker {})?, None, entry.expires_ms);
         }
         Ok((token, accessor, edit))
-    }
-
-    fn lifetime(&self, wanted: &Wanted, is_root: bool, warnings: &mut Vec<String>) -> u64 {
-        let capped = |what: &str, value: &str, asked: u64, most: u64| {
-            let (asked, most) = (go_seconds(asked), go_seconds(most));
-            format!(
-                "{what} of \"{asked}\" exceeded the effective max_ttl of \"{most}\"; {value} value is capped accordingly"
-            )
-        };
-        let explicit = |most: u64| if wanted.explicit_max_ttl > 0 { most.min(wanted.explicit_max_ttl) } else { most };
-        let of_mount = self.limits.lease_ttls(self.mounts.resolve(&wanted.path).as_deref());
-        if wanted.period > 0 {
-            // A period may be longer than any lease: who gives one has the right to.
-            let most = explicit(u64::MAX);
-            if wanted.period > most {
-                warnings.push(capped("period", "period", wanted.period, most));
-            }
-            return wanted.period.min(most);
-        }
-        if is_root && wanted.ttl.is_none() && wanted.explicit_max_ttl == 0 {
-            return 0;
-        }
-        let most = wanted.max_ttl.filter(|max| *max > 0).map_or(of_mount.max, |max| max.min(of_mount.max));
-        let most = explicit(most);
-        // Nobody asked for the default of a root token, which has none.
-        let asked = match wanted.ttl {
-            Some(ttl) => ttl,
-            None if is_root => of_mount.default.min(most),
-            None => of_mount.default,
-        };
-        if asked > most && (wanted.ttl.is_some() || wanted.explicit_max_ttl > 0) {
-            warnings.push(capped("TTL", "TTL", asked, most));
-        }
-        asked.min(most)
     }
 }
 

@@ -9,8 +9,7 @@ use coffer_api::{
 use coffer_storage::{Expect, Key, Limit, Prefix};
 
 use super::{
-    Marker, TokenEntry, TokenState, UsesRow, child_row, create::milliseconds, expiry_row, token_row, uses_row,
-    wrap::wrapped_row,
+    Marker, TokenEntry, TokenState, UsesRow, child_row, expiry_row, lifetime, token_row, uses_row, wrap::wrapped_row,
 };
 use crate::{
     Caller, Error,
@@ -23,7 +22,7 @@ use crate::{
     keys,
     policy::{Operation, Parameters},
     record::Record,
-    time::{go_seconds, rfc3339},
+    time::rfc3339,
 };
 
 /// Tokens revoked in one commit.
@@ -264,7 +263,8 @@ impl Active {
         }
         let now = self.clock.now();
         let mut warnings = Vec::new();
-        let ttl = self.renewed_ttl(&entry, now, increment, &mut warnings);
+        let terms = self.renewal_terms(&entry).await?;
+        let ttl = lifetime::renewed(&entry, terms, now, increment, &mut warnings);
         let expires = now.saturating_add(ttl);
         entry.expires_ms = Some(expires);
         entry.last_renewal_ms = Some(now);
@@ -301,37 +301,6 @@ impl Active {
             warnings,
         };
         Ok((grant, edit))
-    }
-
-    /// Milliseconds that a renewal gives.
-    fn renewed_ttl(&self, entry: &TokenEntry, now: i64, increment: u64, warnings: &mut Vec<String>) -> i64 {
-        let born = |max: u64| entry.created_ms.saturating_add(milliseconds(max)).saturating_sub(now).max(0);
-        let asked = match (entry.period, increment) {
-            // As long as it was given the last time.
-            (0, 0) => {
-                let began = entry.last_renewal_ms.unwrap_or(entry.created_ms);
-                entry.expires_ms.map_or(0, |expires| expires.saturating_sub(began))
-            }
-            (0, increment) => milliseconds(increment),
-            (period, _) => milliseconds(period),
-        };
-        let of_mount = self.limits.lease_ttls(self.mounts.resolve(&entry.path).as_deref());
-        let mut most = match entry.period {
-            0 => born(of_mount.max),
-            _ => i64::MAX,
-        };
-        if entry.explicit_max_ttl > 0 {
-            most = most.min(born(entry.explicit_max_ttl));
-        }
-        if asked > most {
-            let text = |ms: i64| go_seconds(seconds(ms));
-            warnings.push(format!(
-                "TTL of \"{}\" exceeded the effective max_ttl of \"{}\"; TTL value is capped accordingly",
-                text(asked),
-                text(most)
-            ));
-        }
-        asked.min(most)
     }
 
     /// Revokes a token and everything below it, children before parents, and survives a crash half way: what was
@@ -472,7 +441,7 @@ impl Active {
 }
 
 /// Milliseconds to the nearest second.
-fn seconds(ms: i64) -> u64 {
+pub(crate) fn seconds(ms: i64) -> u64 {
     u64::try_from(ms.saturating_add(500) / 1000).unwrap_or(0)
 }
 

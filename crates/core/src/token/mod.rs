@@ -5,6 +5,7 @@
 
 pub(crate) mod create;
 pub(crate) mod leases;
+pub(crate) mod lifetime;
 pub(crate) mod manage;
 pub(crate) mod role;
 pub(crate) mod sweep;
@@ -85,6 +86,17 @@ pub(crate) struct TokenEntry {
     pub(crate) wrapping: bool,
     /// The stay of the login method that gave it (`Mount::tenure`), which it does not outlive.
     pub(crate) tenure: Option<Uuid>,
+    /// The login that gave it, where a renewal asks about that; no batch token has one.
+    pub(crate) login: Option<Login>,
+}
+
+/// Where somebody logged in, for renewals to ask again.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Login {
+    /// The accessor of the login method's mount.
+    pub(crate) mount: String,
+    /// The role or the user.
+    pub(crate) name: String,
 }
 
 impl Persisted for TokenEntry {}

@@ -31,6 +31,7 @@ pub(crate) async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
         if u64::from_str_radix(bucket, 16).map_or(true, |bucket| bucket > minute) {
             break;
         }
+        active.metrics.sweep_visited.add(1);
         let row = format!("{}{bucket}/{accessor}", keys::TOKEN_EXPIRY);
         match active.token_entry(accessor).await? {
             None => edit.delete(row, None),

@@ -129,6 +129,7 @@ impl Caller {
             bound_cidrs: role.map(|role| role.bound_cidrs).unwrap_or_default(),
             initial: false,
             wrapping: false,
+            login: None,
             warnings,
         })
     }
@@ -194,6 +195,7 @@ impl Caller {
             mount_type: mount.kind.name(),
             mount_path: &mount.path,
             name: alias,
+            metadata: None,
             entity_name: None,
         };
         let entity = self.active.entity_of_login(&key).await?;

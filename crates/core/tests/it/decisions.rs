@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use coffer_api::{Code, EntityId, Sensitive, secrets::SetOptions, token::TokenCreate};
-use coffer_core::{By, Caller, Core, CreatePath, IdentityWrite, KvReach, Mount, MountEnable, MountKind};
+use coffer_core::{By, Caller, Core, CreatePath, IdentityWrite, KvReach, Mount, MountEnable, MountKind, Password};
 
 use crate::harness::{caller, context, dev, name, scope, value};
 
@@ -17,10 +17,10 @@ async fn with_ada(policies: &[&str]) -> (Arc<Core>, Caller) {
     let mount = root.resolve("auth/userpass/users/ada").unwrap();
     let policies: Vec<String> = policies.iter().map(|name| (*name).to_owned()).collect();
     let change = |user: &mut coffer_core::User| {
-        user.policies = policies;
+        user.token.policies = policies;
         Ok(())
     };
-    root.user_write(&mount, "ada", None, Some(&Sensitive::from(PASSWORD)), &(), change).await.unwrap();
+    root.user_write(&mount, "ada", None, Some(Password::Plain(&Sensitive::from(PASSWORD))), &(), change).await.unwrap();
     (core, root)
 }
 

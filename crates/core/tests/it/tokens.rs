@@ -6,7 +6,7 @@ use coffer_api::{
     Code, Sensitive,
     token::{TokenCreate, TokenKind, TokenRef, TokenRenew},
 };
-use coffer_core::{CreatePath, MountEnable, MountKind};
+use coffer_core::{CreatePath, MountEnable, MountKind, Password};
 
 use crate::harness::{caller, context, dev};
 
@@ -115,7 +115,7 @@ async fn userpass_login_makes_an_entity_and_locks_out() {
     root.mount_enable("auth/userpass/", MountKind::Userpass, MountEnable::default(), &()).await.unwrap();
     let mount = root.resolve("auth/userpass/users/ada").unwrap();
     let password = Sensitive::from("correct horse");
-    root.user_write(&mount, "Ada", None, Some(&password), &(), |_| Ok(())).await.unwrap();
+    root.user_write(&mount, "Ada", None, Some(Password::Plain(&password)), &(), |_| Ok(())).await.unwrap();
     let one = core.login_userpass(context(), "userpass", "ada", &password).await.unwrap();
     let two = core.login_userpass(context(), "userpass", "ADA", &password).await.unwrap();
     assert!(one.entity_id.is_some() && one.entity_id == two.entity_id);

@@ -40,6 +40,7 @@ pub(crate) struct Auth<'a> {
     pub(crate) client_token: &'a str,
     pub(crate) accessor: &'a str,
     pub(crate) policies: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub(crate) token_policies: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub(crate) identity_policies: &'a [String],
@@ -98,7 +99,6 @@ impl Envelope {
 
     /// Says what the reply hands out beside a token, for whom it is wrapped.
     #[must_use]
-    #[allow(dead_code, reason = "for login methods with secrets of their own")]
     pub(crate) fn carrying(mut self, accessor: String) -> Self {
         self.carried = Some(Carried::Other(accessor));
         self
@@ -323,7 +323,7 @@ mod tests {
         let body = parsed(&Envelope::auth(&auth).body(Uuid::nil()));
         assert_eq!(
             body["auth"],
-            json!({"client_token": "t", "accessor": "", "policies": [], "token_policies": [], "metadata": null,
+            json!({"client_token": "t", "accessor": "", "policies": [], "metadata": null,
                 "lease_duration": 5, "renewable": true, "entity_id": "", "token_type": "service", "orphan": false,
                 "mfa_requirement": null, "num_uses": 0})
         );

@@ -25,6 +25,14 @@ pub(crate) async fn answer(call: &mut VaultCall, mount: &Mount) -> Outcome {
 
 fn text(kind: MountKind) -> &'static str {
     match kind {
+        MountKind::Approle => {
+            "Login of machines with a role id and a secret id.\n\n\
+             login                          role id and secret id in, token out\n\
+             role/NAME, role/NAME/FIELD     write, read, list, delete\n\
+             role/NAME/role-id              write, read\n\
+             role/NAME/secret-id            make, list; lookup and destroy by value or by accessor\n\
+             tidy/secret-id                 remove what has expired\n"
+        }
         MountKind::Cubbyhole => {
             "A store of each token's own. Nobody else sees it, and it goes with the token.\n\n\
              PATH    write, read, list, delete\n"

@@ -1,5 +1,6 @@
 //! The Vault dialect under `/v1/`: lenient in, enveloped out. It only translates; every rule is the core's.
 
+mod approle;
 mod call;
 mod capabilities;
 mod cubbyhole;
@@ -16,6 +17,7 @@ mod seal;
 mod status;
 mod sys;
 mod token;
+mod token_parameters;
 mod token_role;
 mod userpass;
 mod wrapping;

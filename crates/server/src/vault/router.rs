@@ -9,6 +9,7 @@ use coffer_api::Code;
 use coffer_core::{Core, Error, MountKind};
 
 use super::{
+    approle,
     call::{Failure, Outcome, VaultCall, Verb, done},
     cubbyhole, help, identity, kv, kv1, lenient,
     lenient::decode_percent,
@@ -42,7 +43,10 @@ async fn answer_anywhere(app: &App, origin: Origin, request: Request<Body>) -> R
     }
     let outcome = match split(&parts) {
         Ok(Split { verb, path }) => {
-            if let (Verb::Write, Some(login)) = (verb, userpass::Login::parse(&path)) {
+            if let (Verb::Write, Some(login)) = (verb, userpass::Login::of(app.core(), &path)) {
+                let wish = wrapping::OfLogin::new(app, origin, &parts, &path);
+                Box::pin(wish.around(app, login.answer(app, origin, parts, body))).await
+            } else if let (Verb::Write, Some(login)) = (verb, approle::Login::parse(app.core(), &path)) {
                 let wish = wrapping::OfLogin::new(app, origin, &parts, &path);
                 Box::pin(wish.around(app, login.answer(app, origin, parts, body))).await
             } else if path == "sys/wrapping/lookup" && matches!(verb, Verb::Read | Verb::Write) {
@@ -184,6 +188,7 @@ async fn routed(call: &mut VaultCall) -> Outcome {
     }
     let rest = call.path.strip_prefix(mount.path.as_str()).unwrap_or_default().to_owned();
     match mount.kind {
+        MountKind::Approle => Box::pin(approle::answer(call, &mount, &rest)).await,
         MountKind::KvV2 => kv::answer(call, &mount, &rest).await,
         MountKind::Generic | MountKind::KvV1 => Box::pin(kv1::answer(call, &mount, &rest)).await,
         MountKind::Identity => Box::pin(identity::answer(call, &rest)).await,

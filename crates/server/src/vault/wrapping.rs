@@ -94,7 +94,6 @@ pub(crate) async fn enclose(call: &mut VaultCall, response: Response) -> Result<
 #[derive(Clone, Debug)]
 pub(crate) enum Carried {
     /// Something that is no token (a secret-id).
-    #[allow(dead_code, reason = "for login methods with secrets of their own")]
     Other(String),
     /// A token.
     Token(String),

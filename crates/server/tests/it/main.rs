@@ -1,6 +1,7 @@
 //! The server from outside: requests over loopback against a server of each test's own.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod approle;
 mod audit;
 mod cubbyhole;
 mod dialects;

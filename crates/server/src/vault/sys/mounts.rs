@@ -230,6 +230,7 @@ fn kind(
         (Family::Engines, kind @ ("cubbyhole" | "identity" | "system"), _) => {
             Err(Failure::invalid(format!("mount type of {kind:?} is not mountable")))
         }
+        (Family::Logins, "approle", _) => Ok(MountKind::Approle),
         (Family::Logins, "userpass", _) => Ok(MountKind::Userpass),
         (Family::Logins, "token", _) => Err(Failure::invalid("token credential backend cannot be instantiated")),
         (Family::Engines | Family::Logins, kind, _) => {
@@ -356,7 +357,7 @@ impl<'a> Settings<'a> {
 /// What can be chosen has one; what is always there has none.
 fn deprecation_status(kind: MountKind) -> Option<&'static str> {
     match kind {
-        MountKind::KvV1 | MountKind::KvV2 | MountKind::Userpass => Some("supported"),
+        MountKind::Approle | MountKind::KvV1 | MountKind::KvV2 | MountKind::Userpass => Some("supported"),
         MountKind::Cubbyhole | MountKind::Generic | MountKind::Identity | MountKind::System | MountKind::Token => None,
     }
 }
