@@ -6,3 +6,4 @@ mod agent;
 mod bao;
 mod programs;
 mod servers;
+mod tls;

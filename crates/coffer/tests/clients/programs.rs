@@ -76,6 +76,7 @@ fn cargo(what: &str, manifest: &Path) -> Command {
     cargo
 }
 
-fn here() -> PathBuf {
+/// The folder of these tests.
+pub fn here() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }

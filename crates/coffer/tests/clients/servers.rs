@@ -48,6 +48,13 @@ impl Server {
         Self::openbao(home, &address, &[&config])
     }
 
+    /// As [`Self::dev`], behind this certificate. Coffer alone.
+    pub fn tls(cert: &Path, key: &Path) -> Self {
+        let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+        let options = ["--dev", "--dev-root-token-id", "root", "--tls-cert-file", cert, "--tls-key-file", key];
+        Self::coffer(tempfile::tempdir().unwrap(), &options)
+    }
+
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -56,7 +63,7 @@ impl Server {
         let mut command = command(env!("CARGO_BIN_EXE_coffer"), home.path());
         command.args(["server", "--listen", "127.0.0.1:0"]).args(options).env("COFFER_DATA", home.path().join("data"));
         command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let (child, line) = started(command, "listening on http://");
+        let (child, line) = started(command, "listening on http");
         let (_, url) = line.split_once("listening on ").unwrap();
         let url = url.split_whitespace().next().unwrap().to_owned();
         Self { child, url, home }
