@@ -60,6 +60,8 @@ pub(crate) struct Group {
     pub(crate) policies: Vec<String>,
     pub(crate) members: BTreeSet<Uuid>,
     pub(crate) member_groups: BTreeSet<Uuid>,
+    /// How often it was written.
+    pub(crate) modify_index: u64,
     pub(crate) created_ms: i64,
     pub(crate) updated_ms: i64,
 }
@@ -157,6 +159,11 @@ impl Identity {
         self.groups.read().would_be_in_itself(group, members)
     }
 
+    /// Groups that a group is a member of.
+    pub(crate) fn parents_of(&self, group: Uuid) -> BTreeSet<Uuid> {
+        self.groups.read().of_group.get(&group).cloned().unwrap_or_default()
+    }
+
     /// Groups of an entity: the direct ones and those that contain them.
     pub(crate) fn groups_of(&self, entity: Uuid) -> (Vec<Arc<Group>>, Vec<Arc<Group>>) {
         let groups = self.groups.read();
@@ -236,8 +243,9 @@ impl Active {
         }
         let now = self.clock.now();
         let id = Uuid::new_v4();
+        let alias_id = Uuid::new_v4();
         let alias = Alias {
-            id: Uuid::new_v4(),
+            id: alias_id,
             name: key.name.to_owned(),
             mount_accessor: key.mount_accessor.to_owned(),
             mount_type: key.mount_type.to_owned(),
@@ -258,6 +266,7 @@ impl Active {
         edit.put(entity_row(id), codec::encode(&entity)?, Some(Expect::Absent));
         edit.put(entity_name_row(&entity.name), codec::encode(&IdRow { id })?, Some(Expect::Absent));
         edit.put(alias_row, codec::encode(&IdRow { id })?, Some(Expect::Absent));
+        edit.put(alias_id_row(alias_id), codec::encode(&IdRow { id })?, Some(Expect::Absent));
         let record = Record::system("entity.create").fact("entity", id.to_string()).fact("alias", key.name);
         self.commit(edit, record, Urgency::Ordinary).await?.spend();
         Ok(entity)
@@ -279,6 +288,10 @@ pub(crate) fn entity_name_row(name: &str) -> String {
 
 pub(crate) fn alias_row(mount_accessor: &str, name: &str) -> String {
     format!("{}{mount_accessor}/{name}", keys::ALIAS)
+}
+
+pub(crate) fn alias_id_row(id: Uuid) -> String {
+    format!("{}{id}", keys::ALIAS_ID)
 }
 
 pub(crate) fn group_row(id: Uuid) -> String {

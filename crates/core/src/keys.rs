@@ -24,6 +24,8 @@ pub(crate) const ENTITY: &str = "entity/";
 pub(crate) const ENTITY_NAME: &str = "entity-name/";
 /// `alias/{mount accessor}/{name}` -> entity id.
 pub(crate) const ALIAS: &str = "alias/";
+/// `alias-id/{id}` -> entity id.
+pub(crate) const ALIAS_ID: &str = "alias-id/";
 /// Groups: `group/{id}`.
 pub(crate) const GROUP: &str = "group/";
 /// Service tokens: `token/{accessor}`.

@@ -59,7 +59,8 @@ pub use initial::Recovered;
 pub use mount::{Mount, MountEnable, MountKind};
 pub use node::Core;
 pub use ops::{
-    identity::{AliasView, By, Deleted, EntityView, GroupView, IdentityWrite},
+    identity::{AliasView, By, Deleted, EntityView, GroupView, IdentityWrite, Upsert},
+    identity_find::EntityClue,
     system::RotateKey,
 };
 pub use policy::{Operation, Parameters};

@@ -11,7 +11,9 @@ use crate::{
     caller::Done,
     codec,
     commit::Edit,
-    identity::{Alias, Entity, Group, IdRow, alias_row, entity_name_row, entity_row, group_row},
+    identity::{
+        Alias, Entity, Group, IdRow, Identity, alias_id_row, alias_row, entity_name_row, entity_row, group_row,
+    },
     keys, policies,
     policy::{Operation, Parameters},
     time::rfc3339,
@@ -80,6 +82,10 @@ pub struct GroupView {
     pub member_entity_ids: Vec<String>,
     /// Groups in it.
     pub member_group_ids: Vec<String>,
+    /// Groups that it is in.
+    pub parent_group_ids: Vec<String>,
+    /// How often it was written.
+    pub modify_index: u64,
     /// RFC 3339.
     pub creation_time: String,
     /// RFC 3339.
@@ -105,6 +111,15 @@ pub struct IdentityWrite {
     pub member_group_ids: Option<Vec<String>>,
 }
 
+/// What a write did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Upsert {
+    /// There was none.
+    Created,
+    /// There was one.
+    Updated,
+}
+
 /// By what an entity or group is asked for.
 #[derive(Clone, Copy, Debug)]
 pub enum By<'a> {
@@ -125,7 +140,7 @@ impl Caller {
         path: &str,
         write: IdentityWrite,
         parameters: &dyn Parameters,
-    ) -> Result<EntityView, Error> {
+    ) -> Result<(EntityView, Upsert), Error> {
         let record = self.record("entity.write", path);
         self.recorded(record.clone(), async {
             self.authorise(path, Operation::Update, parameters)?;
@@ -138,6 +153,7 @@ impl Caller {
                 (None, None) => None,
             };
             let now = self.active.clock.now();
+            let upsert = if known.is_some() { Upsert::Updated } else { Upsert::Created };
             let (mut entity, expect) = match known {
                 Some(Found { value, revision }) => (value, Expect::Revision(revision)),
                 None => (Entity { id: Uuid::new_v4(), created_ms: now, ..Entity::default() }, Expect::Absent),
@@ -165,7 +181,7 @@ impl Caller {
             edit.put(entity_row(entity.id), codec::encode(&entity)?, Some(expect));
             edit.in_force(Active::authority_changed);
             let logged = self.commit(edit, record.fact("entity", entity.id.to_string())).await?;
-            Ok(Done::Logged(self.active.entity_view(&entity), logged))
+            Ok(Done::Logged((self.active.entity_view(&entity), upsert), logged))
         })
         .await
     }
@@ -189,7 +205,7 @@ impl Caller {
         .await
     }
 
-    /// Ids or names of entities after `after`, at most `limit` (1 to 1,000).
+    /// Ids or names of entities after `after`, at most `limit`.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without list on `path`.
@@ -197,10 +213,10 @@ impl Caller {
         self.recorded(self.record("entity.list", path), async {
             self.authorise(path, Operation::List, &())?;
             let page = match by {
-                By::Id(after) => self.active.names(keys::ENTITY, after, limit).await?,
-                By::Name(after) => self.active.names(keys::ENTITY_NAME, after, limit).await?,
+                By::Id(after) => self.active.names_up_to(keys::ENTITY, after, limit).await?,
+                By::Name(after) => self.active.names_up_to(keys::ENTITY_NAME, after, limit).await?,
             };
-            Ok(Done::Unlogged(page.names))
+            Ok(Done::Unlogged(page))
         })
         .await
     }
@@ -267,6 +283,7 @@ impl Caller {
             let mut edit = Edit::under(guard);
             edit.put(entity_row(entity.id), codec::encode(&entity)?, Some(Expect::Revision(revision)));
             edit.put(row, codec::encode(&IdRow { id: entity.id })?, None);
+            edit.put(alias_id_row(alias.id), codec::encode(&IdRow { id: entity.id })?, None);
             edit.in_force(Active::authority_changed);
             let logged = self.commit(edit, record.fact("entity", entity.id.to_string())).await?;
             Ok(Done::Logged(view_alias(&alias, entity.id), logged))
@@ -284,7 +301,7 @@ impl Caller {
         path: &str,
         write: IdentityWrite,
         parameters: &dyn Parameters,
-    ) -> Result<GroupView, Error> {
+    ) -> Result<(GroupView, Upsert), Error> {
         let record = self.record("group.write", path);
         self.recorded(record.clone(), async {
             self.authorise(path, Operation::Update, parameters)?;
@@ -296,6 +313,7 @@ impl Caller {
                 (None, Some(name)) => self.active.identity.group_named(name),
                 (None, None) => None,
             };
+            let upsert = if known.is_some() { Upsert::Updated } else { Upsert::Created };
             let now = self.active.clock.now();
             let mut group = known.map_or_else(
                 || Group { id: Uuid::new_v4(), created_ms: now, ..Group::default() },
@@ -318,6 +336,7 @@ impl Caller {
                 return Err(Error::invalid("a group cannot be a member of itself, nor of a group that is in it"));
             }
             group.updated_ms = now;
+            group.modify_index = group.modify_index.saturating_add(1);
             check_bounds(&group.metadata, &group.policies)?;
             if group.members.len() + group.member_groups.len() > 23_000 {
                 return Err(Error::invalid("a group has at most 23,000 members"));
@@ -325,13 +344,13 @@ impl Caller {
             self.active.identity.check_room(group.id)?;
             let mut edit = Edit::under(guard);
             edit.put(group_row(group.id), codec::encode(&group)?, None);
-            let view = view_group(&group);
+            let view = view_group(&group, &self.active.identity);
             edit.in_force(move |active| {
                 active.identity.put(group);
                 active.authority_changed();
             });
             let logged = self.commit(edit, record.fact("group", view.id.clone())).await?;
-            Ok(Done::Logged(view, logged))
+            Ok(Done::Logged((view, upsert), logged))
         })
         .await
     }
@@ -347,7 +366,7 @@ impl Caller {
                 By::Id(id) => Uuid::parse_str(id).ok().and_then(|id| self.active.identity.group(id)),
                 By::Name(name) => self.active.identity.group_named(name),
             };
-            Ok(Done::Unlogged(found.map(|group| view_group(&group))))
+            Ok(Done::Unlogged(found.map(|group| view_group(&group, &self.active.identity))))
         })
         .await
     }
@@ -359,7 +378,9 @@ impl Caller {
     pub async fn group_list(&self, path: &str) -> Result<Vec<GroupView>, Error> {
         self.recorded(self.record("group.list", path), async {
             self.authorise(path, Operation::List, &())?;
-            Ok(Done::Unlogged(self.active.identity.all().iter().map(|group| view_group(group)).collect()))
+            Ok(Done::Unlogged(
+                self.active.identity.all().iter().map(|group| view_group(group, &self.active.identity)).collect(),
+            ))
         })
         .await
     }
@@ -381,11 +402,7 @@ impl Caller {
                         By::Name(name) => self.active.entity_named(name).await?,
                     };
                     if let Some(Found { value: entity, .. }) = found {
-                        edit.delete(entity_row(entity.id), None);
-                        edit.delete(entity_name_row(&entity.name), None);
-                        for alias in &entity.aliases {
-                            edit.delete(alias_row(&alias.mount_accessor, &alias.name), None);
-                        }
+                        edit.delete_entity(&entity);
                     }
                     None
                 }
@@ -433,7 +450,7 @@ impl Active {
         .await
     }
 
-    fn entity_view(&self, entity: &Entity) -> EntityView {
+    pub(super) fn entity_view(&self, entity: &Entity) -> EntityView {
         let (direct, inherited) = self.identity.groups_of(entity.id);
         EntityView {
             id: entity.id.to_string(),
@@ -450,7 +467,7 @@ impl Active {
     }
 }
 
-fn view_alias(alias: &Alias, canonical_id: Uuid) -> AliasView {
+pub(super) fn view_alias(alias: &Alias, canonical_id: Uuid) -> AliasView {
     AliasView {
         id: alias.id.to_string(),
         canonical_id: canonical_id.to_string(),
@@ -464,7 +481,7 @@ fn view_alias(alias: &Alias, canonical_id: Uuid) -> AliasView {
     }
 }
 
-fn view_group(group: &Group) -> GroupView {
+pub(super) fn view_group(group: &Group, identity: &Identity) -> GroupView {
     GroupView {
         id: group.id.to_string(),
         name: group.name.clone(),
@@ -472,12 +489,14 @@ fn view_group(group: &Group) -> GroupView {
         policies: group.policies.clone(),
         member_entity_ids: group.members.iter().map(Uuid::to_string).collect(),
         member_group_ids: group.member_groups.iter().map(Uuid::to_string).collect(),
+        parent_group_ids: identity.parents_of(group.id).iter().map(Uuid::to_string).collect(),
+        modify_index: group.modify_index,
         creation_time: rfc3339(group.created_ms),
         last_update_time: rfc3339(group.updated_ms),
     }
 }
 
-fn uuid(text: &str) -> Result<Uuid, Error> {
+pub(super) fn uuid(text: &str) -> Result<Uuid, Error> {
     Uuid::parse_str(text).map_err(|_| Error::invalid("an id is a UUID"))
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod identity;
+pub(crate) mod identity_find;
 pub(crate) mod keys;
 pub(crate) mod policy;
 pub(crate) mod system;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coffer_core::{AliasView, By, Deleted, EntityView, Error, GroupView, IdentityWrite};
+use coffer_core::{AliasView, By, Deleted, EntityClue, EntityView, Error, GroupView, IdentityWrite, Upsert};
 use serde::Serialize;
 
 use super::{
@@ -16,11 +16,18 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
         ("entity", Verb::Write) => entity_write(call, None).await,
         ("group", Verb::Write) => group_write(call, None).await,
         ("entity-alias", Verb::Write) => alias_write(call).await,
-        ("entity/id/", Verb::List) => {
-            let page = call.page().await?;
-            let ids = call.caller.entity_list(&call.path, By::Id(&page.after), page.limit()).await?;
-            call.keys(ids)
+        ("entity/batch-delete", Verb::Write) => {
+            let params = call.params().await?;
+            let fields = params.fields()?;
+            let ids = fields.list("entity_ids")?.filter(|ids| !ids.is_empty());
+            let ids = ids.ok_or_else(|| Failure::invalid("missing entity ids to delete"))?;
+            call.caller.entities_delete(&call.path, &ids, &fields).await?;
+            Ok(done())
         }
+        ("lookup/entity", Verb::Write) => entity_lookup(call).await,
+        ("lookup/group", Verb::Write) => group_lookup(call).await,
+        ("entity/id/", Verb::List) => entity_list(call).await,
+        ("entity-alias/id/", Verb::List) => alias_list(call).await,
         ("entity/name/", Verb::List) => {
             let page = call.page().await?;
             let names = call.caller.entity_list(&call.path, By::Name(&page.after), page.limit()).await?;
@@ -33,10 +40,13 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
             names.sort_unstable();
             call.keys(names)
         }
-        ("entity" | "group" | "entity-alias", _) => Err(Failure::unsupported_operation()),
-        _ => match Named::parse(rest) {
-            Some(named) => one(call, named).await,
-            None => Err(Failure::unsupported_path()),
+        ("entity" | "group" | "entity-alias" | "entity/batch-delete" | "lookup/entity" | "lookup/group", _) => {
+            Err(Failure::unsupported_operation())
+        }
+        _ => match (rest.strip_prefix("entity-alias/id/").filter(|id| !id.is_empty()), Named::parse(rest)) {
+            (Some(id), _) => alias(call, id).await,
+            (None, Some(named)) => one(call, named).await,
+            (None, None) => Err(Failure::unsupported_path()),
         },
     }
 }
@@ -105,7 +115,10 @@ async fn entity_write(call: &mut VaultCall, by: Option<By<'_>>) -> Outcome {
     let params = call.params().await?;
     let fields = params.fields()?;
     let write = wanted(&fields, by)?;
-    let entity = call.caller.entity_write(&call.path, write, &fields).await?;
+    let (entity, upsert) = call.caller.entity_write(&call.path, write, &fields).await?;
+    if upsert == Upsert::Updated {
+        return Ok(done());
+    }
     let aliases: Vec<ShownAlias<'_>> = entity.aliases.iter().map(ShownAlias::of).collect();
     let aliases = Some(aliases).filter(|aliases| !aliases.is_empty());
     Ok(call.data(&Written { aliases, id: &entity.id, name: &entity.name }))
@@ -124,7 +137,10 @@ async fn group_write(call: &mut VaultCall, by: Option<By<'_>>) -> Outcome {
         Some(_) => return Err(Failure::invalid("only groups of type \"internal\" are supported")),
     }
     let write = wanted(&fields, by)?;
-    let group = call.caller.group_write(&call.path, write, &fields).await?;
+    let (group, upsert) = call.caller.group_write(&call.path, write, &fields).await?;
+    if upsert == Upsert::Updated {
+        return Ok(done());
+    }
     Ok(call.data(&Written { id: &group.id, name: &group.name }))
 }
 
@@ -149,6 +165,138 @@ async fn alias_write(call: &mut VaultCall) -> Outcome {
     let custom = fields.map("custom_metadata")?;
     let alias = call.caller.alias_write(&call.path, &name, &canonical_id, &mount_accessor, custom, &fields).await?;
     Ok(call.data(&Written { canonical_id: &alias.canonical_id, id: &alias.id }))
+}
+
+async fn alias(call: &mut VaultCall, id: &str) -> Outcome {
+    match call.verb {
+        Verb::Read => {
+            #[derive(Serialize)]
+            struct Read<'a> {
+                #[serde(flatten)]
+                alias: ShownAlias<'a>,
+                namespace_id: &'static str,
+            }
+            let alias = call.caller.alias_read(&call.path, id).await?.ok_or_else(Error::not_found)?;
+            Ok(call.data(&Read { alias: ShownAlias::of(&alias), namespace_id: "root" }))
+        }
+        Verb::Delete => {
+            call.caller.alias_delete(&call.path, id).await?;
+            Ok(done())
+        }
+        Verb::List | Verb::Patch | Verb::Scan | Verb::Write => Err(Failure::unsupported_operation()),
+    }
+}
+
+async fn entity_lookup(call: &mut VaultCall) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let given = |field: &'static str| -> Result<_, Failure> { Ok(fields.text(field)?.filter(|text| !text.is_empty())) };
+    let (id, name, alias_id) = (given("id")?, given("name")?, given("alias_id")?);
+    let (alias_name, accessor) = (given("alias_name")?, given("alias_mount_accessor")?);
+    let clue = match (&id, &name, &alias_id, &alias_name, &accessor) {
+        (Some(id), None, None, None, None) => EntityClue::Own(By::Id(id)),
+        (None, Some(name), None, None, None) => EntityClue::Own(By::Name(name)),
+        (None, None, Some(id), None, None) => EntityClue::AliasId(id),
+        (None, None, None, Some(name), Some(mount_accessor)) => EntityClue::Alias { name, mount_accessor },
+        (None, None, None, None, None) => return Err(Failure::invalid(NO_QUERY)),
+        (None, None, None, _, _) => {
+            return Err(Failure::invalid("both 'alias_name' and 'alias_mount_accessor' needs to be set"));
+        }
+        _ => return Err(Failure::invalid(TWO_QUERIES)),
+    };
+    let found = call.caller.entity_lookup(&call.path, clue, &fields).await?;
+    Ok(found.map_or_else(done, |entity| call.data(&ShownEntity::of(&entity))))
+}
+
+async fn group_lookup(call: &mut VaultCall) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let given = |field: &'static str| -> Result<_, Failure> { Ok(fields.text(field)?.filter(|text| !text.is_empty())) };
+    let (id, name) = (given("id")?, given("name")?);
+    let by = match (&id, &name) {
+        (Some(id), None) => By::Id(id),
+        (None, Some(name)) => By::Name(name),
+        (None, None) => return Err(Failure::invalid(NO_QUERY)),
+        (Some(_), Some(_)) => return Err(Failure::invalid(TWO_QUERIES)),
+    };
+    let found = call.caller.group_lookup(&call.path, by, &fields).await?;
+    Ok(found.map_or_else(done, |group| call.data(&ShownGroup::of(&group))))
+}
+
+async fn entity_list(call: &mut VaultCall) -> Outcome {
+    #[derive(Serialize)]
+    struct Info<'a> {
+        aliases: Vec<AliasInfo<'a>>,
+        name: &'a str,
+    }
+    #[derive(Serialize)]
+    struct AliasInfo<'a> {
+        id: &'a str,
+        mount_accessor: &'a str,
+        mount_path: &'a str,
+        mount_type: &'a str,
+        name: &'a str,
+    }
+    let page = call.page().await?;
+    let entities = call.caller.entity_views(&call.path, &page.after, page.limit()).await?;
+    let info = |entity: &'_ EntityView| {
+        let aliases = entity.aliases.iter().map(|alias| AliasInfo {
+            id: &alias.id,
+            mount_accessor: &alias.mount_accessor,
+            mount_path: &alias.mount_path,
+            mount_type: &alias.mount_type,
+            name: &alias.name,
+        });
+        serde_json::to_value(Info { aliases: aliases.collect(), name: &entity.name })
+    };
+    listed(call, entities.iter().map(|entity| (entity.id.as_str(), info(entity))))
+}
+
+async fn alias_list(call: &mut VaultCall) -> Outcome {
+    #[derive(Serialize)]
+    struct Info<'a> {
+        canonical_id: &'a str,
+        custom_metadata: &'a BTreeMap<String, String>,
+        local: bool,
+        metadata: Option<&'a BTreeMap<String, String>>,
+        mount_accessor: &'a str,
+        mount_path: &'a str,
+        mount_type: &'a str,
+        name: &'a str,
+    }
+    let page = call.page().await?;
+    let aliases = call.caller.alias_list(&call.path, &page.after, page.limit()).await?;
+    let info = |alias: &'_ AliasView| {
+        serde_json::to_value(Info {
+            canonical_id: &alias.canonical_id,
+            custom_metadata: &alias.custom_metadata,
+            local: false,
+            metadata: None,
+            mount_accessor: &alias.mount_accessor,
+            mount_path: &alias.mount_path,
+            mount_type: &alias.mount_type,
+            name: &alias.name,
+        })
+    };
+    listed(call, aliases.iter().map(|alias| (alias.id.as_str(), info(alias))))
+}
+
+/// A reply of ids and what is told of each; absent where there are none.
+fn listed<'a>(
+    call: &VaultCall,
+    items: impl Iterator<Item = (&'a str, Result<serde_json::Value, serde_json::Error>)>,
+) -> Outcome {
+    #[derive(Serialize)]
+    struct Listed<'a> {
+        key_info: BTreeMap<&'a str, serde_json::Value>,
+        keys: Vec<&'a str>,
+    }
+    let key_info: BTreeMap<&str, serde_json::Value> = items.filter_map(|(id, info)| Some((id, info.ok()?))).collect();
+    if key_info.is_empty() {
+        return Err(Failure::Recorded(Error::not_found()));
+    }
+    let keys = key_info.keys().copied().collect();
+    Ok(call.data(&Listed { key_info, keys }))
 }
 
 async fn group_list(call: &mut VaultCall) -> Outcome {
@@ -277,12 +425,14 @@ struct ShownGroup<'a> {
     creation_time: &'a str,
     id: &'a str,
     last_update_time: &'a str,
-    member_entity_ids: &'a [String],
-    member_group_ids: &'a [String],
+    member_entity_ids: Option<&'a [String]>,
+    member_group_ids: Option<&'a [String]>,
     metadata: Option<&'a BTreeMap<String, String>>,
+    modify_index: u64,
     name: &'a str,
     namespace_id: &'static str,
-    policies: &'a [String],
+    parent_group_ids: Option<&'a [String]>,
+    policies: Option<&'a [String]>,
     #[serde(rename = "type")]
     kind: &'static str,
 }
@@ -294,13 +444,23 @@ impl<'a> ShownGroup<'a> {
             creation_time: &group.creation_time,
             id: &group.id,
             last_update_time: &group.last_update_time,
-            member_entity_ids: &group.member_entity_ids,
-            member_group_ids: &group.member_group_ids,
+            member_entity_ids: any(&group.member_entity_ids),
+            member_group_ids: any(&group.member_group_ids),
             metadata: Some(&group.metadata).filter(|metadata| !metadata.is_empty()),
+            modify_index: group.modify_index,
             name: &group.name,
             namespace_id: "root",
-            policies: &group.policies,
+            parent_group_ids: any(&group.parent_group_ids),
+            policies: any(&group.policies),
             kind: "internal",
         }
     }
 }
+
+/// Groups show an empty list as `null`.
+fn any(list: &[String]) -> Option<&[String]> {
+    Some(list).filter(|list| !list.is_empty())
+}
+
+const NO_QUERY: &str = "query parameter not supplied";
+const TWO_QUERIES: &str = "query parameter conflict; please supply distinct set of query parameters";
