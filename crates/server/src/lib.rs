@@ -6,6 +6,8 @@ mod app;
 mod body;
 pub mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod listener;
 mod logical;
 mod native;

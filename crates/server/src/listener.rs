@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -221,7 +224,16 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) {
     let service = service_fn(move |request| {
         let answer = answer.clone();
-        async move { Ok::<_, Infallible>(answer.answer(peer, request).await) }
+        async move {
+            // Where a length came along with it, which hyper does not tell, somebody on the way may have seen another end
+            // of the body (RFC 9112, 6.3): what follows must not be taken for a request.
+            let ends_here = request.headers().contains_key(header::TRANSFER_ENCODING);
+            let mut response = answer.answer(peer, request).await;
+            if ends_here {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

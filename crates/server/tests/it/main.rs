@@ -3,9 +3,12 @@
 
 mod approle;
 mod audit;
+mod compatibility;
 mod cubbyhole;
 mod dialects;
 mod endpoints;
+mod fuzz;
+mod hostile;
 mod http;
 mod identity;
 mod keys;
