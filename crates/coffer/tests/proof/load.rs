@@ -14,6 +14,7 @@ use crate::{
     audit_log::{Records, agent},
     http::{Answer, Client},
     node::Server,
+    wait::{PATIENCE, until},
 };
 
 /// Versions that a key keeps.
@@ -267,7 +268,7 @@ impl Worker {
             assert_eq!(Key::observe(&mut client, &self.name), self.key.shown(), "{}", self.name);
         }
         for token in &self.tokens {
-            let status = client.another().with_token(&token.id).get("/v1/auth/token/lookup-self").unwrap().status;
+            let status = settled(&mut client.another().with_token(&token.id), "/v1/auth/token/lookup-self").status;
             assert_eq!(status, if token.alive { 200 } else { 403 }, "a token of {}", self.name);
         }
         self.tokens.retain(|token| token.alive);
@@ -285,6 +286,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// An answer that is not the one of a node whose lease ran out for a moment, as on a machine that stands still.
+fn settled(client: &mut Client, path: &str) -> Answer {
+    until("an answer", PATIENCE, || Some(client.get(path).unwrap()).filter(|answer| answer.status != 503))
 }
 
 impl Key {
@@ -320,7 +326,7 @@ impl Key {
 
     /// What the server shows of a worker's key.
     fn observe(client: &mut Client, name: &str) -> Self {
-        let answer = client.get(&format!("/v1/secret/metadata/load/{name}")).unwrap();
+        let answer = settled(client, &format!("/v1/secret/metadata/load/{name}"));
         if answer.status == 404 {
             return Self::default();
         }
@@ -328,7 +334,7 @@ impl Key {
         let mut versions = BTreeMap::new();
         for (number, shown) in metadata["data"]["versions"].as_object().unwrap() {
             let path = format!("/v1/secret/data/load/{name}?version={number}");
-            let read = client.get(&path).unwrap();
+            let read = settled(client, &path);
             let version = if shown["destroyed"] == true {
                 Version::Destroyed
             } else if shown["deletion_time"] != "" {

@@ -21,10 +21,10 @@ impl Active {
         if is_root && wanted.period == 0 && wanted.ttl.is_none() && wanted.explicit_max_ttl == 0 {
             return 0;
         }
-        if wanted.period > 0 {
-            return capped("period", wanted.period, least([max, 0, wanted.explicit_max_ttl]), warnings);
-        }
         let most = least([max, wanted.max_ttl.unwrap_or(0), wanted.explicit_max_ttl]);
+        if wanted.period > 0 {
+            return capped("period", wanted.period, most, warnings);
+        }
         match wanted.ttl {
             Some(ttl) => capped("TTL", ttl, most, warnings),
             // Nobody asked for the default of a root token, which has none.
@@ -44,7 +44,8 @@ pub(crate) fn renewed(entry: &TokenEntry, terms: Terms, now: i64, increment: u64
             0 => i64::MAX,
             max => left_of(max),
         };
-        return milliseconds(terms.period).min(left);
+        let period = capped("period", terms.period, least([terms.max, 0, entry.explicit_max_ttl]), warnings);
+        return milliseconds(period).min(left);
     }
     let asked = if increment > 0 { increment } else { terms.ttl };
     let most = least([terms.max, 0, entry.explicit_max_ttl]);

@@ -179,9 +179,9 @@ async fn one_use_that_many_ask_for_at_once_is_given_to_one() {
 }
 
 #[tokio::test]
-async fn periodic_token_is_renewed_by_its_period_past_the_longest_lifetime() {
-    const MOST: u64 = 60;
-    const PERIOD: u64 = 3600;
+async fn periodic_token_is_renewed_by_its_period_whatever_is_asked_for() {
+    const MOST: u64 = 3600;
+    const PERIOD: u64 = 1800;
     let mut config = crate::harness::config(std::path::Path::new("/nonexistent"));
     config.dev = Some(coffer_core::Dev { root_token: Some("root".to_owned()) });
     config.limits.max_lease_ttl = MOST;
@@ -199,10 +199,15 @@ async fn periodic_token_is_renewed_by_its_period_past_the_longest_lifetime() {
     }
     let info = own.token_lookup_self(coffer_core::policy::Operation::Read).await.unwrap();
     assert_eq!((info.period, info.creation_ttl), (PERIOD, PERIOD));
+    let longer = create(&root, with(Some(2 * MOST))).await;
+    assert_eq!(longer.lease_duration, MOST);
+    assert!(longer.warnings.iter().any(|warning| warning.starts_with("period of \"2h\"")), "{:?}", longer.warnings);
+    let renewed = caller(&core, longer.token.expose()).await.token_renew(&TokenRenew::default(), &()).await.unwrap();
+    assert_eq!(renewed.lease_duration, MOST);
     let ordinary = create(&root, with(None)).await;
     assert_eq!(ordinary.lease_duration, MOST);
     let other = caller(&core, ordinary.token.expose()).await;
-    let renewed = other.token_renew(&TokenRenew { increment: Some(PERIOD), ..TokenRenew::default() }, &()).await;
+    let renewed = other.token_renew(&TokenRenew { increment: Some(2 * MOST), ..TokenRenew::default() }, &()).await;
     assert!(renewed.unwrap().lease_duration <= MOST);
     drop((root, own, other));
     core.shutdown().await;

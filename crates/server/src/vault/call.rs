@@ -40,7 +40,7 @@ pub(crate) struct VaultCall {
     pub(crate) verb: Verb,
     /// With its mount, without `/v1/`, decoded; a list's ends in `/`.
     pub(crate) path: String,
-    pub(crate) parts: Parts,
+    pub(crate) parts: Box<Parts>,
     /// Until it is read.
     pub(crate) body: Option<HttpBody>,
     pub(crate) bodies: Bodies,
@@ -113,7 +113,7 @@ impl VaultCall {
         caller: Caller,
         id: Uuid,
         asked: (Verb, String),
-        parts: Parts,
+        parts: Box<Parts>,
         body: HttpBody,
         bodies: Bodies,
     ) -> Self {

@@ -23,16 +23,17 @@ use crate::{
 
 /// Answers a request under `/v1/`.
 pub(crate) async fn answer(app: &App, origin: Origin, request: Request<Body>) -> Response {
-    let namespace = request.headers().get(&NAMESPACE).filter(|name| !name.is_empty()).cloned();
-    let mut response = answer_anywhere(app, origin, request).await;
+    let (parts, body) = request.into_parts();
+    let namespace = parts.headers.get(&NAMESPACE).filter(|name| !name.is_empty()).cloned();
+    // Boxed, as it is handed on and on.
+    let mut response = answer_anywhere(app, origin, Box::new(parts), body).await;
     if let Some(namespace) = namespace {
         response.headers_mut().insert(NAMESPACE, namespace);
     }
     response
 }
 
-async fn answer_anywhere(app: &App, origin: Origin, request: Request<Body>) -> Response {
-    let (parts, body) = request.into_parts();
+async fn answer_anywhere(app: &App, origin: Origin, parts: Box<Parts>, body: Body) -> Response {
     let uri = parts.uri.clone();
     if let Some(refused) = namespace_refused(&parts) {
         let refused = Box::pin(app.core().refuse_anonymous(app.context(origin, &parts), refused)).await;
@@ -136,7 +137,7 @@ pub(crate) async fn authenticated(
     origin: Origin,
     verb: Verb,
     path: String,
-    parts: Parts,
+    parts: Box<Parts>,
     body: Body,
 ) -> Result<Response, Error> {
     let token = token_of(&parts.headers);

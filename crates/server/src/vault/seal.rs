@@ -30,7 +30,7 @@ pub(super) async fn answer(
     origin: Origin,
     verb: Verb,
     path: &str,
-    parts: Parts,
+    parts: Box<Parts>,
     body: HttpBody,
 ) -> Result<Response, Error> {
     let cx = app.context(origin, &parts);

@@ -150,7 +150,7 @@ fn reply(wrapped: &Wrapped, carried: Option<&Carried>) -> Response {
 }
 
 /// `sys/wrapping/lookup`: whoever has a wrapping token may ask, with another token or without.
-pub(crate) async fn lookup(app: &App, origin: Origin, parts: Parts, body: Body) -> Result<Response, Error> {
+pub(crate) async fn lookup(app: &App, origin: Origin, parts: Box<Parts>, body: Body) -> Result<Response, Error> {
     #[derive(Serialize)]
     struct Found {
         creation_path: String,
@@ -186,7 +186,13 @@ pub(crate) async fn lookup(app: &App, origin: Origin, parts: Parts, body: Body) 
 
 /// `sys/wrapping/unwrap` and `rewrap`: a token in the header that is good for nothing is the wrapping token, where the
 /// body names none, and clients are told of that one.
-pub(crate) async fn take(app: &App, origin: Origin, path: String, parts: Parts, body: Body) -> Result<Response, Error> {
+pub(crate) async fn take(
+    app: &App,
+    origin: Origin,
+    path: String,
+    parts: Box<Parts>,
+    body: Body,
+) -> Result<Response, Error> {
     let bytes = match app.bodies().read_small(&parts.headers, body).await {
         Ok(read) => read.bytes,
         Err(error) => return Err(app.core().refuse_anonymous(app.context(origin, &parts), error).await),

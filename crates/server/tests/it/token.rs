@@ -276,7 +276,11 @@ async fn lifetimes_are_capped_with_a_warning_in_the_words_that_clients_know() {
             7200,
             Some("TTL of \"768h\" exceeded the effective max_ttl of \"2h\"; TTL"),
         ),
-        (json!({"period": "99999h"}), 359_996_400, None),
+        (
+            json!({"period": "99999h"}),
+            2_764_800,
+            Some("period of \"99999h\" exceeded the effective max_ttl of \"768h\"; period"),
+        ),
         (
             json!({"period": "1h", "explicit_max_ttl": "30m"}),
             1800,

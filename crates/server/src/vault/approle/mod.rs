@@ -35,7 +35,13 @@ impl Login {
     }
 
     /// Logs in. A token that is sent along means nothing here.
-    pub(crate) async fn answer(self, app: &App, origin: Origin, parts: Parts, body: Body) -> Result<Response, Error> {
+    pub(crate) async fn answer(
+        self,
+        app: &App,
+        origin: Origin,
+        parts: Box<Parts>,
+        body: Body,
+    ) -> Result<Response, Error> {
         let cx = app.context(origin, &parts);
         let (role_id, secret_id) = match self.credential(app, &parts, body).await {
             Ok(credential) => credential,
