@@ -27,8 +27,8 @@ impl Core {
     /// Takes one share. The last one needed unseals the node, or leaves it sealed with nothing given.
     ///
     /// # Errors
-    /// [`Code::Invalid`] where the store is not initialised, the seal takes no shares or the shares are not its own;
-    /// [`Code::Unavailable`] where the node does not become active or stand by.
+    /// [`coffer_api::Code::Invalid`] where the store is not initialised, the seal takes no shares or the shares are not its own;
+    /// [`coffer_api::Code::Unavailable`] where the node does not become active or stand by.
     pub async fn unseal(&self, cx: Context, share: Share) -> Result<Status, Error> {
         self.takes_shares(&cx).await?;
         let turn = self.unsealing.lock().await;
@@ -72,7 +72,7 @@ impl Core {
     /// Forgets the shares given to the unseal.
     ///
     /// # Errors
-    /// [`Code::Invalid`] where the node is unsealed, or its seal takes no shares.
+    /// [`coffer_api::Code::Invalid`] where the node is unsealed, or its seal takes no shares.
     pub async fn unseal_reset(&self, cx: Context) -> Result<Status, Error> {
         self.takes_shares(&cx).await?;
         let _turn = self.unsealing.lock().await;
