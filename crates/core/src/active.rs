@@ -171,20 +171,6 @@ impl Active {
         Ok(NamePage { names: names.collect(), more: page.more })
     }
 
-    /// As [`Active::names`], any number of them.
-    pub(crate) async fn many_names(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<String>, Error> {
-        let mut all: Vec<String> = Vec::new();
-        loop {
-            let after = all.last().map_or(after, String::as_str);
-            let page = self.names(prefix, after, limit.saturating_sub(all.len())).await?;
-            all.extend(page.names);
-            if !page.more || all.len() >= limit {
-                all.truncate(limit);
-                return Ok(all);
-            }
-        }
-    }
-
     /// Every row under `prefix`, decoded, a page at a time.
     pub(crate) async fn each<T: Persisted>(
         &self,

@@ -72,6 +72,7 @@ pub use ops::{
     devices::{AUDIT_DEVICE, AuditHash},
     identity::{AliasView, By, Deleted, EntityView, GroupView, IdentityWrite, Upsert},
     identity_find::EntityClue,
+    list::ListPart,
     system::{KeyStatus, RotateKey, Rotation},
     tools::{HashAlgorithm, MAX_RANDOM},
 };

@@ -20,6 +20,7 @@ use crate::{
     commit::Edit,
     keys,
     mount::{Mount, MountKind},
+    ops::list::ListPart,
     policy::{Operation, Parameters},
     record::Record,
 };
@@ -175,16 +176,16 @@ impl Caller {
         .await
     }
 
-    /// Names of users after `after`, at most `limit` (1 to 1,000).
+    /// Names of users.
     ///
     /// # Errors
     /// [`Code::Denied`] without list on `{mount}users/`.
-    pub async fn user_list(&self, mount: &Mount, after: &str, limit: usize) -> Result<Vec<String>, Error> {
+    pub async fn user_list(&self, mount: &Mount, part: ListPart<'_>) -> Result<Vec<String>, Error> {
         let path = format!("{}users/", mount.path);
         self.recorded(self.record("user.list", &path), async {
-            self.authorise(&path, Operation::List, &())?;
+            let part = self.authorise_list(&path, part)?;
             let prefix = format!("{}{}/", keys::USER, mount.accessor);
-            Ok(Done::Unlogged(self.active.names(&prefix, after, limit).await?.names))
+            Ok(Done::Unlogged(self.active.list(&prefix, part).await?.items))
         })
         .await
     }

@@ -14,6 +14,7 @@ use crate::{
     commit::{Edit, Logged},
     keys,
     locks::PathGuard,
+    ops::list::ListPart,
     policy::{Operation, Parameters},
     record::Record,
     token::{TokenEntry, token_row},
@@ -119,10 +120,10 @@ impl Caller {
     ///
     /// # Errors
     /// [`Code::Denied`] without list on `cubbyhole/{directory}`; [`Code::Invalid`] for a batch token.
-    pub async fn cubbyhole_list(&self, directory: &str) -> Result<Vec<String>, Error> {
+    pub async fn cubbyhole_list(&self, directory: &str, part: ListPart<'_>) -> Result<Vec<String>, Error> {
         let logical = format!("cubbyhole/{directory}");
         self.recorded(self.record("cubbyhole.list", &logical), async {
-            self.authorise(&logical, Operation::List, &())?;
+            let part = self.authorise_list(&logical, part)?;
             self.check_has_cubbyhole()?;
             check_directory(directory.trim_end_matches('/'))?;
             let prefix = row(&self.token.accessor, directory);
@@ -138,7 +139,7 @@ impl Caller {
             // A directory's names need not lie together: `a-b` sorts between `a` and `a/`.
             names.sort_unstable();
             names.dedup();
-            Ok(Done::Unlogged(names))
+            Ok(Done::Unlogged(part.of(names)?.items))
         })
         .await
     }

@@ -6,6 +6,7 @@ pub(crate) mod devices;
 pub(crate) mod identity;
 pub(crate) mod identity_find;
 pub(crate) mod keys;
+pub(crate) mod list;
 pub(crate) mod policy;
 pub(crate) mod system;
 pub(crate) mod tools;

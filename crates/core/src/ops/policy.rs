@@ -8,7 +8,9 @@ use crate::{
     caller::Done,
     codec,
     commit::Edit,
+    engine::kv::list::MAX_LISTED,
     keys,
+    ops::list::ListPart,
     policies::{ADMINISTRATOR, PolicyRow, RESPONSE_WRAPPING, ROOT},
     policy::{Operation, Parameters, Policy, builtin},
 };
@@ -19,7 +21,7 @@ const FIXED: [&str; 2] = [RESPONSE_WRAPPING, ROOT];
 const MAX_TEXT: usize = 1 << 20;
 
 impl Caller {
-    /// Names of all policies, `root` included, after `after`, at most `limit`.
+    /// Names of all policies, `root` included.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without list (or, where `operation` says so, read) on `sys/policies/acl/`.
@@ -27,19 +29,14 @@ impl Caller {
         &self,
         operation: Operation,
         path: &str,
-        after: &str,
-        limit: usize,
+        part: ListPart<'_>,
     ) -> Result<Page<String>, Error> {
         self.recorded(self.record("policy.list", path), async {
-            self.authorise(path, operation, &())?;
+            let part = self.authorise_part(path, operation, part, MAX_LISTED)?;
             let mut names = self.active.policies.names();
             names.push(ROOT.to_owned());
             names.sort_unstable();
-            names.retain(|name| name.as_str() > after);
-            let more = names.len() > limit;
-            names.truncate(limit);
-            let next = names.last().filter(|_| more).cloned();
-            Ok(Done::Unlogged(Page { items: names, next }))
+            Ok(Done::Unlogged(part.of(names)?))
         })
         .await
     }

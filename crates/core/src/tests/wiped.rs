@@ -90,7 +90,7 @@ async fn cubbyhole_goes_with_its_token_however_that_ends() {
     let short = make(&root, TokenCreate { num_uses: 2, ..TokenCreate::default() }).await;
     put(&core, &short, "a").await;
     let last = caller(&core, short.token.expose()).await;
-    assert_eq!(last.cubbyhole_list("").await.unwrap(), ["a"]);
+    assert_eq!(last.cubbyhole_list("", crate::ListPart::default()).await.unwrap(), ["a"]);
     last.finish().await;
     assert_eq!(left(&active).await.0, 0, "used up");
 

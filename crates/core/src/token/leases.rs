@@ -15,6 +15,7 @@ use crate::{
     commit::Urgency,
     engine::kv::list::MAX_LISTED,
     keys,
+    ops::list::ListPart,
     policy::{Operation, Parameters},
     record::Record,
     time::rfc3339,
@@ -73,10 +74,10 @@ impl Caller {
     /// # Errors
     /// [`coffer_api::Code::Denied`] without list and sudo on `sys/leases/lookup/{prefix}`; [`coffer_api::Code::Invalid`] beyond
     /// [`MAX_LISTED`] names.
-    pub async fn lease_list(&self, prefix: &str) -> Result<Vec<String>, Error> {
+    pub async fn lease_list(&self, prefix: &str, part: ListPart<'_>) -> Result<Vec<String>, Error> {
         let path = format!("sys/leases/lookup/{prefix}");
         self.recorded(self.record("lease.list", &path), async {
-            self.authorise(&path, Operation::List, &())?;
+            let part = self.authorise_list(&path, part)?;
             let mut names = BTreeSet::new();
             let mut after = None;
             loop {
@@ -93,7 +94,7 @@ impl Caller {
                 }
                 match next {
                     Some(next) => after = Some(next),
-                    None => return Ok(Done::Unlogged(names.into_iter().collect())),
+                    None => return Ok(Done::Unlogged(part.of(names)?.items)),
                 }
             }
         })

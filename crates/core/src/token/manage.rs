@@ -20,6 +20,7 @@ use crate::{
     commit::{Edit, Logged, Urgency},
     engine::cubbyhole::cubbyhole_lock,
     keys,
+    ops::list::ListPart,
     policy::{Operation, Parameters},
     record::Record,
     time::rfc3339,
@@ -160,17 +161,15 @@ impl Caller {
         .await
     }
 
-    /// Accessors of service tokens after `after`, at most `limit` (1 to 1,000).
+    /// Accessors of service tokens.
     ///
     /// # Errors
     /// [`Code::Denied`] without list and sudo on `auth/token/accessors/`.
-    pub async fn token_list(&self, after: &str, limit: usize) -> Result<coffer_api::Page<String>, Error> {
+    pub async fn token_list(&self, part: ListPart<'_>) -> Result<coffer_api::Page<String>, Error> {
         let path = "auth/token/accessors/";
         self.recorded(self.record("token.list", path), async {
-            self.authorise(path, Operation::List, &())?;
-            let page = self.active.names(keys::TOKEN, after, limit).await?;
-            let next = page.names.last().filter(|_| page.more).cloned();
-            Ok(Done::Unlogged(coffer_api::Page { items: page.names, next }))
+            let part = self.authorise_list(path, part)?;
+            Ok(Done::Unlogged(self.active.list(keys::TOKEN, part).await?))
         })
         .await
     }

@@ -9,7 +9,9 @@ use crate::{
     caller::Done,
     codec::{self, Persisted},
     commit::Edit,
-    keys, policies,
+    keys,
+    ops::list::ListPart,
+    policies,
     policy::{Operation, Parameters},
 };
 
@@ -242,15 +244,15 @@ impl Caller {
         .await
     }
 
-    /// Names of roles after `after`, at most `limit`.
+    /// Names of roles.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without list on `auth/token/roles/`.
-    pub async fn token_role_list(&self, after: &str, limit: usize) -> Result<Vec<String>, Error> {
+    pub async fn token_role_list(&self, part: ListPart<'_>) -> Result<Vec<String>, Error> {
         let path = "auth/token/roles/";
         self.recorded(self.record("token_role.list", path), async {
-            self.authorise(path, Operation::List, &())?;
-            Ok(Done::Unlogged(self.active.names(keys::TOKEN_ROLE, after, limit).await?.names))
+            let part = self.authorise_list(path, part)?;
+            Ok(Done::Unlogged(self.active.list(keys::TOKEN_ROLE, part).await?.items))
         })
         .await
     }

@@ -254,7 +254,11 @@ async fn recovery_gives_back_control_whatever_was_done_to_policies_and_entities(
     assert_eq!(core.login_initial(context(), token.trim()).await.unwrap_err().code(), Code::Unauthenticated);
     assert!(core.local_initial_token(local()).await.unwrap().entity_replaced);
     let fourth = log_in_initial(&core, &dir).await;
-    caller_of(&fourth).await.policy_list(coffer_core::Operation::List, "sys/policies/acl/", "", 10).await.unwrap();
+    caller_of(&fourth)
+        .await
+        .policy_list(coffer_core::Operation::List, "sys/policies/acl/", coffer_core::ListPart::default())
+        .await
+        .unwrap();
     drop(third);
     core.shutdown().await;
     // And it holds over a restart.

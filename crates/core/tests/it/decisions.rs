@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use coffer_api::{Code, EntityId, Sensitive, secrets::SetOptions, token::TokenCreate};
-use coffer_core::{By, Caller, Core, CreatePath, IdentityWrite, KvReach, Mount, MountEnable, MountKind, Password};
+use coffer_core::{
+    By, Caller, Core, CreatePath, IdentityWrite, KvReach, ListPart, Mount, MountEnable, MountKind, Password,
+};
 
 use crate::harness::{caller, context, dev, name, scope, value};
 
@@ -215,5 +217,43 @@ async fn pagination_limit_bounds_a_list() {
     assert_eq!(scan(&root).await.unwrap(), ["A", "B", "C", "D"]);
     assert_eq!(scan(&lister).await.unwrap_err().code(), Code::Denied);
     drop((root, lister));
+    core.shutdown().await;
+}
+
+#[tokio::test]
+async fn pagination_limit_bounds_the_lists_of_names_too() {
+    let core = dev().await;
+    let root = caller(&core, "root").await;
+    root.mount_enable("auth/approle/", MountKind::Approle, MountEnable::default(), &()).await.unwrap();
+    let text = r#"
+        path "sys/policies/acl/" { capabilities = ["list"] pagination_limit = 2 }
+        path "auth/token/accessors/" { capabilities = ["list", "sudo"] pagination_limit = 2 }
+        path "cubbyhole/" { capabilities = ["list"] pagination_limit = 2 }
+        path "cubbyhole/+" { capabilities = ["create"] }
+    "#;
+    let lister = with_policy(&core, &root, "two", text).await;
+    let part = |after, limit| ListPart { after, limit };
+    let policies = async |who: &Caller, part: ListPart<'_>| {
+        who.policy_list(coffer_core::Operation::List, "sys/policies/acl/", part).await.map(|page| page.items)
+    };
+    let all = policies(&root, part("", None)).await.unwrap();
+    assert!(all.len() > 4, "{all:?}");
+    assert_eq!(policies(&lister, part("", None)).await.unwrap(), all[..2]);
+    assert_eq!(policies(&lister, part(&all[1], Some(2))).await.unwrap(), all[2..4]);
+    assert_eq!(policies(&lister, part("", Some(3))).await.unwrap_err().code(), Code::Denied);
+
+    let _others = [with_policy(&core, &root, "two", text).await, with_policy(&core, &root, "two", text).await];
+    let tokens = root.token_list(part("", None)).await.unwrap();
+    assert!(tokens.items.len() > 3 && tokens.next.is_none());
+    let some = lister.token_list(part("", None)).await.unwrap();
+    assert_eq!((some.items.as_slice(), some.next.as_ref()), (&tokens.items[..2], Some(&tokens.items[1])));
+    assert_eq!(lister.token_list(part("", Some(3))).await.unwrap_err().code(), Code::Denied);
+
+    for name in ["a", "b", "c"] {
+        lister.cubbyhole_write(name, serde_json::value::to_raw_value(&[1]).unwrap().as_ref(), &()).await.unwrap();
+    }
+    assert_eq!(lister.cubbyhole_list("", part("", None)).await.unwrap(), ["a", "b"]);
+    assert_eq!(lister.cubbyhole_list("", part("b", None)).await.unwrap(), ["c"]);
+    drop((root, lister, _others));
     core.shutdown().await;
 }

@@ -43,7 +43,7 @@ async fn revoking_a_token_revokes_its_tree_at_once() {
         let refused = core.caller(context(), Some(token.token.expose())).await.err().unwrap();
         assert_eq!(refused.code(), Code::Unauthenticated);
     }
-    let left = root.token_list("", 100).await.unwrap();
+    let left = root.token_list(coffer_core::ListPart::default()).await.unwrap();
     assert_eq!(left.items.len(), 1, "only root is left");
     drop(root);
     core.shutdown().await;

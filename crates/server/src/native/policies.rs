@@ -5,7 +5,7 @@ use coffer_api::{
     Page, Problem,
     policy::{PolicyPut, PolicyText},
 };
-use coffer_core::Operation;
+use coffer_core::{ListPart, Operation};
 use serde_json::{Map, Value};
 
 use super::{
@@ -29,7 +29,9 @@ pub(super) fn routes() -> Router<App> {
     responses((status = 200, body = Page<String>), (status = "default", body = Problem)))]
 pub(super) async fn policy_list(call: Call<(), PageQuery>) -> Response {
     let page = match call.query.named() {
-        Ok((after, limit)) => call.caller.policy_list(Operation::List, FAMILY, after, limit).await,
+        Ok((after, limit)) => {
+            call.caller.policy_list(Operation::List, FAMILY, ListPart { after, limit: Some(limit) }).await
+        }
         Err(error) => Err(call.caller.refuse_unparsed(error).await),
     };
     call.with(page).await

@@ -5,7 +5,7 @@ use coffer_api::{
     Page, Problem,
     token::{TokenCreate, TokenGrant, TokenInfo, TokenKind, TokenRef, TokenRenew},
 };
-use coffer_core::{CreatePath, Operation, Parameters};
+use coffer_core::{CreatePath, ListPart, Operation, Parameters};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -42,7 +42,7 @@ pub(super) async fn token_create(call: Call<(), NoQuery, Json<TokenCreate>>) -> 
     responses((status = 200, body = Page<String>), (status = "default", body = Problem)))]
 pub(super) async fn token_list(call: Call<(), PageQuery>) -> Response {
     let page = match call.query.named() {
-        Ok((after, limit)) => call.caller.token_list(after, limit).await,
+        Ok((after, limit)) => call.caller.token_list(ListPart { after, limit: Some(limit) }).await,
         Err(error) => Err(call.caller.refuse_unparsed(error).await),
     };
     call.with(page).await

@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use coffer_api::Code;
-use coffer_core::{Caller, Error, MountKind, Operation, Parameters};
+use coffer_core::{Caller, Error, ListPart, MountKind, Operation, Parameters};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -218,7 +218,12 @@ impl VaultCall {
 }
 
 impl Paging {
-    /// The limit where the core wants one: clients of this dialect rarely page, so the default is generous.
+    /// As the core takes it.
+    pub(crate) fn part(&self) -> ListPart<'_> {
+        ListPart { after: &self.after, limit: self.limit }
+    }
+
+    /// The limit where the core wants one.
     pub(crate) fn limit(&self) -> usize {
         self.limit.unwrap_or(usize::MAX).min(MAX_PAGE)
     }

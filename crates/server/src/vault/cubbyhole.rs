@@ -37,7 +37,8 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
             Ok(done())
         }
         Verb::List => {
-            let names = call.caller.cubbyhole_list(rest).await?;
+            let page = call.page().await?;
+            let names = call.caller.cubbyhole_list(rest, page.part()).await?;
             call.keys(names)
         }
         Verb::Patch | Verb::Scan => Err(Failure::unsupported_operation()),

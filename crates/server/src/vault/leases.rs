@@ -58,7 +58,8 @@ impl<'a> Leases<'a> {
                 Ok(call.data(&ShownLease::of(&info)))
             }
             (Self::List(prefix), Verb::List) => {
-                let names = call.caller.lease_list(prefix).await?;
+                let page = call.page().await?;
+                let names = call.caller.lease_list(prefix, page.part()).await?;
                 call.keys(names)
             }
             (Self::Renew(id), Verb::Write) => {

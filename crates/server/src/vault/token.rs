@@ -39,12 +39,12 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
         ("tidy", Verb::Write) => leases::tidy(call).await,
         ("accessors/", Verb::List) => {
             let page = call.page().await?;
-            let found = call.caller.token_list(&page.after, page.limit()).await?;
+            let found = call.caller.token_list(page.part()).await?;
             call.keys(found.items)
         }
         ("roles/", Verb::List) => {
             let page = call.page().await?;
-            let names = call.caller.token_role_list(&page.after, page.limit()).await?;
+            let names = call.caller.token_role_list(page.part()).await?;
             call.keys(names)
         }
         (

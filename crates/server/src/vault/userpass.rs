@@ -68,7 +68,7 @@ pub(crate) async fn answer(call: &mut VaultCall, mount: &Mount, rest: &str) -> O
         _ if user.is_empty() => match call.verb {
             Verb::List => {
                 let page = call.page().await?;
-                let names = call.caller.user_list(mount, &page.after, page.limit()).await?;
+                let names = call.caller.user_list(mount, page.part()).await?;
                 call.keys(names)
             }
             Verb::Delete | Verb::Patch | Verb::Read | Verb::Scan | Verb::Write => Err(Failure::unsupported_operation()),

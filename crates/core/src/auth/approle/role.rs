@@ -12,12 +12,10 @@ use crate::{
     codec,
     commit::Edit,
     keys,
+    ops::list::ListPart,
     policy::{Operation, Parameters},
     time::go_seconds,
 };
-
-/// Roles of one list at most.
-const MAX_LISTED: usize = 100_000;
 
 impl Caller {
     /// A role, or `None`; `field` is the sub-path by which one of its settings is asked for.
@@ -148,16 +146,16 @@ impl Caller {
         .await
     }
 
-    /// Names of roles after `after`, at most `limit` (and 100,000).
+    /// Names of roles.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without list on `{mount}role/`.
-    pub async fn approle_list(&self, mount: &Mount, after: &str, limit: usize) -> Result<Vec<String>, Error> {
+    pub async fn approle_list(&self, mount: &Mount, part: ListPart<'_>) -> Result<Vec<String>, Error> {
         let path = format!("{}role/", mount.path);
         self.recorded(self.record("approle.list", &path), async {
-            self.authorise(&path, Operation::List, &())?;
+            let part = self.authorise_list(&path, part)?;
             let prefix = format!("{}{}/", keys::APPROLE, mount.id);
-            Ok(Done::Unlogged(self.active.many_names(&prefix, after, limit.min(MAX_LISTED)).await?))
+            Ok(Done::Unlogged(self.active.list(&prefix, part).await?.items))
         })
         .await
     }

@@ -18,13 +18,12 @@ use crate::{
     caller::Done,
     cidr, codec,
     commit::Edit,
+    ops::list::ListPart,
     policy::{Operation, Parameters},
     time::rfc3339,
     token::create::milliseconds,
 };
 
-/// Accessors of one list at most.
-const MAX_LISTED: usize = 100_000;
 /// Metadata of one secret id: pairs, and bytes of a key or a value. It goes into tokens, which hold one pair more.
 const MAX_METADATA: usize = 63;
 const MAX_METADATA_BYTES: usize = 512;
@@ -162,24 +161,17 @@ impl Caller {
         .await
     }
 
-    /// Accessors of a role's secret ids after `after`, at most `limit` (and 100,000); what has expired may be among
-    /// them until it is swept.
+    /// Accessors of a role's secret ids; what has expired may be among them until it is swept.
     ///
     /// # Errors
     /// [`Code::Denied`] without list on `{mount}role/{name}/secret-id/`; [`Code::Invalid`] without the role.
-    pub async fn secret_id_list(
-        &self,
-        mount: &Mount,
-        name: &str,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<String>, Error> {
+    pub async fn secret_id_list(&self, mount: &Mount, name: &str, part: ListPart<'_>) -> Result<Vec<String>, Error> {
         let path = role_path(mount, name, Some("secret-id/"));
         self.recorded(self.record("secret_id.list", &path), async {
-            self.authorise(&path, Operation::List, &())?;
+            let part = self.authorise_list(&path, part)?;
             let role = self.active.approle(mount, name).await?.ok_or_else(|| Error::invalid(no_role(name)))?;
             let prefix = secret_prefix(mount, &role.value);
-            Ok(Done::Unlogged(self.active.many_names(&prefix, after, limit.min(MAX_LISTED)).await?))
+            Ok(Done::Unlogged(self.active.list(&prefix, part).await?.items))
         })
         .await
     }

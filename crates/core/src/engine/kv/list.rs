@@ -1,9 +1,7 @@
 //! Listing a directory: one level, without reading what lies below its sub-directories, or all that lies below.
 
-use serde_json::{Map, json};
-
 use super::{KvMetadata, KvPath, check_directory, metadata::describe, prefix};
-use crate::{Caller, Error, active::Active, caller::Done, mount::Mount, policy::Operation};
+use crate::{Caller, Error, active::Active, caller::Done, mount::Mount, ops::list::ListPart, policy::Operation};
 
 /// Entries of a list that is not paged by its caller.
 pub const MAX_LISTED: usize = 100_000;
@@ -83,29 +81,16 @@ impl Caller {
         reach: KvReach<'_>,
         most: usize,
     ) -> Result<Vec<String>, Error> {
-        let mut parameters = Map::new();
-        let (operation, after, limit) = match reach {
-            KvReach::Below => (Operation::Scan, "", None),
-            KvReach::Level { after, limit } => (Operation::List, after, limit.filter(|limit| *limit > 0)),
+        let (operation, part) = match reach {
+            KvReach::Below => (Operation::Scan, ListPart::default()),
+            KvReach::Level { after, limit } => (Operation::List, ListPart { after, limit }),
         };
-        if let Some(limit) = limit {
-            parameters.insert("limit".to_owned(), json!(limit));
-        }
-        if !after.is_empty() {
-            parameters.insert("after".to_owned(), json!(after));
-        }
-        let grant = self.authorise(logical, operation, &parameters)?;
+        let part = self.authorise_part(logical, operation, part, most)?;
         check_directory(directory)?;
-        let capped = grant.pagination_limit.and_then(|most| usize::try_from(most).ok());
-        let limit = limit.into_iter().chain(capped).min().unwrap_or(most + 1);
-        let names = match reach {
-            KvReach::Below => self.active.kv_below(mount, directory, limit.min(most + 1)).await?,
-            KvReach::Level { .. } => self.active.kv_names(mount, directory, after, limit).await?,
-        };
-        if names.len() > most {
-            return Err(Error::invalid(format!("more than {most} names; list them in pages with after and limit")));
-        }
-        Ok(names)
+        part.checked(match reach {
+            KvReach::Below => self.active.kv_below(mount, directory, part.limit.min(most + 1)).await?,
+            KvReach::Level { .. } => self.active.kv_names(mount, directory, part.after, part.limit).await?,
+        })
     }
 }
 

@@ -84,7 +84,7 @@ pub(crate) async fn answer(call: &mut VaultCall, mount: &Mount, rest: &str) -> O
         ("", None) => match call.verb {
             Verb::List => {
                 let page = call.page().await?;
-                let names = call.caller.approle_list(mount, &page.after, page.limit()).await?;
+                let names = call.caller.approle_list(mount, page.part()).await?;
                 call.keys(names)
             }
             Verb::Delete | Verb::Patch | Verb::Read | Verb::Scan | Verb::Write => Err(Failure::unsupported_operation()),

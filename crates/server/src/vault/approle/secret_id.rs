@@ -20,7 +20,7 @@ pub(super) async fn answer(call: &mut VaultCall, mount: &Mount, name: &str, path
     match (path, call.verb) {
         ("secret-id/", Verb::List) => {
             let page = call.page().await?;
-            let accessors = call.caller.secret_id_list(mount, name, &page.after, page.limit()).await?;
+            let accessors = call.caller.secret_id_list(mount, name, page.part()).await?;
             call.keys(accessors)
         }
         ("secret-id", Verb::Write) => issue(call, mount, name, Choice::Random).await,

@@ -56,7 +56,7 @@ async fn list(call: &mut VaultCall, family: Family, below: &str) -> Outcome {
     let operation = call.verb.operation();
     let asked = if operation == Operation::Read { "sys/policy".to_owned() } else { call.path.clone() };
     let page = call.page().await?;
-    let mut names = call.caller.policy_list(operation, &asked, &page.after, page.limit()).await?.items;
+    let mut names = call.caller.policy_list(operation, &asked, page.part()).await?.items;
     names.retain(|name| name.starts_with(below));
     names.sort_by_key(|name| name == "root");
     if family == Family::Acl || names.is_empty() {

@@ -1,0 +1,100 @@
+//! Lists: which part of one is wanted, how much of it policies show at once (`pagination_limit`), and how names are read.
+
+use coffer_api::Page;
+use serde_json::{Map, json};
+
+use crate::{Caller, Error, active::Active, engine::kv::list::MAX_LISTED, policy::Operation};
+
+/// Which part of a list is wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListPart<'a> {
+    /// Names after this one.
+    pub after: &'a str,
+    /// At most so many, from 1; absent where all are wanted.
+    pub limit: Option<usize>,
+}
+
+/// A part that its caller may see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GrantedPart<'a> {
+    pub(crate) after: &'a str,
+    /// Names to be read: the limit, or one more than may be answered without any.
+    pub(crate) limit: usize,
+    most: usize,
+}
+
+impl Caller {
+    /// Asks the policies about a part of a list. Without a limit of its own or the policies' at most `most` names are answered.
+    pub(crate) fn authorise_part<'a>(
+        &self,
+        path: &str,
+        operation: Operation,
+        part: ListPart<'a>,
+        most: usize,
+    ) -> Result<GrantedPart<'a>, Error> {
+        let ListPart { after, limit } = part;
+        let limit = limit.filter(|limit| *limit > 0);
+        let mut parameters = Map::new();
+        if let Some(limit) = limit {
+            parameters.insert("limit".to_owned(), json!(limit));
+        }
+        if !after.is_empty() {
+            parameters.insert("after".to_owned(), json!(after));
+        }
+        let grant = self.authorise(path, operation, &parameters)?;
+        let capped = grant.pagination_limit.and_then(|most| usize::try_from(most).ok());
+        let limit = limit.into_iter().chain(capped).min().unwrap_or(most + 1);
+        Ok(GrantedPart { after, limit, most })
+    }
+
+    /// As [`Caller::authorise_part`] with list, for names of at most [`MAX_LISTED`].
+    pub(crate) fn authorise_list<'a>(&self, path: &str, part: ListPart<'a>) -> Result<GrantedPart<'a>, Error> {
+        self.authorise_part(path, Operation::List, part, MAX_LISTED)
+    }
+}
+
+impl GrantedPart<'_> {
+    /// The names of this part out of all, sorted.
+    ///
+    /// # Errors
+    /// As [`GrantedPart::checked`].
+    pub(crate) fn of(self, all: impl IntoIterator<Item = String>) -> Result<Page<String>, Error> {
+        let mut items: Vec<String> = all.into_iter().filter(|name| name.as_str() > self.after).collect();
+        let more = items.len() > self.limit;
+        items.truncate(self.limit);
+        let items = self.checked(items)?;
+        let next = items.last().filter(|_| more).cloned();
+        Ok(Page { items, next })
+    }
+
+    /// These names, unless they are more than can be answered at once.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Invalid`] then.
+    pub(crate) fn checked<T>(self, names: Vec<T>) -> Result<Vec<T>, Error> {
+        let most = self.most;
+        match names.len() > most {
+            true => Err(Error::invalid(format!("more than {most} names; list them in pages with after and limit"))),
+            false => Ok(names),
+        }
+    }
+}
+
+impl Active {
+    /// The part of the names under `prefix`, without the prefix.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Invalid`] where they are more than can be answered at once.
+    pub(crate) async fn list(&self, prefix: &str, part: GrantedPart<'_>) -> Result<Page<String>, Error> {
+        let mut items: Vec<String> = Vec::new();
+        loop {
+            let after = items.last().map_or(part.after, String::as_str);
+            let page = self.names(prefix, after, part.limit.saturating_sub(items.len())).await?;
+            items.extend(page.names);
+            if !page.more || items.len() >= part.limit {
+                let next = items.last().filter(|_| page.more).cloned();
+                return Ok(Page { items: part.checked(items)?, next });
+            }
+        }
+    }
+}
