@@ -74,7 +74,7 @@ def open_sealed(key, purpose, header, place, sealed):
 
 
 def wrapped_root(row):
-    """From postcard: the cluster's id, then the wraps by the seal's kind."""
+    """From postcard: the cluster's id, then the wraps by the seal's kind, each with its split, then the next seal."""
     assert row[0] == FORMAT, f"sys/root: format {row[0]}"
     rest = memoryview(row)[1:]
 
@@ -94,8 +94,18 @@ def wrapped_root(row):
         value, rest = bytes(rest[:length]), rest[length:]
         return value
 
+    def optional(read):
+        return read() if number() else None
+
+    def wrap():
+        wrapped = text()
+        split = optional(lambda: (number(), number()))
+        assert split is None, "the file seal has no shares"
+        return wrapped
+
     assert len(text()) == 16, "no cluster id"
-    wraps = {text(): text() for _ in range(number())}
+    wraps = {text(): wrap() for _ in range(number())}
+    assert optional(text) is None, "no other seal is next"
     assert not rest, "more than the wraps"
     return wraps[b"file"]
 
