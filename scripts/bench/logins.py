@@ -13,6 +13,8 @@ PATH = "/v1/auth/approle/login"
 
 def prepare(server, root):
     """Mounts AppRole with a role for each kind of token; one login of each makes its entity."""
+    # On a connection of its own: the server has ended the one that loaded it, which was idle since.
+    root = Client(server.port, root.token)
     root.call("POST", "/v1/sys/auth/approle", {"type": "approle"})
     for kind in KINDS:
         role = f"/v1/auth/approle/role/{kind}"
