@@ -80,7 +80,7 @@ pub use policy::{Operation, Parameters};
 pub use seal::{
     asker::{Asker, Ceremony},
     file::FileSealError,
-    generate_root::{RootAttempt, RootOtp, RootProgress},
+    generate_root::{RootAttempt, RootGeneration, RootOtp, RootProgress},
     init::{InitSeal, Initialised},
     migrate::{MigrateSeal, Migrated},
     rekey::{Rekey, RekeyEnd, RekeyProgress, RekeyStart, Verification, VerificationProgress},

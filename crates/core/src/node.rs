@@ -41,6 +41,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(150);
 /// How often a sealed node looks at the root row, which others may make or change.
 const LOOK_AT_SEAL: Duration = Duration::from_secs(1);
+/// How long a node that gave its leadership up leaves it to others.
+const STEPPED_DOWN: Duration = Duration::from_secs(10);
 /// How long requests in flight may take to end when a node stops being active.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Attempts to seal and unseal that are kept while there is no log to write them to.
@@ -82,6 +84,8 @@ enum State {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Wanted {
     Sealed,
+    /// To let another node lead, for a while.
+    SteppedDown,
     Stopped,
     Unsealed,
 }
@@ -357,6 +361,30 @@ impl Core {
         self.reach(Wanted::Sealed).await
     }
 
+    /// Lets another node lead; the caller's request is authorised and recorded already.
+    pub(crate) async fn step_down_now(&self) -> Result<(), Error> {
+        // No other process can have this store open.
+        if self.engine() != "postgresql" {
+            return Ok(());
+        }
+        let mut reached = self.reached.subscribe();
+        let leads = |wanted: &mut Wanted| {
+            let leads = *wanted == Wanted::Unsealed;
+            if leads {
+                *wanted = Wanted::SteppedDown;
+            }
+            leads
+        };
+        if !self.wanted.send_if_modified(leads) {
+            return Ok(());
+        }
+        // Whatever comes next, this node does not lead then.
+        match tokio::time::timeout(DRAIN * 2, reached.changed()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Error::new(Code::Unavailable, NOT_IN_TIME)),
+        }
+    }
+
     /// Leaves the sealed state with what shares have opened.
     pub(crate) async fn unseal_now(&self) -> Result<(), Error> {
         self.reach(Wanted::Unsealed).await
@@ -466,9 +494,7 @@ impl Core {
         let waited = tokio::time::timeout(DRAIN * 2, reached.wait_for(|reached| *reached == wanted)).await;
         match waited {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => {
-                Err(Error::new(Code::Unavailable, "the node did not get there in time; see its log"))
-            }
+            Ok(Err(_)) | Err(_) => Err(Error::new(Code::Unavailable, NOT_IN_TIME)),
         }
     }
 
@@ -493,6 +519,7 @@ impl Core {
                         self.look_at_seal().await;
                     }
                 }
+                Wanted::SteppedDown => self.stand_back(&mut wanted).await,
                 Wanted::Unsealed => self.lead_or_stand_by(&mut first, &mut wanted).await,
             }
         }
@@ -578,6 +605,28 @@ impl Core {
         }
     }
 
+    /// Leaves the leadership to others: until one has it, at most for [`STEPPED_DOWN`].
+    async fn stand_back(&self, wanted: &mut watch::Receiver<Wanted>) {
+        tracing::info!(node = self.node, "stepped down");
+        self.state.store(Arc::new(State::Standby { address: None }));
+        self.reached.send_replace(Wanted::SteppedDown);
+        let until = tokio::time::Instant::now() + STEPPED_DOWN;
+        while *wanted.borrow_and_update() == Wanted::SteppedDown && tokio::time::Instant::now() < until {
+            match self.store.leader().await {
+                Ok(Some(leader)) if leader.node != self.node && !leader.remaining.is_zero() => break,
+                Ok(_) | Err(_) => wait(wanted).await,
+            }
+        }
+        // It may have been told something else meanwhile, which stands.
+        self.wanted.send_if_modified(|wanted| {
+            let stands_back = *wanted == Wanted::SteppedDown;
+            if stands_back {
+                *wanted = Wanted::Unsealed;
+            }
+            stands_back
+        });
+    }
+
     /// Stays active until told otherwise or until the leadership is lost.
     async fn hold(&self, active: Arc<Active>, lease: &Lease, wanted: &mut watch::Receiver<Wanted>) {
         let tasks = [
@@ -656,6 +705,8 @@ async fn renew(store: Arc<dyn Store>, epoch: coffer_storage::Epoch, lease: Arc<L
         }
     }
 }
+
+const NOT_IN_TIME: &str = "the node did not get there in time; see its log";
 
 async fn wait(wanted: &mut watch::Receiver<Wanted>) {
     let _ = tokio::time::timeout(LOOK, wanted.changed()).await;

@@ -26,6 +26,7 @@ mod node;
 mod nodes;
 mod process;
 mod scrub;
+mod seal;
 mod wait;
 
 #[path = "../../../storage/tests/postgres_server/mod.rs"]

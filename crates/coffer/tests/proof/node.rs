@@ -1,7 +1,7 @@
 //! A node: a directory of its own, a store, and the server process on it, started as often as the test likes.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Write},
     net::SocketAddr,
     os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
@@ -130,6 +130,19 @@ impl Node {
 
     /// Runs the program's command line against a server.
     pub fn cli(&self, server: Option<&Server>, token: Option<&str>, arguments: &[&str]) -> Output {
+        self.cli_command(server, token, arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs it over the server's socket, with these lines on stdin.
+    pub fn cli_fed(&self, arguments: &[&str], lines: &[&str]) -> Output {
+        let mut command = self.cli_command(None, None, arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Who reads nothing may have ended.
+        let _: io::Result<()> = child.stdin.take().unwrap().write_all(lines.join("\n").as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    fn cli_command(&self, server: Option<&Server>, token: Option<&str>, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
         command.args(arguments);
         self.environment(&mut command);
@@ -139,7 +152,7 @@ impl Node {
         if let Some(token) = token {
             command.env("COFFER_TOKEN", token);
         }
-        command.stdin(Stdio::null()).output().unwrap()
+        command
     }
 
     /// Exchanges the initial token for an administrator's, which it returns.

@@ -190,6 +190,47 @@ fn leader_that_slept_beyond_its_lease_answers_nothing_and_then_redirects() {
     }
 }
 
+#[test]
+fn leader_that_steps_down_lets_the_other_lead_and_stands_by() {
+    let (first, second) = pair();
+    let leader = first.start();
+    let token = first.login(&leader);
+    let standby = second.prepare().start_anyhow();
+    standby.wait_for_state("standby", PATIENCE);
+    leader.client().with_token(&token).post("/v1/secret/data/x", &value("before")).unwrap().expect(200);
+    leader.client().send("PUT", "/v1/sys/step-down", None).unwrap().expect(403);
+    let mut asked = leader.client().with_token(&token);
+    asked.set_agent("step-down");
+    asked.send("PUT", "/v1/sys/step-down", None).unwrap().expect(204);
+    // Answered when it no longer leads.
+    leader.client().get("/v1/sys/health").unwrap().expect(429);
+    standby.wait_for_state("active", TAKEOVER);
+    let found = standby.client().with_token(&token).get("/v1/secret/data/x").unwrap().expect(200).json();
+    assert_eq!(found["data"]["data"]["value"], "before");
+    let mut old = leader.client().with_token(&token);
+    until("redirects", PATIENCE, || {
+        let answer = old.get("/v1/secret/data/x").unwrap();
+        (answer.header("location")? == format!("{}/v1/secret/data/x", standby.url())).then_some(())
+    });
+    let records = audit_log::on_disk(&first.audit_dir(), "step-down");
+    assert!(records.values().any(|record| audit_log::agent(record) == Some("step-down")), "{records:?}");
+    // The other way round, and back at the first.
+    standby.client().with_token(&token).send("PUT", "/v1/sys/step-down", None).unwrap().expect(204);
+    leader.wait_for_state("active", TAKEOVER);
+    leader.client().with_token(&token).post("/v1/secret/data/x", &value("after")).unwrap().expect(200);
+}
+
+#[test]
+fn lone_leader_that_steps_down_leads_again_after_a_while() {
+    let node = Node::new(Engine::Postgres);
+    let server = node.start();
+    let token = node.login(&server);
+    server.client().with_token(&token).send("PUT", "/v1/sys/step-down", None).unwrap().expect(204);
+    server.client().get("/v1/sys/health").unwrap().expect(429);
+    server.wait_for_state("active", PATIENCE);
+    server.client().with_token(&token).post("/v1/secret/data/x", &value("after")).unwrap().expect(200);
+}
+
 /// Two nodes of one store and one seal; neither runs.
 fn pair() -> (Node, Node) {
     let first = Node::new(Engine::Postgres);

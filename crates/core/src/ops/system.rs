@@ -178,4 +178,21 @@ impl Core {
         drop(caller);
         self.seal_now().await
     }
+
+    /// Gives the leadership up for a caller who may; nothing more where no other node could take it.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without update and sudo on `sys/step-down`; [`coffer_api::Code::Unavailable`] where
+    /// what runs does not end in time.
+    pub async fn step_down(&self, caller: Caller) -> Result<(), Error> {
+        let path = "sys/step-down";
+        let record = caller.record("system.step_down", path);
+        let recorded = caller.recorded(record, async {
+            caller.authorise(path, Operation::Update, &())?;
+            Ok(Done::Unlogged(()))
+        });
+        recorded.await?;
+        drop(caller);
+        self.step_down_now().await
+    }
 }

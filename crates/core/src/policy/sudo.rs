@@ -31,11 +31,12 @@ const SYSTEM_PATHS: [&str; 11] = [
     "step-down",
 ];
 
-const SYSTEM_PREFIXES: [&str; 15] = [
+const SYSTEM_PREFIXES: [&str; 16] = [
     "audit/",
     "auth/",
     "config/auditing/",
     "config/ui/headers/",
+    "generate-root-token/",
     "generate-root/",
     "internal/inspect/",
     "leases/revoke-force/",
@@ -73,6 +74,8 @@ mod tests {
             ("sys/leases/revoke-prefix/a", true),
             ("sys/raw/core/x", true),
             ("sys/generate-root/attempt", true),
+            ("sys/generate-root-token/update", true),
+            ("sys/generate-root-tokens", false),
             ("sys/rekey/init", true),
             ("sys/rotate/recovery/init", true),
             ("sys/rotate/root", true),

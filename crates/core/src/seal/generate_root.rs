@@ -18,6 +18,15 @@ use crate::{
     token::{SERVICE_LENGTH, base62, create::Wanted},
 };
 
+/// Under which of its two names an attempt goes; there is one at a time for both.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RootGeneration {
+    /// `sys/generate-root`.
+    GenerateRoot,
+    /// `sys/generate-root-token`.
+    GenerateRootToken,
+}
+
 /// The pad under which the token is told.
 pub enum RootOtp {
     /// The asker's own.
@@ -56,6 +65,22 @@ pub(crate) struct Round {
 /// Bytes of a pad: as many as the token has.
 pub(crate) const OTP_LENGTH: usize = SERVICE_LENGTH;
 
+impl RootGeneration {
+    fn attempt(self) -> &'static str {
+        match self {
+            Self::GenerateRoot => "sys/generate-root/attempt",
+            Self::GenerateRootToken => "sys/generate-root-token/attempt",
+        }
+    }
+
+    fn update(self) -> &'static str {
+        match self {
+            Self::GenerateRoot => "sys/generate-root/update",
+            Self::GenerateRootToken => "sys/generate-root-token/update",
+        }
+    }
+}
+
 impl RootProgress {
     /// Bytes that a pad must have.
     pub const OTP_LENGTH: usize = OTP_LENGTH;
@@ -66,9 +91,9 @@ impl Asker<'_> {
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without read and sudo on the path; [`coffer_api::Code::Invalid`] under another seal.
-    pub async fn root_status(&self) -> Result<RootProgress, Error> {
-        self.recorded(self.record("root_token.read", ATTEMPT), async {
-            self.authorise(ATTEMPT, Operation::Read, Ceremony::RootToken)?;
+    pub async fn root_status(&self, name: RootGeneration) -> Result<RootProgress, Error> {
+        self.recorded(self.record("root_token.read", name.attempt()), async {
+            self.authorise(name.attempt(), Operation::Read, Ceremony::RootToken)?;
             let round = self.active.ceremonies.root_token.lock().await;
             Ok(Done::Unlogged(self.root_progress(round.as_ref()).await?))
         })
@@ -80,9 +105,9 @@ impl Asker<'_> {
     /// # Errors
     /// As [`Asker::root_status`], for update; [`coffer_api::Code::Invalid`] for a pad of another length, and where an attempt is
     /// under way.
-    pub async fn root_start(&self, otp: RootOtp) -> Result<RootProgress, Error> {
-        self.recorded(self.record("root_token.start", ATTEMPT), async {
-            self.authorise(ATTEMPT, Operation::Update, Ceremony::RootToken)?;
+    pub async fn root_start(&self, name: RootGeneration, otp: RootOtp) -> Result<RootProgress, Error> {
+        self.recorded(self.record("root_token.start", name.attempt()), async {
+            self.authorise(name.attempt(), Operation::Update, Ceremony::RootToken)?;
             let (otp, told) = match otp {
                 RootOtp::Given(otp) if otp.expose().len() == OTP_LENGTH => (Zeroizing::new(otp.expose().clone()), None),
                 RootOtp::Given(_) => return Err(Error::invalid("OTP string has incorrect length")),
@@ -110,9 +135,9 @@ impl Asker<'_> {
     ///
     /// # Errors
     /// As [`Asker::root_status`], for delete.
-    pub async fn root_cancel(&self) -> Result<(), Error> {
-        self.recorded(self.record("root_token.cancel", ATTEMPT), async {
-            self.authorise(ATTEMPT, Operation::Delete, Ceremony::RootToken)?;
+    pub async fn root_cancel(&self, name: RootGeneration) -> Result<(), Error> {
+        self.recorded(self.record("root_token.cancel", name.attempt()), async {
+            self.authorise(name.attempt(), Operation::Delete, Ceremony::RootToken)?;
             self.active.ceremonies.root_token.lock().await.take();
             Ok(Done::Unlogged(()))
         })
@@ -124,9 +149,9 @@ impl Asker<'_> {
     /// # Errors
     /// As [`Asker::root_status`], for update; [`coffer_api::Code::Invalid`] where no attempt or another one is under way, for a
     /// share that was given before, and where the shares are wrong: then all are to be given anew.
-    pub async fn root_share(&self, nonce: &str, share: Share) -> Result<RootProgress, Error> {
-        self.recorded(self.record("root_token.share", UPDATE), async {
-            self.authorise(UPDATE, Operation::Update, Ceremony::RootToken)?;
+    pub async fn root_share(&self, name: RootGeneration, nonce: &str, share: Share) -> Result<RootProgress, Error> {
+        self.recorded(self.record("root_token.share", name.update()), async {
+            self.authorise(name.update(), Operation::Update, Ceremony::RootToken)?;
             let mut held = self.active.ceremonies.root_token.lock().await;
             let Some(round) = held.as_mut() else { return Err(Error::invalid("no root generation in progress")) };
             if round.nonce.to_string() != nonce {
@@ -145,7 +170,7 @@ impl Asker<'_> {
             prove(&row, &given)?;
             let made = self.active.make_token(Wanted::root(), None).await?;
             let encoded = padded(made.grant.token.expose(), &round.otp)?;
-            let record = self.record("token.create_root", UPDATE).fact("made", made.grant.accessor.clone());
+            let record = self.record("token.create_root", name.update()).fact("made", made.grant.accessor.clone());
             let logged = self.active.commit(made.edit, record, Urgency::Ordinary).await?;
             let attempt =
                 RootAttempt { nonce: round.nonce, progress: required, otp: None, encoded_token: Some(encoded) };
@@ -175,9 +200,6 @@ fn padded(token: &str, otp: &str) -> Result<Sensitive<String>, Error> {
     let bytes = token.bytes().zip(otp.bytes()).map(|(token, otp)| token ^ otp);
     Ok(Sensitive::new(STANDARD_NO_PAD.encode(Zeroizing::new(bytes.collect::<Vec<u8>>()))))
 }
-
-const ATTEMPT: &str = "sys/generate-root/attempt";
-const UPDATE: &str = "sys/generate-root/update";
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ mod kv;
 mod kv1;
 mod leases;
 pub(crate) mod lenient;
+mod root_token;
 mod rotate;
 mod router;
 mod seal;

@@ -5,7 +5,7 @@ use axum::{body::Body as HttpBody, http::request::Parts, response::Response};
 use coffer_api::{Code, Sensitive};
 use coffer_core::{
     AskedSplit, Asker, Ceremony, Context, Error, InitSeal, NewShares, Rekey, RekeyEnd, RekeyProgress, RekeyStart,
-    RootOtp, RootProgress, Share, Verification, VerificationProgress,
+    RootGeneration, RootOtp, RootProgress, Share, Verification, VerificationProgress,
 };
 use serde::Serialize;
 
@@ -188,7 +188,7 @@ async fn given(
     parts: &Parts,
     body: HttpBody,
 ) -> Result<Response, Failure> {
-    let name = Rekey::Rekey;
+    let (name, root) = (Rekey::Rekey, RootGeneration::GenerateRoot);
     match (ceremony, step, verb) {
         (Ceremony::Rekey, Step::Start, Verb::Read) => Ok(rekey_shown(&asker.rekey_status(name).await?)),
         (Ceremony::Rekey, Step::Start, Verb::Write) => {
@@ -211,18 +211,18 @@ async fn given(
         (Ceremony::Rekey, Step::Verify, Verb::Delete) => {
             Ok(verification_shown(&asker.rekey_verification_restart(name).await?))
         }
-        (Ceremony::RootToken, Step::Start, Verb::Read) => Ok(root_shown(&asker.root_status().await?, Told::Status)),
+        (Ceremony::RootToken, Step::Start, Verb::Read) => Ok(root_shown(&asker.root_status(root).await?, Told::Status)),
         (Ceremony::RootToken, Step::Start, Verb::Write) => {
             let otp = root_otp(&params(app, parts, body).await?.fields()?)?;
-            Ok(root_shown(&asker.root_start(otp).await?, Told::Status))
+            Ok(root_shown(&asker.root_start(root, otp).await?, Told::Status))
         }
         (Ceremony::RootToken, Step::Start, Verb::Delete) => {
-            asker.root_cancel().await?;
+            asker.root_cancel(root).await?;
             Ok(done())
         }
         (Ceremony::RootToken, Step::Update, Verb::Write) => {
             let (nonce, share) = given_share(&params(app, parts, body).await?.fields()?)?;
-            Ok(root_shown(&asker.root_share(&nonce, share).await?, Told::Update))
+            Ok(root_shown(&asker.root_share(root, &nonce, share).await?, Told::Update))
         }
         (Ceremony::Rekey | Ceremony::RootToken, Step::Start | Step::Update | Step::Verify, _) => {
             Err(Failure::Request(Error::new(Code::MethodNotAllowed, "")))
@@ -230,7 +230,8 @@ async fn given(
     }
 }
 
-fn root_otp(fields: &Fields<'_>) -> Result<RootOtp, Failure> {
+/// The pad that a request brings or wants made.
+pub(super) fn root_otp(fields: &Fields<'_>) -> Result<RootOtp, Failure> {
     if is_set(fields, "pgp_key") {
         return Err(Failure::invalid("pgp_key is not supported: take the token under a one-time pad"));
     }

@@ -15,7 +15,7 @@ use super::{
     call::{Failure, Outcome, VaultCall, Verb, done},
     capabilities,
     leases::Leases,
-    rotate, wrapping,
+    root_token, rotate, wrapping,
 };
 
 pub(crate) use visible::{UI_MOUNTS, anonymous};
@@ -69,6 +69,7 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
             | "rotate/keyring"
             | "rotate/keyring/config"
             | "seal"
+            | "step-down"
             | "version-history",
             _,
         ) => Err(Failure::unsupported_operation()),
@@ -79,6 +80,9 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
 /// What lies below one of the areas.
 async fn named(call: &mut VaultCall, rest: &str) -> Outcome {
     if let Some(outcome) = rotate::answer(call, rest).await {
+        return outcome;
+    }
+    if let Some(outcome) = root_token::answer(call, rest).await {
         return outcome;
     }
     if let Some(path) = rest.strip_prefix("mounts/") {

@@ -21,6 +21,7 @@ mod mounts_tune;
 mod native;
 mod openapi;
 mod policy;
+mod root_token;
 mod server;
 mod shamir;
 mod sys;

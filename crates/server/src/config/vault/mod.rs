@@ -21,13 +21,14 @@ use self::{
     storage::Storage,
     value::{Fault, fault, flag, hint, nothing_set, seconds, text},
 };
-use super::{File, LimitOverrides, TlsOverrides};
+use super::{File, LimitOverrides, SealKind, TlsOverrides};
 
 /// What the files say, in our terms. Later files stand before earlier ones; listeners add up.
 #[derive(Debug, Default)]
 pub(super) struct VaultFile {
     listeners: Vec<Listener>,
     storage: Option<Storage>,
+    seal: Option<SealKind>,
     api_addr: Option<String>,
     default_lease_ttl: Option<u64>,
     max_lease_ttl: Option<u64>,
@@ -54,9 +55,10 @@ impl VaultFile {
 
     /// Puts a later file over this one.
     pub(super) fn merge(&mut self, later: Self) {
-        let Self { listeners, storage, api_addr, default_lease_ttl, max_lease_ttl, log_level, warnings } = later;
+        let Self { listeners, storage, seal, api_addr, default_lease_ttl, max_lease_ttl, log_level, warnings } = later;
         self.listeners.extend(listeners);
         self.storage = storage.or(self.storage.take());
+        self.seal = seal.or(self.seal);
         self.api_addr = api_addr.or(self.api_addr.take());
         self.default_lease_ttl = default_lease_ttl.or(self.default_lease_ttl);
         self.max_lease_ttl = max_lease_ttl.or(self.max_lease_ttl);
@@ -80,6 +82,7 @@ impl VaultFile {
             advertise: self.api_addr,
             data,
             storage: url,
+            seal: self.seal,
             limits: LimitOverrides {
                 default_lease_ttl: self.default_lease_ttl,
                 max_lease_ttl: self.max_lease_ttl,
@@ -165,14 +168,19 @@ impl VaultFile {
     }
 
     fn seal(&mut self, kind: &str, body: &[Item], line: u32) -> Result<(), Fault> {
-        if !body.is_empty() {
-            return Err(fault(line, "seal: what it says inside cannot be done by this server"));
-        }
         match kind {
-            "shamir" => {
-                Err(fault(line, "seal \"shamir\" is not available in this build; remove it to use the key file"))
+            "shamir" if body.is_empty() => {
+                self.seal = Some(SealKind::Shamir);
+                Ok(())
             }
-            _ => Err(fault(line, "seal: the one kind taken here is \"shamir\"; without the block, a key file unseals")),
+            "shamir" => Err(fault(line, "seal \"shamir\" takes no keys here: leave it empty")),
+            _ => {
+                // Only a name that is known is repeated.
+                let named = OTHER_SEALS.iter().find(|other| **other == kind);
+                let named = named.map(|other| format!(" \"{other}\"")).unwrap_or_default();
+                let why = "is none of this server's: \"shamir\" is, and without the block a key file unseals";
+                Err(fault(line, format!("seal{named} {why}")))
+            }
         }
     }
 
@@ -211,6 +219,9 @@ const USED: [&str; 11] = [
     "tls_cert_file",
     "ui",
 ];
+/// Seals that Vault and OpenBao know.
+const OTHER_SEALS: [&str; 10] =
+    ["alicloudkms", "awskms", "azurekeyvault", "gcpckms", "hsm", "kmip", "ocikms", "pkcs11", "static", "transit"];
 /// Keys that Vault and OpenBao know, and that ask for what this server does not have.
 const NOT_USED: [&str; 51] = [
     "administrative_namespace_path",

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Config, ConfigError, Host, Overrides, TlsVersion};
+use crate::config::{Config, ConfigError, Dev, Host, Overrides, SealKind, TlsVersion};
 
 const HCL: &str = r#"
 # As a Vault server has it.
@@ -140,7 +140,10 @@ fn what_would_open_a_door_is_refused() {
     ] {
         refusal(&listener(key));
     }
-    refusal("seal \"awskms\" { kms_key_id = \"x\" }");
+    assert!(refusal("seal \"awskms\" { kms_key_id = \"x\" }").contains("\"awskms\""));
+    refusal("seal \"shamir\" { disabled = true }");
+    refusal("seal \"file\" {}");
+    refusal("seal {}");
     refusal("listener \"quic\" {}");
     refusal("listener \"tcp\" { tls_disable = true } listener \"tcp\" { tls_disable = true }");
     refusal("max_lease_ttl = \"1h\" default_lease_ttl = \"2h\"");
@@ -149,6 +152,23 @@ fn what_would_open_a_door_is_refused() {
     refusal("ui = true ui = true");
     assert!(refusal("\n\nlog_level = \"loud\"").contains("line 3"));
     assert!(refusal("{\"ui\": ").contains("line 1"));
+}
+
+#[test]
+fn seal_of_shares_is_taken_and_a_flag_stands_before_it() {
+    for text in ["seal \"shamir\" {}", "{\"seal\": {\"shamir\": {}}}", "{\"seal\": [{\"shamir\": {}}]}"] {
+        let name = if text.starts_with('{') { "a.json" } else { "a.hcl" };
+        assert_eq!(load(&[(name, text)]).unwrap().seal, SealKind::Shamir, "{text}");
+    }
+    assert_eq!(load(&[("a.hcl", "ui = false")]).unwrap().seal, SealKind::File);
+    assert_eq!(load(&[("a.hcl", "seal \"shamir\" {}"), ("b.hcl", "ui = false")]).unwrap().seal, SealKind::Shamir);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.hcl");
+    std::fs::write(&file, "seal \"shamir\" {}").unwrap();
+    let flags = Overrides { seal: Some(SealKind::File), ..Overrides::default() };
+    assert_eq!(Config::load_all(std::slice::from_ref(&file), flags, &host()).unwrap().seal, SealKind::File);
+    let flags = Overrides { dev: Some(Dev::default()), ..Overrides::default() };
+    assert!(Config::load_all(&[file], flags, &host()).is_err(), "development mode has no shares");
 }
 
 #[test]
