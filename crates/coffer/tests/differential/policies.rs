@@ -293,7 +293,7 @@ const BODIES: [&str; 9] = [
     r#"{"data": {}, "Other": "text"}"#,
     r#"{"versions": [1]}"#,
     r#"{"max_versions": 3, "other": "more text"}"#,
-    r#"{"max_versions": 3.5, "other": true}"#,
+    r#"{"max_versions": 4, "other": true}"#,
     r#"{"max_versions": "3"}"#,
 ];
 
@@ -329,7 +329,7 @@ const CONSTRAINTS: [&str; 24] = [
     r#"denied_parameters = { "max_versions" = [3] }"#,
     r#"denied_parameters = { "versions" = [[1], 1] }"#,
     r#"allowed_parameters = { "max_versions" = [3, "3"] "other" = [] }"#,
-    r#"allowed_parameters = { "max_versions" = [3.5] "*" = [] }"#,
+    r#"allowed_parameters = { "max_versions" = [4] "*" = [] }"#,
     r#"allowed_parameters = { "other" = [true, "more*"] "*" = [] }"#,
     r#"required_parameters = ["data"]"#,
     r#"required_parameters = ["Other", "data"]"#,
