@@ -49,7 +49,7 @@ mod versions;
 mod tests;
 
 pub use auth::{
-    approle::{AppRole, Destroyed, SecretIdInfo, SecretIdIssue, SecretIdIssued, SecretIdRef},
+    approle::{AppRole, Destroyed, SecretIdFound, SecretIdInfo, SecretIdIssue, SecretIdIssued, SecretIdRef},
     parameters::{LoginKind, OldSpelling, TokenParameters},
     userpass::{LockedUsers, Password, User},
 };
@@ -92,7 +92,7 @@ pub use token::{
     leases::LeaseInfo,
     role::{OldNames, RoleRow},
     wanted::CreateMore,
-    wrap::{MAX_WRAPPED, NOT_VALID, Wrap, WrapInfo, Wrapped},
+    wrap::{MAX_WRAPPED, NOT_VALID, Tells, Unwrapped, Wrap, WrapInfo, Wrapped},
 };
 pub use versions::InstalledVersion;
 

@@ -23,10 +23,11 @@ pub fn hash(password: &[u8]) -> Result<String, Error> {
     Ok(hash.to_string())
 }
 
-/// Whether a text is a bcrypt hash that [`verify`] takes: of a cost of at most 14, about two seconds of CPU.
-pub fn is_bcrypt(text: &str) -> bool {
-    let known = ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| text.starts_with(prefix));
-    known && text.parse::<bcrypt::HashParts>().is_ok_and(|parts| parts.get_cost() <= MAX_BCRYPT_COST)
+/// The cost of a bcrypt hash of any minor version, 4 to 31; none for a text that is no such hash. [`verify`] takes costs
+/// to 12, about half a second of CPU.
+pub fn bcrypt_cost(text: &str) -> Option<u32> {
+    let parts = plain_bcrypt(text)?.parse::<bcrypt::HashParts>().ok()?;
+    Some(parts.get_cost()).filter(|cost| (MIN_BCRYPT_COST..=MOST_BCRYPT_COST).contains(cost))
 }
 
 /// Checks a password against a stored PHC string, or a bcrypt hash; costs what the string asks for, up to 256 MiB and 16 passes.
@@ -39,10 +40,13 @@ pub fn verify(password: &[u8], phc: &str) -> Result<(), Error> {
     if phc.len() > MAX_PHC_LEN {
         return Err(UNUSABLE);
     }
-    if is_bcrypt(phc) {
+    if let (Some(cost), Some(hash)) = (bcrypt_cost(phc), plain_bcrypt(phc)) {
+        if cost > MAX_BCRYPT_COST {
+            return Err(UNUSABLE);
+        }
         // Longer ones would be cut, so that they matched others.
         let fits = password.len() <= MAX_BCRYPT_PASSWORD;
-        let matches = fits && bcrypt::verify(password, phc).map_err(|_| UNUSABLE)?;
+        let matches = fits && bcrypt::verify(password, &hash).map_err(|_| UNUSABLE)?;
         return if matches { Ok(()) } else { Err(Error::Authentication) };
     }
     let stored = PasswordHash::new(phc).map_err(|_| UNUSABLE)?;
@@ -63,8 +67,17 @@ pub fn verify(password: &[u8], phc: &str) -> Result<(), Error> {
     Argon2::default().verify_password(password, &stored).map_err(|_| Error::Authentication)
 }
 
+/// The text with the minor version that our implementation knows: all of them are computed alike.
+fn plain_bcrypt(text: &str) -> Option<String> {
+    let (minor, rest) = text.strip_prefix("$2")?.split_once('$')?;
+    (minor.len() <= 1).then(|| format!("$2b${rest}"))
+}
+
+/// The costliest bcrypt hash that [`verify`] computes.
+pub const MAX_BCRYPT_COST: u32 = 12;
 const MAX_PASSWORD_LEN: usize = 4096;
-const MAX_BCRYPT_COST: u32 = 14;
+const MIN_BCRYPT_COST: u32 = 4;
+const MOST_BCRYPT_COST: u32 = 31;
 const MAX_BCRYPT_PASSWORD: usize = 72;
 const MAX_PHC_LEN: usize = 256;
 const MEMORY_KIB: u32 = 19_456;
@@ -83,16 +96,22 @@ mod tests {
     fn bcrypt_published_vectors_hold() {
         // From the test suite of the program that came with the algorithm (crypt_blowfish).
         let hash = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
-        for hash in [hash.to_owned(), hash.replacen("2a", "2b", 1), hash.replacen("2a", "2y", 1)] {
-            assert!(is_bcrypt(&hash) && verify(b"U*U", &hash).is_ok(), "{hash}");
+        for minor in ["2a", "2b", "2y", "2x", "2"] {
+            let hash = hash.replacen("2a", minor, 1);
+            assert_eq!(bcrypt_cost(&hash), Some(5), "{hash}");
+            assert!(verify(b"U*U", &hash).is_ok(), "{hash}");
             assert!(matches!(verify(b"U*U*", &hash), Err(Error::Authentication)));
             assert!(matches!(verify(&[b'x'; 73], &hash), Err(Error::Authentication)));
         }
-        let dear = hash.replacen("$05$", "$15$", 1);
+        let of_cost = |cost: &str| hash.replacen("$05$", &format!("${cost}$"), 1);
+        for (cost, read) in [("03", None), ("04", Some(4)), ("12", Some(12)), ("31", Some(31)), ("32", None)] {
+            assert_eq!(bcrypt_cost(&of_cost(cost)), read, "{cost}");
+        }
+        assert!(matches!(verify(b"U*U", &of_cost("13")), Err(Error::Parameters(_))), "it would take too long");
         for bad in
-            ["", "xx", "$2a$", "$2a$05$short", "$2x$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", &dear]
+            ["", "xx", "$2", "$2a$", "$2a$05$short", "$2ab$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"]
         {
-            assert!(!is_bcrypt(bad) && matches!(verify(b"U*U", bad), Err(Error::Parameters(_))), "{bad}");
+            assert!(bcrypt_cost(bad).is_none() && matches!(verify(b"U*U", bad), Err(Error::Parameters(_))), "{bad}");
         }
     }
 

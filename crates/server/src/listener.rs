@@ -12,7 +12,7 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
 };
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -228,8 +228,12 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             // Where a length came along with it, which hyper does not tell, somebody on the way may have seen another end
             // of the body (RFC 9112, 6.3): what follows must not be taken for a request.
             let ends_here = request.headers().contains_key(header::TRANSFER_ENCODING);
-            let mut response = answer.answer(peer, request).await;
-            if ends_here {
+            let too_large = head_bytes(&request) > HEAD_BYTES;
+            let mut response = match too_large {
+                true => head_too_large(),
+                false => answer.answer(peer, request).await,
+            };
+            if ends_here || too_large {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
@@ -253,6 +257,18 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         tracing::debug!(?peer, %error, "connection ended early");
     }
     drop(slot);
+}
+
+/// The bytes of a request's line and headers. The buffer alone is no exact bound: a read may fill more of it.
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    request.headers().iter().fold(target, |sum, (name, value)| sum + name.as_str().len() + value.len() + ": \r\n".len())
+}
+
+fn head_too_large() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response
 }
 
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {

@@ -285,7 +285,7 @@ const CAPABILITIES: [&str; 8] = ["create", "delete", "list", "patch", "read", "s
 /// Keys of the requests; those that end in `new` are not there at first.
 const KEYS: [&str; 7] = ["a", "a/b", "a/b/c", "a/bc", "b/c", "a/new", "b/new"];
 
-const BODIES: [&str; 7] = [
+const BODIES: [&str; 9] = [
     "{}",
     r#"{"data": {}}"#,
     r#"{"data": {"x": "y"}, "options": {}}"#,
@@ -293,6 +293,8 @@ const BODIES: [&str; 7] = [
     r#"{"data": {}, "Other": "text"}"#,
     r#"{"versions": [1]}"#,
     r#"{"max_versions": 3, "other": "more text"}"#,
+    r#"{"max_versions": 4, "other": true}"#,
+    r#"{"max_versions": "3"}"#,
 ];
 
 /// Requests that change nothing, some of them for sudo alone. Neither server needs to know what lies there.
@@ -311,7 +313,7 @@ const SYSTEM: [(&str, &str); 12] = [
     ("POST", "auth/token/renew"),
 ];
 
-const CONSTRAINTS: [&str; 19] = [
+const CONSTRAINTS: [&str; 24] = [
     r#"allowed_parameters = { "data" = [] }"#,
     r#"allowed_parameters = { "data" = [] "options" = [] }"#,
     r#"allowed_parameters = { "*" = [] }"#,
@@ -324,6 +326,11 @@ const CONSTRAINTS: [&str; 19] = [
     r#"denied_parameters = { "OTHER" = [] }"#,
     r#"denied_parameters = { "data" = [{ "x" = "y" }] }"#,
     r#"denied_parameters = { "limit" = [] }"#,
+    r#"denied_parameters = { "max_versions" = [3] }"#,
+    r#"denied_parameters = { "versions" = [[1], 1] }"#,
+    r#"allowed_parameters = { "max_versions" = [3, "3"] "other" = [] }"#,
+    r#"allowed_parameters = { "max_versions" = [4] "*" = [] }"#,
+    r#"allowed_parameters = { "other" = [true, "more*"] "*" = [] }"#,
     r#"required_parameters = ["data"]"#,
     r#"required_parameters = ["Other", "data"]"#,
     r#"min_wrapping_ttl = "1m""#,

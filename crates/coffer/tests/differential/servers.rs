@@ -97,7 +97,10 @@ impl Server {
         command.args(["server", "--listen", "127.0.0.1:0"]).env_clear().env("HOME", home.path());
         match start {
             Start::Dev => command.args(["--dev", "--dev-root-token-id", ROOT]),
-            Start::Shamir => command.args(["--seal", "shamir"]).env("COFFER_DATA", home.path().join("data")),
+            Start::Shamir => {
+                let data = home.path().join("data");
+                command.args(["--seal", "shamir", "--insecure-anonymous-rekey"]).env("COFFER_DATA", data)
+            }
         };
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());

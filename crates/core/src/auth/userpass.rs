@@ -12,6 +12,7 @@ use crate::{
     active::Active,
     auth::{
         LoginName,
+        approle::AppRole,
         login::{Known, display, one_error},
         parameters::TokenParameters,
     },
@@ -37,7 +38,7 @@ pub struct User {
 /// A user's password, as somebody sets it.
 #[derive(Clone, Copy)]
 pub enum Password<'a> {
-    /// Its bcrypt hash (`$2a$`, `$2b$` or `$2y$`), of a cost of at most 14.
+    /// Its bcrypt hash (`$2a$`, `$2b$` or `$2y$`), of a cost from 5 to 12.
     Bcrypt(&'a Sensitive<String>),
     /// Itself, at most 4,096 bytes.
     Plain(&'a Sensitive<String>),
@@ -272,9 +273,16 @@ impl Active {
 
     async fn hash_password(&self, password: Password<'_>) -> Result<String, Error> {
         match password {
-            Password::Bcrypt(hash) => match password::is_bcrypt(hash.expose()) {
-                true => Ok(hash.expose().clone()),
-                false => Err(Error::invalid("password_hash is not a valid bcrypt hash")),
+            Password::Bcrypt(hash) => match password::bcrypt_cost(hash.expose()) {
+                None => Err(Error::invalid("password_hash is not a valid bcrypt hash")),
+                Some(cost) if cost < MIN_COST => {
+                    Err(Error::invalid(format!("bcrypt cost of {cost} is too low, want {MIN_COST} at minimum")))
+                }
+                Some(cost) if cost > password::MAX_BCRYPT_COST => {
+                    let most = password::MAX_BCRYPT_COST;
+                    Err(Error::invalid(format!("bcrypt cost of {cost} exceeds maximum cost of {most}")))
+                }
+                Some(_) => Ok(hash.expose().clone()),
             },
             Password::Plain(password) if password.expose().is_empty() => Err(Error::invalid(NO_PASSWORD)),
             Password::Plain(password) => {
@@ -291,6 +299,8 @@ impl Active {
 const UNKNOWN: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
+/// The cheapest bcrypt hash that is taken.
+const MIN_COST: u32 = 5;
 const WRONG: &str = "invalid username or password";
 const NO_PASSWORD: &str = "must provide either password or password_hash";
 
@@ -308,11 +318,10 @@ fn login_name(mount: &Mount, name: &str) -> LoginName {
 }
 
 fn user_row(mount: &Mount, name: &str) -> Result<String, Error> {
-    let name = name.to_lowercase();
-    let plain = |c: char| c.is_alphanumeric() || "-_.@+".contains(c);
-    if name.is_empty() || name.len() > 128 || !name.chars().all(plain) {
-        return Err(Error::invalid("a user's name has 1 to 128 letters, digits, '-', '_', '.', '@' or '+'"));
+    if !AppRole::is_name(name) {
+        return Err(Error::new(Code::NotFound, super::login::one_error("unsupported path")));
     }
+    let name = name.to_lowercase();
     Ok(format!("{}{}/{name}", keys::USER, mount.accessor))
 }
 

@@ -84,7 +84,7 @@ impl Caller {
             if FIXED.contains(&name.as_str()) {
                 return Err(Error::invalid(format!("cannot update {name:?} policy")));
             }
-            if text.trim().is_empty() {
+            if text.is_empty() {
                 return Err(Error::invalid("'policy' parameter not supplied or empty"));
             }
             if text.len() > MAX_TEXT {

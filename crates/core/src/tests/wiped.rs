@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{caller, dev, facts, rows};
 use crate::{
-    Caller, Core, CreatePath, Operation, Wrap, Wrapped,
+    Caller, Core, CreatePath, Operation, Tells, Wrap, Wrapped,
     active::Active,
     codec,
     commit::{Edit, Urgency},
@@ -36,7 +36,9 @@ async fn put(core: &Core, token: &TokenGrant, path: &str) {
 async fn wrap(by: &Caller) -> Wrapped {
     let payload = Sensitive::from(CANARY);
     let ttl = Duration::from_secs(60);
-    by.wrap(Wrap { creation_path: "secret/data/a", ttl, payload, token_accessor: None }).await.unwrap()
+    by.wrap(Wrap { creation_path: "secret/data/a", ttl, payload, tells: Tells::Result, token_accessor: None })
+        .await
+        .unwrap()
 }
 
 /// As if the token had been made to end a moment ago.
@@ -132,7 +134,7 @@ async fn wrapped_reply_is_sealed_and_goes_with_its_token() {
     let row = rows(&active, keys::WRAPPED).await.remove(0);
     let stored = active.store.get(&Key::new(row).unwrap()).await.unwrap().unwrap().value;
     assert!(!stored.windows(6).any(|bytes| bytes == b"canary"), "it is sealed");
-    assert_eq!(root.wrapping_unwrap(Some(&unwrapped.token), &()).await.unwrap().expose(), CANARY);
+    assert_eq!(root.wrapping_unwrap(Some(&unwrapped.token), &()).await.unwrap().payload.expose(), CANARY);
     assert_eq!(left(&active).await.1, 0, "unwrapped");
 
     let spent = wrap(&root).await;
@@ -166,7 +168,13 @@ async fn token_whose_reply_cannot_be_wrapped_is_revoked() {
     let inner = make(&root, TokenCreate::default()).await;
     let payload = Sensitive::new("x".repeat(crate::MAX_WRAPPED + 1));
     let token_accessor = Some(inner.accessor.as_str());
-    let wrap = Wrap { creation_path: "auth/token/create", ttl: Duration::from_secs(60), payload, token_accessor };
+    let wrap = Wrap {
+        creation_path: "auth/token/create",
+        ttl: Duration::from_secs(60),
+        payload,
+        tells: Tells::Result,
+        token_accessor,
+    };
     assert_eq!(root.wrap(wrap).await.unwrap_err().code(), coffer_api::Code::TooLarge);
     assert!(core.active().unwrap().token_entry(&inner.accessor).await.unwrap().is_none());
     drop(root);
@@ -179,10 +187,19 @@ async fn largest_reply_is_wrapped_and_unwrapped() {
     let root = caller(&core, "root").await;
     let payload = Sensitive::new("x".repeat(crate::MAX_WRAPPED));
     let path = "p".repeat(4096);
-    let wrap = Wrap { creation_path: &path, ttl: Duration::from_millis(29_999), payload, token_accessor: None };
+    let wrap = Wrap {
+        creation_path: &path,
+        ttl: Duration::from_millis(29_999),
+        payload,
+        tells: Tells::Result,
+        token_accessor: None,
+    };
     let wrapped = root.wrap(wrap).await.unwrap();
     assert_eq!(wrapped.ttl, 30, "rounded up");
-    assert_eq!(root.wrapping_unwrap(Some(&wrapped.token), &()).await.unwrap().expose().len(), crate::MAX_WRAPPED);
+    assert_eq!(
+        root.wrapping_unwrap(Some(&wrapped.token), &()).await.unwrap().payload.expose().len(),
+        crate::MAX_WRAPPED
+    );
     drop(root);
     core.shutdown().await;
 }

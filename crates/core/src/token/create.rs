@@ -217,7 +217,10 @@ impl Active {
         };
         let (token, accessor, edit) = match wanted.kind {
             TokenKind::Batch => {
-                refuse_for_batch(&entry, id.is_some(), is_root)?;
+                refuse_for_batch(&entry, is_root)?;
+                if id.is_some() {
+                    warnings.push("A batch token is made by its server: the ID is ignored".to_owned());
+                }
                 (self.make_batch(&entry)?, String::new(), Edit::default())
             }
             TokenKind::Service => self.make_service(&mut entry, id, &mut warnings).await?,
@@ -374,10 +377,9 @@ fn check_chosen(id: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn refuse_for_batch(entry: &TokenEntry, has_id: bool, is_root: bool) -> Result<(), Error> {
+fn refuse_for_batch(entry: &TokenEntry, is_root: bool) -> Result<(), Error> {
     let why = match entry {
         _ if is_root => "batch tokens cannot be root tokens",
-        _ if has_id => "batch tokens cannot have a token ID",
         entry if entry.period > 0 => "batch tokens cannot have \"period\" set",
         entry if entry.explicit_max_ttl > 0 => "batch tokens cannot have \"explicit_max_ttl\" set",
         entry if entry.num_uses > 0 => "batch tokens cannot have \"num_uses\" set",

@@ -21,6 +21,9 @@ impl Active {
         if is_root && wanted.period == 0 && wanted.ttl.is_none() && wanted.explicit_max_ttl == 0 {
             return 0;
         }
+        if wanted.wrapping {
+            return wanted.ttl.unwrap_or(default);
+        }
         let most = least([max, wanted.max_ttl.unwrap_or(0), wanted.explicit_max_ttl]);
         if wanted.period > 0 {
             return capped("period", wanted.period, most, warnings);

@@ -128,12 +128,14 @@ impl Caller {
     /// Revokes a token; its children live on as orphans.
     ///
     /// # Errors
-    /// As [`Caller::token_revoke`], on `auth/token/revoke-orphan`, which needs sudo.
+    /// As [`Caller::token_revoke`], on `auth/token/revoke-orphan`; [`Code::Invalid`] without sudo there.
     pub async fn token_revoke_orphan(&self, of: &TokenRef, parameters: &dyn Parameters) -> Result<(), Error> {
         let path = "auth/token/revoke-orphan";
         let record = self.record("token.revoke", path);
         self.recorded(record.clone(), async {
-            self.authorise(path, Operation::Update, parameters)?;
+            if !self.authorise(path, Operation::Update, parameters)?.sudo {
+                return Err(Error::invalid("root or sudo privileges required to revoke and orphan"));
+            }
             let state = self.referred(of).await?;
             self.active.orphan_children(&state.accessor, &record).await?;
             let record = record.fact("accessor", state.accessor.clone());

@@ -259,9 +259,8 @@ impl Caller {
 }
 
 fn role_row(name: &str) -> Result<String, Error> {
-    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    if name.is_empty() || name.len() > 128 || !name.chars().all(plain) {
-        return Err(Error::invalid("a role's name has 1 to 128 letters, digits, '-', '_' or '.'"));
+    if !crate::AppRole::is_name(name) {
+        return Err(Error::new(coffer_api::Code::NotFound, crate::auth::login::one_error("unsupported path")));
     }
     Ok(format!("{}{name}", keys::TOKEN_ROLE))
 }

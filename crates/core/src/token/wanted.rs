@@ -157,7 +157,7 @@ impl Caller {
         if policies::has_root(&policies) {
             policies = vec![policies::ROOT.to_owned()];
         }
-        if request.no_default_policy || role.is_some_and(|role| role.no_default_policy && !role.limits_policies()) {
+        if request.no_default_policy {
             policies.retain(|name| name != DEFAULT);
         }
         policies.sort_unstable();

@@ -36,19 +36,41 @@ struct WrappedRow {
     created_ms: i64,
     /// Seconds.
     ttl: u64,
+    tells: Tells,
     payload: Sensitive<String>,
 }
 
 impl Persisted for WrappedRow {}
 
+/// What a reply that is wrapped tells.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Tells {
+    /// What was asked for.
+    #[default]
+    Result,
+    /// That it is not there, and more about it: of a version that is deleted, say.
+    Absence,
+}
+
+/// A reply that was wrapped, given out.
+#[derive(Debug)]
+pub struct Unwrapped {
+    /// The reply.
+    pub payload: Sensitive<String>,
+    /// What it tells.
+    pub tells: Tells,
+}
+
 /// A reply to be wrapped.
 pub struct Wrap<'a> {
     /// The path whose reply it is.
     pub creation_path: &'a str,
-    /// How long it may wait; rounded up to seconds, at most the system's longest lease.
+    /// How long it may wait: whole seconds, at least one. The system's longest lease does not bound it.
     pub ttl: Duration,
     /// The reply, at most [`MAX_WRAPPED`] bytes.
     pub payload: Sensitive<String>,
+    /// What it tells.
+    pub tells: Tells,
     /// The accessor of the token that the reply hands out, which is revoked where it cannot be wrapped.
     pub token_accessor: Option<&'a str>,
 }
@@ -158,7 +180,7 @@ impl Caller {
         &self,
         token: Option<&Sensitive<String>>,
         parameters: &dyn Parameters,
-    ) -> Result<Sensitive<String>, Error> {
+    ) -> Result<Unwrapped, Error> {
         self.take_wrapped("sys/wrapping/unwrap", Operation::Update, token, parameters).await
     }
 
@@ -166,7 +188,7 @@ impl Caller {
     ///
     /// # Errors
     /// As [`Caller::wrapping_unwrap`], on `cubbyhole/response` with read.
-    pub async fn cubbyhole_response(&self) -> Result<Sensitive<String>, Error> {
+    pub async fn cubbyhole_response(&self) -> Result<Unwrapped, Error> {
         self.take_wrapped("cubbyhole/response", Operation::Read, None, &()).await
     }
 
@@ -204,14 +226,15 @@ impl Caller {
         operation: Operation,
         token: Option<&Sensitive<String>>,
         parameters: &dyn Parameters,
-    ) -> Result<Sensitive<String>, Error> {
+    ) -> Result<Unwrapped, Error> {
         let record = self.record("wrapping.unwrap", path);
         self.recorded(record.clone(), async {
             self.authorise(path, operation, parameters)?;
             let taken = self.take(token).await?;
             let record = record.fact("accessor", taken.accessor).fact("creation_path", taken.row.creation_path.clone());
             let logged = self.commit(taken.edit, record).await.map_err(used_meanwhile)?;
-            Ok(Done::Logged(taken.row.payload, logged))
+            let WrappedRow { payload, tells, .. } = taken.row;
+            Ok(Done::Logged(Unwrapped { payload, tells }, logged))
         })
         .await
     }
@@ -286,8 +309,7 @@ impl Active {
         if wrap.payload.expose().len() > MAX_WRAPPED {
             return Err(Error::new(Code::TooLarge, format!("a reply of more than {MAX_WRAPPED} bytes is not wrapped")));
         }
-        let whole = wrap.ttl.as_secs().saturating_add(u64::from(wrap.ttl.subsec_nanos() > 0));
-        let made = self.wrapping_token(wrap.creation_path, whole).await?;
+        let made = self.wrapping_token(wrap.creation_path, wrap.ttl.as_secs()).await?;
         let mut record = record.fact("new_accessor", made.grant.accessor.clone());
         if let Some(accessor) = wrap.token_accessor {
             record = record.fact("wrapped_accessor", accessor);
@@ -296,6 +318,7 @@ impl Active {
             creation_path: wrap.creation_path.to_owned(),
             created_ms: made.created_ms,
             ttl: made.grant.lease_duration,
+            tells: wrap.tells,
             payload: wrap.payload,
         };
         let mut edit = Edit::default();
@@ -306,7 +329,7 @@ impl Active {
     }
 
     async fn wrapping_token(&self, creation_path: &str, ttl: u64) -> Result<Made, Error> {
-        let ttl = ttl.clamp(1, self.limits.max_lease_ttl.max(1));
+        let ttl = ttl.max(1);
         let wanted = Wanted {
             policies: vec![policies::RESPONSE_WRAPPING.to_owned()],
             no_default_policy: true,

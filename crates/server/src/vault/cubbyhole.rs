@@ -60,8 +60,8 @@ async fn response(call: &mut VaultCall) -> Outcome {
     struct Response<'a> {
         response: &'a str,
     }
-    let payload = call.caller.cubbyhole_response().await?;
-    let envelope = Envelope::data(&Response { response: payload.expose() });
+    let unwrapped = call.caller.cubbyhole_response().await?;
+    let envelope = Envelope::data(&Response { response: unwrapped.payload.expose() });
     Ok(call.envelope(envelope.with_warnings(vec![DEPRECATED.to_owned()])))
 }
 

@@ -72,9 +72,7 @@ async fn answer_other(call: &mut VaultCall, mount: &Mount, rest: &str) -> Outcom
         ("subkeys", Verb::Read) if !path.is_empty() => subkeys(call, mount, path).await,
         ("config", Verb::Read) if rest == "config" => config_read(call, mount).await,
         ("config", Verb::Write) if rest == "config" => config_write(call, mount).await,
-        ("data" | "metadata" | "subkeys" | "detailed-metadata", Verb::Read) => {
-            Err(Failure::Request(Error::not_found()))
-        }
+        ("data" | "metadata" | "subkeys", Verb::Read) => Err(Failure::Request(Error::not_found())),
         ("data" | "detailed-metadata" | "delete" | "undelete" | "destroy" | "subkeys", _) => {
             Err(Failure::unsupported_operation())
         }

@@ -88,13 +88,15 @@ fn health_code(status: &Status, query: &Fields<'_>) -> Result<StatusCode, Lenien
 
 fn leader(app: &App, origin: Origin, parts: &Parts) -> Response {
     let status = app.core().status();
-    if status.state == NodeState::Sealed {
+    let ha_enabled = status.storage == "postgresql";
+    // Without high availability there is nobody else to ask for, sealed or not.
+    if ha_enabled && status.state == NodeState::Sealed {
         return error::vault(&Error::new(Code::Sealed, "sealed"), origin.id, &parts.uri);
     }
     bare(
         error::success(Success::Body),
         &Leader {
-            ha_enabled: status.storage == "postgresql",
+            ha_enabled,
             is_self: status.state == NodeState::Active,
             active_time: "0001-01-01T00:00:00Z",
             leader_address: status.active_address.as_deref().unwrap_or_default(),

@@ -6,7 +6,7 @@ use coffer_api::{
     Code, Sensitive,
     token::{TokenCreate, TokenGrant, TokenInfo, TokenKind, TokenRef, TokenRenew},
 };
-use coffer_core::{CreateMore, CreatePath, Error};
+use coffer_core::{AppRole, CreateMore, CreatePath, Error};
 use serde::Serialize;
 
 use super::{
@@ -54,6 +54,7 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
             _,
         ) => Err(Failure::unsupported_operation()),
         _ => match (rest.split_once('/'), call.verb) {
+            (Some(("roles" | "create", role)), _) if !AppRole::is_name(role) => Err(Failure::unsupported_path()),
             (Some(("create", role)), Verb::Write) => create(call, CreatePath::Role(role)).await,
             (Some(("roles", role)), Verb::Read) => token_role::read(call, role).await,
             (Some(("roles", role)), Verb::Write) => token_role::write(call, role).await,
@@ -107,7 +108,7 @@ fn wanted(fields: &Fields<'_>) -> Result<TokenCreate, Failure> {
     };
     let num_uses = fields.integer("num_uses")?.unwrap_or(0);
     Ok(TokenCreate {
-        policies: fields.list("policies")?.unwrap_or_default(),
+        policies: policies(fields)?,
         no_default_policy: fields.boolean("no_default_policy")?.unwrap_or(false),
         display_name: fields.text("display_name")?.map(|name| name.to_string()),
         metadata: fields.map("meta")?.unwrap_or_default(),
@@ -121,6 +122,15 @@ fn wanted(fields: &Fields<'_>) -> Result<TokenCreate, Failure> {
         role: None,
         id: secret(fields, "id")?,
     })
+}
+
+/// A list of names; a text is one name, commas and all.
+fn policies(fields: &Fields<'_>) -> Result<Vec<String>, Failure> {
+    if fields.raw("policies").is_some_and(|raw| raw.get().starts_with('"')) {
+        let name = fields.text("policies")?.filter(|name| !name.is_empty());
+        return Ok(name.map(|name| name.to_string()).into_iter().collect());
+    }
+    Ok(fields.list("policies")?.unwrap_or_default())
 }
 
 fn kind(fields: &Fields<'_>) -> Result<Option<TokenKind>, Failure> {

@@ -2,7 +2,7 @@
 
 use axum::{body::Body, http::request::Parts, response::Response};
 use coffer_api::Sensitive;
-use coffer_core::{Core, Error, Mount, MountKind, OldSpelling, Password, User};
+use coffer_core::{AppRole, Core, Error, Mount, MountKind, OldSpelling, Password, User};
 
 use super::{
     call::{Failure, Outcome, VaultCall, Verb, done},
@@ -64,7 +64,9 @@ impl Login {
 /// Answers below a user name and password method, for a caller who is known.
 pub(crate) async fn answer(call: &mut VaultCall, mount: &Mount, rest: &str) -> Outcome {
     let Some(user) = rest.strip_prefix("users/") else { return Err(Failure::unsupported_path()) };
+    let name = user.split('/').next().unwrap_or_default();
     match (user.split_once('/'), call.verb) {
+        _ if !user.is_empty() && !AppRole::is_name(name) => Err(Failure::unsupported_path()),
         _ if user.is_empty() => match call.verb {
             Verb::List => {
                 let page = call.page().await?;

@@ -10,7 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use coffer_api::{Code, Sensitive};
-use coffer_core::{Context, Error, NOT_VALID, Wrap, Wrapped};
+use coffer_core::{Context, Error, NOT_VALID, Tells, Unwrapped, Wrap, Wrapped};
 use serde::Serialize;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -71,7 +71,13 @@ impl OfLogin {
             Err(plain) => return Ok(*plain),
         };
         let token = enclosed.token();
-        let wrap = Wrap { creation_path: &self.path, ttl, payload: enclosed.payload, token_accessor: token.as_deref() };
+        let wrap = Wrap {
+            creation_path: &self.path,
+            ttl,
+            payload: enclosed.payload,
+            tells: enclosed.tells,
+            token_accessor: token.as_deref(),
+        };
         let wrapped = app.core().wrap_login(&self.cx, wrap).await?;
         Ok(reply(&wrapped, enclosed.carried.as_ref()))
     }
@@ -85,7 +91,13 @@ pub(crate) async fn enclose(call: &mut VaultCall, response: Response) -> Result<
         Err(plain) => return Ok(*plain),
     };
     let token = enclosed.token();
-    let wrap = Wrap { creation_path: &call.path, ttl, payload: enclosed.payload, token_accessor: token.as_deref() };
+    let wrap = Wrap {
+        creation_path: &call.path,
+        ttl,
+        payload: enclosed.payload,
+        tells: enclosed.tells,
+        token_accessor: token.as_deref(),
+    };
     let wrapped = call.caller.wrap(wrap).await?;
     Ok(reply(&wrapped, enclosed.carried.as_ref()))
 }
@@ -110,21 +122,26 @@ impl Carried {
 /// A reply about to be wrapped.
 struct Enclosed {
     payload: Sensitive<String>,
+    tells: Tells,
     carried: Option<Carried>,
 }
 
 impl Enclosed {
-    /// The reply as a payload; as it is where it is none: an error, nothing found, no body, no envelope.
+    /// The reply as a payload; as it is where it is none: an error, no body, no envelope.
     async fn of(response: Response) -> Result<Self, Box<Response>> {
         let (mut parts, body) = response.into_parts();
-        if !parts.status.is_success() {
-            return Err(Box::new(Response::from_parts(parts, body)));
-        }
+        let tells = match parts.status {
+            status if status == error::absent_with_body() => Tells::Absence,
+            status if status.is_success() => Tells::Result,
+            _ => return Err(Box::new(Response::from_parts(parts, body))),
+        };
         // A body of ours is one piece in memory already, and bounded by what was allowed in.
         let bytes: Bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
         let carried = parts.extensions.remove::<Carried>();
         match std::str::from_utf8(&bytes) {
-            Ok(text) if envelope::request_id_at(text).is_some() => Ok(Self { payload: Sensitive::from(text), carried }),
+            Ok(text) if envelope::request_id_at(text).is_some() => {
+                Ok(Self { payload: Sensitive::from(text), tells, carried })
+            }
             Ok(_) | Err(_) => Err(Box::new(Response::from_parts(parts, Body::from(bytes)))),
         }
     }
@@ -221,8 +238,8 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
             let params = call.params().await?;
             let fields = params.fields()?;
             let token = token(&fields)?;
-            let payload = call.caller.wrapping_unwrap(token.as_ref(), &fields).await?;
-            unwrapped(call.id, &payload)
+            let unwrapped = call.caller.wrapping_unwrap(token.as_ref(), &fields).await?;
+            as_it_was(call.id, &unwrapped)
         }
         ("rewrap", Verb::Write) => {
             let params = call.params().await?;
@@ -236,8 +253,8 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
 }
 
 /// The reply as it was, under the id of this request.
-fn unwrapped(id: Uuid, payload: &Sensitive<String>) -> Outcome {
-    let text = payload.expose();
+fn as_it_was(id: Uuid, unwrapped: &Unwrapped) -> Outcome {
+    let text = unwrapped.payload.expose();
     let at = envelope::request_id_at(text).ok_or_else(|| Error::internal("a wrapped reply is no envelope"))?;
     let mut body = Zeroizing::new(text.as_bytes().to_vec());
     let mut buffer = Uuid::encode_buffer();
@@ -245,7 +262,11 @@ fn unwrapped(id: Uuid, payload: &Sensitive<String>) -> Outcome {
     if let Some(place) = body.get_mut(at) {
         place.copy_from_slice(fresh.as_bytes());
     }
-    Ok(error::respond(error::success(Success::Body), error::JSON, envelope::wiped(body)))
+    let status = match unwrapped.tells {
+        Tells::Result => error::success(Success::Body),
+        Tells::Absence => error::absent_with_body(),
+    };
+    Ok(error::respond(status, error::JSON, envelope::wiped(body)))
 }
 
 /// The token that a write's body names.

@@ -36,6 +36,16 @@ async fn user_is_written_shown_listed_and_deleted() {
         ("users/bob", json!({"password_hash": "$2a$"}), "password_hash is not a valid bcrypt hash"),
         (
             "users/bob",
+            json!({"password_hash": HASH.replace("$05$", "$04$")}),
+            "bcrypt cost of 4 is too low, want 5 at minimum",
+        ),
+        (
+            "users/bob",
+            json!({"password_hash": HASH.replace("$05$", "$13$")}),
+            "bcrypt cost of 13 exceeds maximum cost of 12",
+        ),
+        (
+            "users/bob",
             json!({"password": "x", "password_hash": HASH}),
             "only one of password or password_hash may be provided",
         ),

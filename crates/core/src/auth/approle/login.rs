@@ -130,7 +130,8 @@ impl Active {
             alias_metadata: Some(metadata.clone()),
             display_name: display(mount),
             metadata,
-            parameters: TokenParameters { bound_cidrs, ..role.token },
+            // As in the original, which keeps `strictly_bind_ip` of a role and heeds it for users alone.
+            parameters: TokenParameters { bound_cidrs, strictly_bind_ip: false, ..role.token },
             name,
             wrong: WRONG,
         };

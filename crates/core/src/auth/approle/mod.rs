@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-pub use self::secret_id::{Destroyed, SecretIdInfo, SecretIdIssue, SecretIdIssued, SecretIdRef};
+pub use self::secret_id::{Destroyed, SecretIdFound, SecretIdInfo, SecretIdIssue, SecretIdIssued, SecretIdRef};
 use crate::{
     Error, Mount, TokenParameters,
     active::{Active, Found},

@@ -18,12 +18,15 @@ use crate::{
     caller::Done,
     cidr, codec,
     commit::Edit,
+    keys,
     ops::list::ListPart,
     policy::{Operation, Parameters},
     time::rfc3339,
     token::create::milliseconds,
 };
 
+/// Roles looked at together, where an accessor may be another role's.
+const ROLES_AT_ONCE: usize = 1000;
 /// Metadata of one secret id: pairs, and bytes of a key or a value. It goes into tokens, which hold one pair more.
 const MAX_METADATA: usize = 63;
 const MAX_METADATA_BYTES: usize = 512;
@@ -176,7 +179,7 @@ impl Caller {
         .await
     }
 
-    /// What is known of a secret id; `None` where it is unknown, expired or used up.
+    /// What is known of a secret id, unless it is unknown, expired or used up.
     ///
     /// # Errors
     /// [`Code::Denied`] without update on the path of the lookup; [`Code::Invalid`] without the role.
@@ -186,14 +189,18 @@ impl Caller {
         name: &str,
         of: &SecretIdRef,
         parameters: &dyn Parameters,
-    ) -> Result<Option<SecretIdInfo>, Error> {
+    ) -> Result<SecretIdFound, Error> {
         let path = role_path(mount, name, Some(of.field("lookup")));
         self.recorded(self.record("secret_id.lookup", &path), async {
             self.authorise(&path, Operation::Update, parameters)?;
             let role = self.role_of_secret(mount, name).await?;
             let found = self.referred_secret(mount, &role, of).await?;
-            let found = found.filter(|(_, found)| found.value.is_alive(&self.active));
-            Ok(Done::Unlogged(found.map(|(accessor, found)| shown(accessor, found.value))))
+            let found = match found.filter(|(_, found)| found.value.is_alive(&self.active)) {
+                Some((accessor, found)) => SecretIdFound::Here(Box::new(shown(accessor, found.value))),
+                None if self.is_elsewhere(mount, &role, of).await? => SecretIdFound::Elsewhere,
+                None => SecretIdFound::Nowhere,
+            };
+            Ok(Done::Unlogged(found))
         })
         .await
     }
@@ -201,8 +208,8 @@ impl Caller {
     /// Destroys a secret id; tells whether there was one.
     ///
     /// # Errors
-    /// [`Code::Denied`] without `operation` (update or delete, as the request came) on the path; [`Code::Invalid`]
-    /// without the role.
+    /// [`Code::Denied`] without `operation` (update or delete, as the request came) on the path, and for the accessor of
+    /// another role's; [`Code::Invalid`] without the role.
     pub async fn secret_id_destroy(
         &self,
         mount: &Mount,
@@ -217,6 +224,9 @@ impl Caller {
             self.authorise(&path, operation, parameters)?;
             let role = self.role_of_secret(mount, name).await?;
             let Some((accessor, _)) = self.referred_secret(mount, &role, of).await? else {
+                if self.is_elsewhere(mount, &role, of).await? {
+                    return Err(Error::new(Code::Denied, "invalid secret id accessor"));
+                }
                 return Ok(Done::Unlogged(Destroyed::Nothing));
             };
             let row = secret_row(mount, &role, &accessor);
@@ -259,6 +269,30 @@ impl Caller {
         found.map(|found| found.value).ok_or_else(|| Error::invalid(one_error(&no_role(name))))
     }
 
+    /// Whether an accessor is one of another role's. It is looked for role by role, which only somebody waits for who
+    /// asked with the wrong one.
+    async fn is_elsewhere(&self, mount: &Mount, role: &AppRole, of: &SecretIdRef) -> Result<bool, Error> {
+        let SecretIdRef::Accessor(accessor) = of else { return Ok(false) };
+        let Ok(accessor) = accessor.parse::<uuid::Uuid>() else { return Ok(false) };
+        let accessor = accessor.to_string();
+        let roles = format!("{}{}/", keys::APPROLE, mount.id);
+        let mut after = String::new();
+        loop {
+            let page = self.active.names(&roles, &after, ROLES_AT_ONCE).await?;
+            for name in &page.names {
+                let Some(other) = self.active.approle(mount, name).await? else { continue };
+                let row = secret_row(mount, &other.value, &accessor);
+                if other.value.uid != role.uid && self.active.row::<SecretId>(&row).await?.is_some() {
+                    return Ok(true);
+                }
+            }
+            match page.names.into_iter().next_back().filter(|_| page.more) {
+                Some(last) => after = last,
+                None => return Ok(false),
+            }
+        }
+    }
+
     async fn referred_secret(
         &self,
         mount: &Mount,
@@ -276,6 +310,17 @@ impl Caller {
             }
         }
     }
+}
+
+/// Where a secret id was found.
+#[derive(Clone, Debug)]
+pub enum SecretIdFound {
+    /// It is the role's.
+    Here(Box<SecretIdInfo>),
+    /// The accessor is that of another role's secret id.
+    Elsewhere,
+    /// There is none.
+    Nowhere,
 }
 
 /// What a destruction came to.

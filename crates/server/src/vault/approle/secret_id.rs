@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::response::Response;
 use coffer_api::Sensitive;
-use coffer_core::{Destroyed, Error, Mount, SecretIdInfo, SecretIdIssue, SecretIdIssued, SecretIdRef};
+use coffer_core::{Destroyed, Error, Mount, SecretIdFound, SecretIdInfo, SecretIdIssue, SecretIdIssued, SecretIdRef};
 use serde::Serialize;
 
 use super::super::{
@@ -89,9 +89,9 @@ async fn lookup(call: &mut VaultCall, mount: &Mount, name: &str, by: By) -> Outc
     let fields = params.fields()?;
     let of = by.parse(&fields)?;
     match (call.caller.secret_id_lookup(mount, name, &of, &fields).await?, of) {
-        (Some(info), _) => Ok(call.data(&ShownSecretId::of(&info))),
-        (None, SecretIdRef::Secret(_)) => Ok(done()),
-        (None, SecretIdRef::Accessor(accessor)) => Ok(no_accessor(call, &accessor)),
+        (SecretIdFound::Here(info), _) => Ok(call.data(&ShownSecretId::of(&info))),
+        (SecretIdFound::Nowhere, SecretIdRef::Accessor(accessor)) => Ok(no_accessor(call, &accessor)),
+        (SecretIdFound::Elsewhere, _) | (SecretIdFound::Nowhere, SecretIdRef::Secret(_)) => Ok(done()),
     }
 }
 
