@@ -34,6 +34,10 @@ pub(crate) struct Entity {
     pub(crate) policies: Vec<String>,
     pub(crate) disabled: bool,
     pub(crate) aliases: Vec<Alias>,
+    /// Entities that were merged into it, in that order; the tokens of those are its own.
+    pub(crate) merged: Vec<Uuid>,
+    /// The last write named them.
+    pub(crate) metadata_named: bool,
     pub(crate) created_ms: i64,
     pub(crate) updated_ms: i64,
 }
@@ -48,23 +52,49 @@ pub(crate) struct Alias {
     pub(crate) mount_path: String,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) custom_metadata: BTreeMap<String, String>,
+    /// An operator wrote the alias, and nothing of its entity was written since.
+    pub(crate) custom_named: bool,
+    /// Entities that it belonged to before they were merged.
+    pub(crate) merged_from: Vec<Uuid>,
     pub(crate) created_ms: i64,
     pub(crate) updated_ms: i64,
 }
 
-/// An internal group.
+/// Where the members of a group come from.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub enum GroupKind {
+    /// From the login method of its alias; no operator sets them.
+    External,
+    /// From operators.
+    #[default]
+    Internal,
+}
+
+/// A group.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Group {
     pub(crate) id: Uuid,
     pub(crate) name: String,
+    pub(crate) kind: GroupKind,
+    /// External groups only: its name in a login method.
+    pub(crate) alias: Option<Alias>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) policies: Vec<String>,
     pub(crate) members: BTreeSet<Uuid>,
     pub(crate) member_groups: BTreeSet<Uuid>,
+    pub(crate) named: Named,
     /// How often it was written.
     pub(crate) modify_index: u64,
     pub(crate) created_ms: i64,
     pub(crate) updated_ms: i64,
+}
+
+/// What the last write of a group named: where that is empty it is shown so, and else as absent.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Named {
+    pub(crate) members: bool,
+    pub(crate) metadata: bool,
+    pub(crate) policies: bool,
 }
 
 /// An index row: the id that a name stands for.
@@ -86,7 +116,10 @@ pub(crate) struct Identity {
 #[derive(Default)]
 struct Groups {
     by_id: HashMap<Uuid, Arc<Group>>,
+    /// By the name in lower case.
     by_name: HashMap<String, Uuid>,
+    by_alias: HashMap<Uuid, Uuid>,
+    by_alias_name: HashMap<(String, String), Uuid>,
     of_entity: HashMap<Uuid, BTreeSet<Uuid>>,
     of_group: HashMap<Uuid, BTreeSet<Uuid>>,
 }
@@ -118,7 +151,11 @@ impl Identity {
     pub(crate) fn put(&self, group: Group) {
         let mut groups = self.groups.write();
         groups.remove(group.id);
-        groups.by_name.insert(group.name.clone(), group.id);
+        groups.by_name.insert(group.name.to_lowercase(), group.id);
+        if let Some(alias) = &group.alias {
+            groups.by_alias.insert(alias.id, group.id);
+            groups.by_alias_name.insert((alias.mount_accessor.clone(), alias.name.clone()), group.id);
+        }
         for member in &group.members {
             groups.of_entity.entry(*member).or_default().insert(group.id);
         }
@@ -147,7 +184,25 @@ impl Identity {
 
     pub(crate) fn group_named(&self, name: &str) -> Option<Arc<Group>> {
         let groups = self.groups.read();
-        groups.by_name.get(name).and_then(|id| groups.by_id.get(id)).cloned()
+        groups.by_name.get(&name.to_lowercase()).and_then(|id| groups.by_id.get(id)).cloned()
+    }
+
+    /// The group with the alias of this id.
+    pub(crate) fn group_of_alias(&self, alias: Uuid) -> Option<Arc<Group>> {
+        let groups = self.groups.read();
+        groups.by_alias.get(&alias).and_then(|id| groups.by_id.get(id)).cloned()
+    }
+
+    /// The group that a login method calls so.
+    pub(crate) fn group_of_alias_name(&self, mount_accessor: &str, name: &str) -> Option<Arc<Group>> {
+        let groups = self.groups.read();
+        let key = (mount_accessor.to_owned(), name.to_owned());
+        groups.by_alias_name.get(&key).and_then(|id| groups.by_id.get(id)).cloned()
+    }
+
+    /// The groups that name an entity as their member.
+    pub(crate) fn groups_naming(&self, entity: Uuid) -> BTreeSet<Uuid> {
+        self.groups.read().of_entity.get(&entity).cloned().unwrap_or_default()
     }
 
     /// Every group, by id.
@@ -204,7 +259,11 @@ impl Groups {
 
     fn remove(&mut self, id: Uuid) {
         if let Some(old) = self.by_id.remove(&id) {
-            self.by_name.remove(&old.name);
+            self.by_name.remove(&old.name.to_lowercase());
+            if let Some(alias) = &old.alias {
+                self.by_alias.remove(&alias.id);
+                self.by_alias_name.remove(&(alias.mount_accessor.clone(), alias.name.clone()));
+            }
             for member in &old.members {
                 self.of_entity.entry(*member).and_modify(|of| {
                     of.remove(&id);
@@ -227,6 +286,17 @@ impl Active {
     pub(crate) async fn entity_named(&self, name: &str) -> Result<Option<Found<Entity>>, Error> {
         match self.row::<IdRow>(&entity_name_row(name)).await? {
             Some(index) => self.entity(index.value.id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The entity that a token's is today: itself, or the one it was merged into.
+    pub(crate) async fn entity_of_token(&self, id: Uuid) -> Result<Option<Found<Entity>>, Error> {
+        if let Some(entity) = self.entity(id).await? {
+            return Ok(Some(entity));
+        }
+        match self.row::<IdRow>(&merged_row(id)).await? {
+            Some(survivor) => self.entity(survivor.value.id).await,
             None => Ok(None),
         }
     }
@@ -313,6 +383,12 @@ impl Active {
 }
 
 impl Entity {
+    /// Its empty fields that an earlier write named are shown as absent from now on.
+    pub(crate) fn settle(&mut self) {
+        self.metadata_named = false;
+        self.aliases.iter_mut().for_each(|alias| alias.custom_named = false);
+    }
+
     fn alias(&self, key: &AliasKey<'_>) -> Option<&Alias> {
         self.aliases.iter().find(|alias| alias.mount_accessor == key.mount_accessor && alias.name == key.name)
     }
@@ -324,6 +400,10 @@ pub(crate) fn entity_row(id: Uuid) -> String {
 
 pub(crate) fn entity_name_row(name: &str) -> String {
     format!("{}{}", keys::ENTITY_NAME, name.to_lowercase())
+}
+
+pub(crate) fn merged_row(id: Uuid) -> String {
+    format!("{}{id}", keys::ENTITY_MERGED)
 }
 
 pub(crate) fn alias_row(mount_accessor: &str, name: &str) -> String {

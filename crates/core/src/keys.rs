@@ -24,6 +24,8 @@ pub(crate) const POLICY: &str = "policy/";
 pub(crate) const ENTITY: &str = "entity/";
 /// `entity-name/{name}` -> id.
 pub(crate) const ENTITY_NAME: &str = "entity-name/";
+/// `entity-merged/{id}` -> id of the entity that it was merged into.
+pub(crate) const ENTITY_MERGED: &str = "entity-merged/";
 /// `alias/{mount accessor}/{name}` -> entity id.
 pub(crate) const ALIAS: &str = "alias/";
 /// `alias-id/{id}` -> entity id.

@@ -62,6 +62,7 @@ pub use engine::kv::{
     native::Depth,
 };
 pub use error::{Error, Kind};
+pub use identity::GroupKind;
 pub use initial::Recovered;
 pub use mount::{
     GrantedPath, LeaseTtls, Listing, LoginTokenType, Mount, MountEnable, MountKind, MountMove, MountTune, ResultantAcl,
@@ -70,8 +71,12 @@ pub use mount::{
 pub use node::Core;
 pub use ops::{
     devices::{AUDIT_DEVICE, AuditHash},
-    identity::{AliasView, By, Deleted, EntityView, GroupView, IdentityWrite, Upsert},
-    identity_find::EntityClue,
+    identity::{By, EntityView, IdentityWrite, Upsert},
+    identity_alias::{AliasView, AliasWrite},
+    identity_delete::Deleted,
+    identity_find::IdentityClue,
+    identity_group::GroupView,
+    identity_merge::EntityMerge,
     list::ListPart,
     system::{KeyStatus, RotateKey, Rotation},
     tools::{HashAlgorithm, MAX_RANDOM},

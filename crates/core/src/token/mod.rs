@@ -394,7 +394,7 @@ impl Active {
 
     async fn compile(&self, state: &TokenState, generation: u64) -> Result<Authority, Error> {
         let entity = match state.entry.entity {
-            Some(id) => self.entity(id).await?.map(|found| found.value),
+            Some(id) => self.entity_of_token(id).await?.map(|found| found.value),
             None => None,
         };
         let groups = match &entity {

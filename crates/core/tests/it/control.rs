@@ -80,7 +80,7 @@ async fn names_of_policies_count_in_lower_case() {
     let made = root.entity_write("identity/entity", entity("e", &["Ops"]), &()).await.unwrap();
     assert_eq!(made.0.policies, ["ops"]);
     let made = root.group_write("identity/group", entity("g", &["Ops"]), &()).await.unwrap();
-    assert_eq!(made.0.policies, ["ops"]);
+    assert_eq!(made.0.policies.unwrap(), ["ops"]);
     drop(root);
     core.shutdown().await;
 }

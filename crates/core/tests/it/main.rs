@@ -4,6 +4,7 @@
 mod control;
 mod decisions;
 mod harness;
+mod identity;
 mod life;
 #[path = "../../../storage/tests/postgres_server/mod.rs"]
 mod postgres_server;

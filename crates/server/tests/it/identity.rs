@@ -75,7 +75,7 @@ async fn group_policies_reach_who_logs_in_by_alias() {
     let data = server.as_token(token, "GET", "/v1/auth/token/lookup-self", Value::Null).await.data();
     assert_eq!((&data["identity_policies"], &data["external_namespace_policies"]), (&json!(["p3"]), &json!({})));
 
-    server.root("POST", "/v1/identity/group", json!({"name": "g2", "type": "external"})).await.is(400);
+    server.root("POST", "/v1/identity/group", json!({"name": "g2", "type": "bogus"})).await.is(400);
     server.root("POST", "/v1/identity/entity-alias", json!({"name": "x"})).await.is(400);
     server.root("DELETE", "/v1/identity/group/name/g1", Value::Null).await.is(204);
     server.root("LIST", "/v1/identity/group/id", Value::Null).await.is(404);

@@ -1,0 +1,148 @@
+//! The end of entities and groups, one or many at once.
+
+use uuid::Uuid;
+
+use super::{identity::By, identity_group::GroupChanges};
+use crate::{
+    Caller, Error,
+    active::Active,
+    caller::Done,
+    commit::Edit,
+    identity::{Entity, Identity, alias_id_row, alias_row, entity_name_row, entity_row, group_row, merged_row},
+    keys,
+    policy::{Operation, Parameters},
+};
+
+/// What is to be deleted.
+#[derive(Clone, Copy, Debug)]
+pub enum Deleted<'a> {
+    /// An entity.
+    Entity(By<'a>),
+    /// A group.
+    Group(By<'a>),
+}
+
+impl Caller {
+    /// Deletes an entity with its aliases: its tokens are refused from then on, and no group has it as a member. Or a
+    /// group. One that is not there is no error.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without delete on `path`.
+    pub async fn identity_delete(&self, path: &str, what: Deleted<'_>) -> Result<(), Error> {
+        let record = self.record("identity.delete", path);
+        self.recorded(record.clone(), async {
+            self.authorise(path, Operation::Delete, &())?;
+            let guard = self.active.locks.lock(&[keys::ENTITY, keys::GROUP]).await;
+            let mut edit = Edit::under(guard);
+            let group = match what {
+                Deleted::Entity(by) => {
+                    let found = match by {
+                        By::Id(id) => match Uuid::parse_str(id) {
+                            Ok(id) => self.active.entity(id).await?,
+                            Err(_) => None,
+                        },
+                        By::Name(name) => self.active.entity_named(name).await?,
+                    };
+                    let mut groups = GroupChanges::default();
+                    if let Some(found) = found {
+                        edit.delete_entity(&found.value);
+                        groups.leave(&self.active.identity, found.value.id);
+                    }
+                    groups.into_edit(&mut edit)?;
+                    None
+                }
+                Deleted::Group(by) => {
+                    let found = match by {
+                        By::Id(id) => Uuid::parse_str(id).ok().and_then(|id| self.active.identity.group(id)),
+                        By::Name(name) => self.active.identity.group_named(name),
+                    };
+                    if let Some(group) = &found {
+                        edit.delete(group_row(group.id), None);
+                    }
+                    found
+                }
+            };
+            if edit.is_empty() {
+                return Ok(Done::Unlogged(()));
+            }
+            edit.in_force(move |active| {
+                if let Some(group) = group {
+                    active.identity.remove(group.id);
+                }
+                active.authority_changed();
+            });
+            Ok(Done::Logged((), self.commit(edit, record).await?))
+        })
+        .await
+    }
+
+    /// Deletes entities with their aliases; those that are not there are passed over. Many are deleted in several
+    /// steps, each whole and with a record of its own.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without update on `path`; whatever keeps a step from being stored, after which the
+    /// steps before it stand.
+    pub async fn entities_delete(&self, path: &str, ids: &[String], parameters: &dyn Parameters) -> Result<(), Error> {
+        let record = self.record("identity.delete", path);
+        self.recorded(record.clone(), async {
+            self.authorise(path, Operation::Update, parameters)?;
+            let mut ids: Vec<Uuid> = ids.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            let mut done = Done::Unlogged(());
+            let mut left = ids.as_slice();
+            while !left.is_empty() {
+                let mut edit = Edit::under(self.active.locks.lock(&[keys::ENTITY, keys::GROUP]).await);
+                let mut groups = GroupChanges::default();
+                while let Some((id, rest)) = left.split_first().filter(|_| edit.len() < STEP_ROWS) {
+                    left = rest;
+                    if let Some(found) = self.active.entity(*id).await? {
+                        edit.delete_entity(&found.value);
+                        groups.leave(&self.active.identity, found.value.id);
+                    }
+                }
+                if edit.is_empty() {
+                    break;
+                }
+                groups.into_edit(&mut edit)?;
+                edit.in_force(Active::authority_changed);
+                let logged = self.commit(edit, record.clone()).await?;
+                if let Done::Logged((), earlier) = std::mem::replace(&mut done, Done::Logged((), logged)) {
+                    earlier.spend();
+                }
+            }
+            Ok(done)
+        })
+        .await
+    }
+}
+
+impl GroupChanges {
+    /// Takes an entity out of all its groups.
+    fn leave(&mut self, identity: &Identity, entity: Uuid) {
+        for id in identity.groups_naming(entity) {
+            if let Some(group) = self.of(identity, id) {
+                group.members.remove(&entity);
+                group.named.members = true;
+            }
+        }
+    }
+}
+
+impl Edit {
+    /// An entity's row with every index that leads to it.
+    fn delete_entity(&mut self, entity: &Entity) {
+        self.delete(entity_row(entity.id), None);
+        self.delete(entity_name_row(&entity.name), None);
+        for alias in &entity.aliases {
+            self.delete(alias_row(&alias.mount_accessor, &alias.name), None);
+            self.delete(alias_id_row(alias.id), None);
+        }
+        for merged in &entity.merged {
+            self.delete(merged_row(*merged), None);
+        }
+    }
+}
+
+/// A step of a deletion ends with the entity that brings it to so many rows.
+const STEP_ROWS: usize = 1000;
