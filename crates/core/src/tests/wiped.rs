@@ -195,7 +195,7 @@ async fn largest_reply_is_wrapped_and_unwrapped() {
         token_accessor: None,
     };
     let wrapped = root.wrap(wrap).await.unwrap();
-    assert_eq!(wrapped.ttl, 30, "rounded up");
+    assert_eq!(wrapped.ttl, 29, "whole seconds");
     assert_eq!(
         root.wrapping_unwrap(Some(&wrapped.token), &()).await.unwrap().payload.expose().len(),
         crate::MAX_WRAPPED

@@ -47,8 +47,8 @@ async fn every_mutation_leaves_a_line_that_says_who_did_what_to_what() {
             assert_eq!(entry["src"]["ip"], "127.0.0.1", "{}: {entry}", row.id);
         }
         let said = |entry: &&&Value| entry["cls"] == class && entry["res"]["path"] == path;
-        // There is but one token key here, so that nothing is retired.
-        let changed = row.id == "operator_retire"
+        // There is but one token key here, so that nothing is retired, and nobody else to lead.
+        let changed = matches!(row.id, "operator_retire" | "sys/step-down")
             || told.iter().any(|entry| entry["changes"].as_array().is_some_and(|keys| !keys.is_empty()));
         if told.iter().filter(said).count() != 1 || !changed {
             let brief = |entry: &&Value| format!("{} | {} | {}", entry["cls"], entry["res"]["path"], entry["changes"]);

@@ -48,6 +48,7 @@ fn fill(node: &Node, server: &Server) -> Value {
     let mut make = Maker { client: server.client().with_token(&node.login(server)) };
     // Beyond every clock that will open this store.
     let century = "876000h";
+    make.post("/v1/sys/auth/token/tune", json!({ "max_lease_ttl": century }));
     let lasting = make.token(json!({ "policies": ["administrator"], "period": century, "no_parent": true }));
     make.client = server.client().with_token(&lasting.0);
 
@@ -55,7 +56,7 @@ fn fill(node: &Node, server: &Server) -> Value {
     let reader = r#"path "secret/data/legacy/*" { capabilities = ["read"] }"#;
     make.post("/v1/sys/policies/acl/reader", json!({ "policy": reader }));
     make.post("/v1/sys/policies/acl/of-the-group", json!({ "policy": reader }));
-    make.post("/v1/sys/auth/userpass", json!({ "type": "userpass" }));
+    make.post("/v1/sys/auth/userpass", json!({ "type": "userpass", "config": { "max_lease_ttl": century } }));
     let password = "a password of nobody";
     make.post("/v1/auth/userpass/users/ada", json!({ "password": password, "token_policies": ["reader"] }));
     let login = make.post("/v1/auth/userpass/login/ada", json!({ "password": password }));

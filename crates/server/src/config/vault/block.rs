@@ -23,7 +23,8 @@ pub(super) fn blocks(item: &Item) -> Result<Vec<(&Key, &[Item])>, Fault> {
                     found.extend(bodies.into_iter().map(|body| (&kind.key, body)));
                 }
             }
-            Ok(found)
+            // A block without a kind asks for something that nobody would give it.
+            if found.is_empty() { Err(shape()) } else { Ok(found) }
         }
         [_, _, ..] => Err(shape()),
     }
