@@ -24,7 +24,7 @@ fn newcomer_with_the_readme_alone_stores_runs_reads_is_refused_and_proves() {
     let mut newcomer = Newcomer::new(&node);
 
     // What is built and tested is this very program; that the two commands exist is all there is to see here.
-    let [build, store, less, prove, offline] = readme.shell_blocks();
+    let [build, store, _shares, less, prove, offline] = readme.shell_blocks();
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     for (line, target) in build.lines().zip(["run", "test"]) {
         assert!(line.starts_with(&format!("make {target} ")), "{line}");
@@ -65,6 +65,32 @@ fn newcomer_with_the_readme_alone_stores_runs_reads_is_refused_and_proves() {
     assert!(log.stdout.starts_with("ORIGIN"), "{}", log.stdout);
 
     newcomer.check_refuses_what_was_changed(offline);
+}
+
+#[test]
+fn newcomer_with_the_readme_alone_initialises_and_unseals_with_shares() {
+    let readme = Readme::read();
+    let [_, _, shares, ..] = readme.shell_blocks();
+    let [serve, init, unseal] = &commands(shares)[..] else { panic!("{shares}") };
+    let flags = serve.strip_prefix("coffer server ").unwrap().split_once('#').unwrap().0;
+    let node = Node::new(Engine::Sqlite);
+    let server = node.prepare().args(&flags.split_whitespace().collect::<Vec<_>>()).start_anyhow();
+    let mut newcomer = Newcomer::new(&node);
+    newcomer.server = Some(server.url());
+
+    let [told] = newcomer.follow(init).try_into().unwrap();
+    let told: Vec<&str> = told.stdout.split_whitespace().collect();
+    let shares: Vec<&str> = told.iter().filter(|word| word.len() == 66).copied().collect();
+    assert_eq!(shares.len(), 5, "{told:?}");
+    let root = told.iter().find(|word| word.starts_with("hvs.")).unwrap();
+    for (share, is_last) in shares.iter().skip(1).step_by(2).chain(&shares[..1]).zip([false, false, true]) {
+        let step = newcomer.shell(&format!("echo {share} | {unseal}"));
+        assert_eq!(step.code, 0, "{}{}", step.stdout, step.stderr);
+        let sealed = server.client().get("/v1/sys/seal-status").unwrap().expect(200).json()["sealed"].clone();
+        assert_eq!(sealed, Value::from(!is_last));
+    }
+    server.wait_for_state("active", PATIENCE);
+    server.client().with_token(root).get("/v1/auth/token/lookup-self").unwrap().expect(200);
 }
 
 /// What a newcomer has: a directory, a shell, and variables that stay from one line to the next.
@@ -225,7 +251,7 @@ impl Readme {
     }
 
     /// Every block of commands there is: one that nobody follows would rot.
-    fn shell_blocks(&self) -> [&str; 5] {
+    fn shell_blocks(&self) -> [&str; 6] {
         let blocks = self.blocks("sh");
         let count = blocks.len();
         blocks.try_into().unwrap_or_else(|_| panic!("README.md has {count} blocks of commands: follow each here"))

@@ -69,6 +69,7 @@ impl Asked {
 pub(super) async fn entity_list(call: &mut VaultCall) -> Outcome {
     #[derive(Serialize)]
     struct Info<'a> {
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         aliases: Vec<AliasInfo<'a>>,
         name: &'a str,
     }
