@@ -54,6 +54,7 @@ pub use auth::{
     userpass::{LockedUsers, Password, User},
 };
 pub use caller::Caller;
+pub use coffer_crypto::hash::Algorithm as HashAlgorithm;
 pub use config::{AuditConfig, Config, Dev, FreeSpace, Limits, ReadDurability, SealKind, ShareGivers};
 pub use context::Context;
 pub use engine::kv::{
@@ -79,7 +80,7 @@ pub use ops::{
     identity_merge::EntityMerge,
     list::ListPart,
     system::{KeyStatus, RotateKey, Rotation},
-    tools::{HashAlgorithm, MAX_RANDOM},
+    tools::MAX_RANDOM,
 };
 pub use policy::{Operation, Parameters};
 pub use seal::{

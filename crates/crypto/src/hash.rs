@@ -25,6 +25,36 @@ pub enum Algorithm {
     Sha3_512,
 }
 
+impl Algorithm {
+    const ALL: [Self; 7] = [
+        Self::Sha2_224,
+        Self::Sha2_256,
+        Self::Sha2_384,
+        Self::Sha2_512,
+        Self::Sha3_256,
+        Self::Sha3_384,
+        Self::Sha3_512,
+    ];
+
+    /// The algorithm of that name, as `sha2-256`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+
+    /// Its name, as `sha2-256`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha2_224 => "sha2-224",
+            Self::Sha2_256 => "sha2-256",
+            Self::Sha2_384 => "sha2-384",
+            Self::Sha2_512 => "sha2-512",
+            Self::Sha3_256 => "sha3-256",
+            Self::Sha3_384 => "sha3-384",
+            Self::Sha3_512 => "sha3-512",
+        }
+    }
+}
+
 /// The hash of a message, in as many bytes as its name says bits.
 pub fn digest(algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
     let algorithm = match algorithm {
