@@ -112,15 +112,7 @@ impl Caller {
             self.active.space.check_read()?;
         }
         match work.await {
-            Ok(Done::Logged(value, logged)) => {
-                logged.spend();
-                Ok(value)
-            }
-            Ok(Done::Unlogged(value)) => {
-                self.active.log_read(&record).await?;
-                self.active.lease.check()?;
-                Ok(value)
-            }
+            Ok(done) => self.active.done(&record, done).await,
             Err(error) => Err(Box::pin(self.failed(record, error)).await),
         }
     }
@@ -211,6 +203,23 @@ impl Caller {
         });
         if let Err(error) = revoked.await {
             tracing::error!(cause = %error, "the revocation of a used-up token ended early");
+        }
+    }
+}
+
+impl Active {
+    /// What an operation came to, once its record is in the log.
+    pub(crate) async fn done<T>(&self, record: &Record, done: Done<T>) -> Result<T, Error> {
+        match done {
+            Done::Logged(value, logged) => {
+                logged.spend();
+                Ok(value)
+            }
+            Done::Unlogged(value) => {
+                self.log_read(record).await?;
+                self.lease.check()?;
+                Ok(value)
+            }
         }
     }
 }

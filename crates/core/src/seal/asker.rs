@@ -123,15 +123,7 @@ impl<'a> Asker<'a> {
             return caller.recorded(record, work).await;
         }
         match work.await {
-            Ok(Done::Logged(value, logged)) => {
-                logged.spend();
-                Ok(value)
-            }
-            Ok(Done::Unlogged(value)) => {
-                self.active.log_read(&record).await?;
-                self.active.lease.check()?;
-                Ok(value)
-            }
+            Ok(done) => self.active.done(&record, done).await,
             Err(error) => Err(self.failed(record, error).await),
         }
     }
