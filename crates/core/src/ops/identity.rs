@@ -13,7 +13,9 @@ use crate::{
     codec,
     commit::Edit,
     identity::{Entity, GroupKind, IdRow, entity_name_row, entity_row},
-    keys, policies,
+    keys,
+    ops::list::ListPart,
+    policies,
     policy::{Operation, Parameters},
     time::rfc3339,
 };
@@ -164,25 +166,21 @@ impl Caller {
         .await
     }
 
-    /// Ids or names of entities after `after`, at most `limit`.
+    /// Names of entities.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without list on `path`.
-    pub async fn entity_list(&self, path: &str, by: By<'_>, limit: usize) -> Result<Vec<String>, Error> {
+    pub async fn entity_names(&self, path: &str, part: ListPart<'_>) -> Result<Vec<String>, Error> {
         self.recorded(self.record("entity.list", path), async {
-            self.authorise(path, Operation::List, &())?;
-            let page = match by {
-                By::Id(after) => self.active.names_up_to(keys::ENTITY, after, limit).await?,
-                By::Name(after) => {
-                    let mut names = Vec::new();
-                    for name in self.active.names_up_to(keys::ENTITY_NAME, &after.to_lowercase(), limit).await? {
-                        // The row has the name in lower case. One that goes while the list is made is left out.
-                        names.extend(self.active.entity_named(&name).await?.map(|found| found.value.name));
-                    }
-                    names
-                }
-            };
-            Ok(Done::Unlogged(page))
+            // The rows have the names in lower case.
+            let after = part.after.to_lowercase();
+            let part = self.authorise_list(path, ListPart { after: &after, ..part })?;
+            let mut names = Vec::new();
+            for name in self.active.list(keys::ENTITY_NAME, part).await?.items {
+                // One that goes while the list is made is left out.
+                names.extend(self.active.entity_named(&name).await?.map(|found| found.value.name));
+            }
+            Ok(Done::Unlogged(names))
         })
         .await
     }

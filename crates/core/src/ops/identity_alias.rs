@@ -16,6 +16,7 @@ use crate::{
     identity::{Alias, Entity, IdRow, alias_id_row, alias_row, entity_name_row, entity_row},
     keys,
     mount::Mount,
+    ops::list::ListPart,
     policy::{Operation, Parameters},
     time::rfc3339,
 };
@@ -112,15 +113,15 @@ impl Caller {
         .await
     }
 
-    /// Aliases in the order of their ids after `after`, at most `limit`.
+    /// Aliases in the order of their ids.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without list on `path`.
-    pub async fn alias_list(&self, path: &str, after: &str, limit: usize) -> Result<Vec<AliasView>, Error> {
+    pub async fn alias_list(&self, path: &str, part: ListPart<'_>) -> Result<Vec<AliasView>, Error> {
         self.recorded(self.record("alias.list", path), async {
-            self.authorise(path, Operation::List, &())?;
+            let part = self.authorise_list(path, part)?;
             let mut views = Vec::new();
-            for id in self.active.names_up_to(keys::ALIAS_ID, after, limit).await? {
+            for id in self.active.list(keys::ALIAS_ID, part).await?.items {
                 if let Some((entity, alias)) = self.active.alias_of_id(&id).await? {
                     views.push(view_alias(&alias, entity.value.id));
                 }

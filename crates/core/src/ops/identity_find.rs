@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{
     Caller, Error,
-    active::Active,
     caller::Done,
     identity::alias_row,
     keys,
+    ops::list::ListPart,
     policy::{Operation, Parameters},
 };
 
@@ -84,15 +84,15 @@ impl Caller {
         .await
     }
 
-    /// Entities in the order of their ids after `after`, at most `limit`.
+    /// Entities in the order of their ids.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without list on `path`.
-    pub async fn entity_views(&self, path: &str, after: &str, limit: usize) -> Result<Vec<EntityView>, Error> {
+    pub async fn entity_views(&self, path: &str, part: ListPart<'_>) -> Result<Vec<EntityView>, Error> {
         self.recorded(self.record("entity.list", path), async {
-            self.authorise(path, Operation::List, &())?;
+            let part = self.authorise_list(path, part)?;
             let mut views = Vec::new();
-            for id in self.active.names_up_to(keys::ENTITY, after, limit).await? {
+            for id in self.active.list(keys::ENTITY, part).await?.items {
                 // One that goes while the list is made is left out.
                 let Ok(id) = Uuid::parse_str(&id) else { continue };
                 if let Some(found) = self.active.entity(id).await? {
@@ -102,21 +102,5 @@ impl Caller {
             Ok(Done::Unlogged(views))
         })
         .await
-    }
-}
-
-impl Active {
-    /// As [`Active::names`], over as many pages as `limit` takes.
-    pub(super) async fn names_up_to(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<String>, Error> {
-        let mut names: Vec<String> = Vec::new();
-        loop {
-            let after = names.last().map_or(after, String::as_str).to_owned();
-            let wanted = limit.saturating_sub(names.len());
-            let page = self.names(prefix, &after, wanted).await?;
-            names.extend(page.names);
-            if !page.more || names.len() >= limit {
-                return Ok(names);
-            }
-        }
     }
 }

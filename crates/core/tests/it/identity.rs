@@ -76,7 +76,7 @@ async fn concurrent_merges_of_one_entity_let_one_through() {
     let done = merges.join_all().await;
     assert_eq!(done.iter().filter(|merged| merged.is_ok()).count(), 1, "{done:?}");
     assert!(done.iter().all(|merged| matches!(merged, Ok(()) | Err(Code::Invalid))), "{done:?}");
-    let merged = root.entity_views("identity/entity/id", "", 100).await.unwrap();
+    let merged = root.entity_views("identity/entity/id", coffer_core::ListPart::default()).await.unwrap();
     let having = merged.iter().filter(|entity| entity.merged_entity_ids == [gone.as_str()]).count();
     assert_eq!((merged.len(), having), (8, 1));
     let records = root
@@ -98,7 +98,7 @@ async fn merges_in_a_circle_leave_one_entity() {
     let (first, second) =
         tokio::join!(async { merge(&one, &ids.0, &[&ids.1]).await }, async { merge(&two, &ids.1, &[&ids.0]).await });
     assert!(first.is_ok() != second.is_ok());
-    assert_eq!(root.entity_views("identity/entity/id", "", 100).await.unwrap().len(), 1);
+    assert_eq!(root.entity_views("identity/entity/id", coffer_core::ListPart::default()).await.unwrap().len(), 1);
     drop((one, two, root));
     core.shutdown().await;
 }
@@ -160,7 +160,7 @@ async fn many_entities_are_deleted_in_steps_and_leave_their_groups() {
     };
     root.group_write("identity/group", members, &()).await.unwrap();
     root.entities_delete("identity/entity/batch-delete", go, &()).await.unwrap();
-    let left = root.entity_views("identity/entity/id", "", 1000).await.unwrap();
+    let left = root.entity_views("identity/entity/id", coffer_core::ListPart::default()).await.unwrap();
     assert_eq!(left.iter().map(|entity| &entity.id).collect::<Vec<_>>(), [stays]);
     let group = root.group_read("identity/group", By::Name("all")).await.unwrap().unwrap();
     assert_eq!(group.member_entity_ids, Some(vec![stays.clone()]));

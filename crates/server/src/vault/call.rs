@@ -17,7 +17,7 @@ use super::{
     lenient::{Body, Fields, LenientError},
 };
 use crate::{
-    app::text_header,
+    app::{App, text_header},
     body::{Bodies, Read},
     error::{self, Success},
 };
@@ -222,11 +222,6 @@ impl Paging {
     pub(crate) fn part(&self) -> ListPart<'_> {
         ListPart { after: &self.after, limit: self.limit }
     }
-
-    /// The limit where the core wants one.
-    pub(crate) fn limit(&self) -> usize {
-        self.limit.unwrap_or(usize::MAX).min(MAX_PAGE)
-    }
 }
 
 impl Params {
@@ -280,8 +275,20 @@ impl From<Error> for Failure {
 
 impl From<LenientError> for Failure {
     fn from(error: LenientError) -> Self {
-        Self::Request(Error::invalid(error.to_string()))
+        Self::Request(error.into())
     }
+}
+
+impl From<LenientError> for Error {
+    fn from(error: LenientError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+/// The body of a request whose sender nobody knows yet: it is small, whoever sends it.
+pub(crate) async fn small_body(app: &App, parts: &Parts, body: HttpBody) -> Result<Body, Error> {
+    let read = app.bodies().read_small(&parts.headers, body).await?;
+    Ok(Body::of_write(read.bytes, text_header(&parts.headers, &header::CONTENT_TYPE))?)
 }
 
 /// Done, and nothing to say.
@@ -293,6 +300,3 @@ pub(crate) fn done() -> Response {
 pub(crate) fn bare(status: StatusCode, object: &impl serde::Serialize) -> Response {
     error::respond(status, error::JSON, envelope::bare(object))
 }
-
-/// Names in one reply at most.
-const MAX_PAGE: usize = 100_000;

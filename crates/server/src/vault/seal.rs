@@ -10,12 +10,12 @@ use coffer_core::{
 use serde::Serialize;
 
 use super::{
-    call::{Failure, Verb, bare, done},
-    lenient::{Body, Fields, LenientError},
+    call::{Failure, Verb, bare, done, small_body},
+    lenient::{Fields, LenientError},
     status,
 };
 use crate::{
-    app::{App, Origin, text_header, token_of},
+    app::{App, Origin, token_of},
     error::{self, Success},
 };
 
@@ -143,7 +143,7 @@ async fn init(app: &App, cx: Context, verb: Verb, parts: &Parts, body: HttpBody)
     }
     let asked = async {
         writes(verb)?;
-        asked_split(&params(app, parts, body).await?.fields()?)
+        asked_split(&small_body(app, parts, body).await.map_err(Failure::Request)?.fields()?)
     };
     match asked.await {
         Ok(split) => {
@@ -157,7 +157,7 @@ async fn init(app: &App, cx: Context, verb: Verb, parts: &Parts, body: HttpBody)
 async fn unseal(app: &App, cx: Context, verb: Verb, parts: &Parts, body: HttpBody) -> Result<Response, Error> {
     let asked = async {
         writes(verb)?;
-        let params = params(app, parts, body).await?;
+        let params = small_body(app, parts, body).await.map_err(Failure::Request)?;
         let fields = params.fields()?;
         let key = fields.text("key")?.filter(|key| !key.is_empty());
         match (fields.boolean("reset")?, key) {
@@ -192,7 +192,7 @@ async fn given(
     match (ceremony, step, verb) {
         (Ceremony::Rekey, Step::Start, Verb::Read) => Ok(rekey_shown(&asker.rekey_status(name).await?)),
         (Ceremony::Rekey, Step::Start, Verb::Write) => {
-            let start = rekey_start(&params(app, parts, body).await?.fields()?)?;
+            let start = rekey_start(&small_body(app, parts, body).await.map_err(Failure::Request)?.fields()?)?;
             Ok(rekey_shown(&asker.rekey_start(name, start).await?))
         }
         (Ceremony::Rekey, Step::Start, Verb::Delete) => {
@@ -200,12 +200,12 @@ async fn given(
             Ok(done())
         }
         (Ceremony::Rekey, Step::Update, Verb::Write) => {
-            let (nonce, share) = given_share(&params(app, parts, body).await?.fields()?)?;
+            let (nonce, share) = given_share(&small_body(app, parts, body).await.map_err(Failure::Request)?.fields()?)?;
             Ok(rekey_end_shown(&asker.rekey_share(name, &nonce, share).await?))
         }
         (Ceremony::Rekey, Step::Verify, Verb::Read) => Ok(verification_shown(&asker.rekey_verification(name).await?)),
         (Ceremony::Rekey, Step::Verify, Verb::Write) => {
-            let (nonce, share) = given_share(&params(app, parts, body).await?.fields()?)?;
+            let (nonce, share) = given_share(&small_body(app, parts, body).await.map_err(Failure::Request)?.fields()?)?;
             Ok(verification_shown(&asker.rekey_verify(name, &nonce, share).await?))
         }
         (Ceremony::Rekey, Step::Verify, Verb::Delete) => {
@@ -213,7 +213,7 @@ async fn given(
         }
         (Ceremony::RootToken, Step::Start, Verb::Read) => Ok(root_shown(&asker.root_status(root).await?, Told::Status)),
         (Ceremony::RootToken, Step::Start, Verb::Write) => {
-            let otp = root_otp(&params(app, parts, body).await?.fields()?)?;
+            let otp = root_otp(&small_body(app, parts, body).await.map_err(Failure::Request)?.fields()?)?;
             Ok(root_shown(&asker.root_start(root, otp).await?, Told::Status))
         }
         (Ceremony::RootToken, Step::Start, Verb::Delete) => {
@@ -221,7 +221,7 @@ async fn given(
             Ok(done())
         }
         (Ceremony::RootToken, Step::Update, Verb::Write) => {
-            let (nonce, share) = given_share(&params(app, parts, body).await?.fields()?)?;
+            let (nonce, share) = given_share(&small_body(app, parts, body).await.map_err(Failure::Request)?.fields()?)?;
             Ok(root_shown(&asker.root_share(root, &nonce, share).await?, Told::Update))
         }
         (Ceremony::Rekey | Ceremony::RootToken, Step::Start | Step::Update | Step::Verify, _) => {
@@ -255,13 +255,6 @@ fn writes(verb: Verb) -> Result<(), Failure> {
             Err(Failure::Request(Error::new(Code::MethodNotAllowed, "")))
         }
     }
-}
-
-/// What is sent here is small, whoever sends it.
-async fn params(app: &App, parts: &Parts, body: HttpBody) -> Result<Body, Failure> {
-    let read = app.bodies().read_small(&parts.headers, body).await.map_err(Failure::Request)?;
-    let declared = text_header(&parts.headers, &axum::http::header::CONTENT_TYPE);
-    Ok(Body::of_write(read.bytes, declared)?)
 }
 
 fn ok(object: &impl Serialize) -> Response {

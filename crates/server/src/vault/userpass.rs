@@ -5,13 +5,12 @@ use coffer_api::Sensitive;
 use coffer_core::{AppRole, Core, Error, Mount, MountKind, OldSpelling, Password, User};
 
 use super::{
-    call::{Failure, Outcome, VaultCall, Verb, done},
-    lenient,
+    call::{Failure, Outcome, VaultCall, Verb, done, small_body},
     lenient::Fields,
     token::granted,
     token_parameters::{Defaults, Dialect, Shown, TokenChange},
 };
-use crate::app::{App, Origin, text_header};
+use crate::app::{App, Origin};
 
 /// `auth/<mount>/login/<user>`.
 pub(crate) struct Login {
@@ -51,11 +50,8 @@ impl Login {
     }
 
     async fn password(&self, app: &App, parts: &Parts, body: Body) -> Result<Sensitive<String>, Error> {
-        let read = app.bodies().read_small(&parts.headers, body).await?;
-        let declared = text_header(&parts.headers, &axum::http::header::CONTENT_TYPE);
-        let invalid = |error: lenient::LenientError| Error::invalid(error.to_string());
-        let body = lenient::Body::of_write(read.bytes, declared).map_err(invalid)?;
-        let password = body.fields().and_then(|fields| fields.text("password")).map_err(invalid)?;
+        let body = small_body(app, parts, body).await?;
+        let password = body.fields()?.text("password")?;
         let password = password.filter(|password| !password.is_empty());
         password.map(|password| Sensitive::from(password.as_str())).ok_or_else(|| Error::invalid("missing password"))
     }

@@ -10,14 +10,13 @@ use serde::Serialize;
 
 use self::setting::Setting;
 use super::{
-    call::{Failure, Outcome, VaultCall, Verb, done},
+    call::{Failure, Outcome, VaultCall, Verb, done, small_body},
     envelope::Envelope,
-    lenient,
     lenient::Fields,
     token::granted,
     token_parameters::{Defaults, Dialect, Shown, TokenChange, count, seconds},
 };
-use crate::app::{App, Origin, text_header};
+use crate::app::{App, Origin};
 
 /// How AppRole takes the parameters of tokens.
 const DIALECT: Dialect = Dialect { old: &[OldSpelling::Period, OldSpelling::Policies], defaults: Defaults::Adjusted };
@@ -58,13 +57,9 @@ impl Login {
         parts: &Parts,
         body: Body,
     ) -> Result<(String, Option<Sensitive<String>>), Error> {
-        let read = app.bodies().read_small(&parts.headers, body).await?;
-        let declared = text_header(&parts.headers, &axum::http::header::CONTENT_TYPE);
-        let invalid = |error: lenient::LenientError| Error::invalid(error.to_string());
-        let body = lenient::Body::of_write(read.bytes, declared).map_err(invalid)?;
-        let fields = body.fields().map_err(invalid)?;
-        let role_id = fields.text("role_id").map_err(invalid)?;
-        let secret_id = fields.text("secret_id").map_err(invalid)?;
+        let body = small_body(app, parts, body).await?;
+        let fields = body.fields()?;
+        let (role_id, secret_id) = (fields.text("role_id")?, fields.text("secret_id")?);
         let role_id = role_id.map_or_else(String::new, |id| id.to_string());
         Ok((role_id, secret_id.map(|id| Sensitive::from(id.as_str()))))
     }

@@ -88,7 +88,7 @@ async fn list(call: &mut VaultCall, of: Of) -> Outcome {
     let aliases = match of {
         Of::Entities => {
             let page = call.page().await?;
-            call.caller.alias_list(&call.path, &page.after, page.limit()).await?
+            call.caller.alias_list(&call.path, page.part()).await?
         }
         Of::Groups => call.caller.group_alias_list(&call.path).await?,
     };

@@ -82,7 +82,7 @@ pub(super) async fn entity_list(call: &mut VaultCall) -> Outcome {
         name: &'a str,
     }
     let page = call.page().await?;
-    let entities = call.caller.entity_views(&call.path, &page.after, page.limit()).await?;
+    let entities = call.caller.entity_views(&call.path, page.part()).await?;
     let info = |entity: &'_ EntityView| {
         let aliases = entity.aliases.iter().map(|alias| AliasInfo {
             id: &alias.id,

@@ -35,7 +35,7 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
         ("entity/id/", Verb::List) => find::entity_list(call).await,
         ("entity/name/", Verb::List) => {
             let page = call.page().await?;
-            let names = call.caller.entity_list(&call.path, By::Name(&page.after), page.limit()).await?;
+            let names = call.caller.entity_names(&call.path, page.part()).await?;
             call.keys(names)
         }
         ("group/id/", Verb::List) => find::group_list(call).await,
