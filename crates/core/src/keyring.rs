@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use coffer_crypto::{Secret, hash::HmacKey};
+use coffer_crypto::{Secret, hash::HmacKey, object::ObjectKey};
 use coffer_storage::{Entry, Key, Limit, Prefix, Revision, Store};
 
 use crate::{Error, barrier, codec, keys};
@@ -23,13 +23,20 @@ pub(crate) enum Purpose {
 /// All three rings.
 pub(crate) struct Keyrings {
     pub(crate) audit: Ring<HmacKey>,
-    pub(crate) batch: Ring<Secret>,
+    pub(crate) batch: Ring<ObjectKey>,
     pub(crate) token: Ring<HmacKey>,
 }
 
 /// Keys of one purpose, newest first.
 pub(crate) struct Ring<K> {
     keys: ArcSwap<Numbered<K>>,
+}
+
+/// All keys of one purpose, made ready for their work.
+pub(crate) enum ReadyKeys {
+    Audit(Numbered<HmacKey>),
+    Batch(Numbered<ObjectKey>),
+    Token(Numbered<HmacKey>),
 }
 
 /// A key as its row holds it.
@@ -105,6 +112,34 @@ pub(crate) fn number_after(row: &str, prefix: &str) -> Result<u32, Error> {
     number.ok_or_else(|| codec::damaged(row, "its name does not end in a number"))
 }
 
+impl ReadyKeys {
+    /// # Errors
+    /// Where a key has another length than its purpose asks for.
+    pub(crate) fn new(purpose: Purpose, keys: &[(u32, Secret)]) -> Result<Self, Error> {
+        Ok(match purpose {
+            Purpose::Audit => Self::Audit(ready(keys, |key| Ok(HmacKey::new(key)))?),
+            Purpose::Batch => Self::Batch(ready(keys, |key| Ok(ObjectKey::new(key)?))?),
+            Purpose::Token => Self::Token(ready(keys, |key| Ok(HmacKey::new(key)))?),
+        })
+    }
+
+    /// What they are for.
+    pub(crate) fn purpose(&self) -> Purpose {
+        match self {
+            Self::Audit(_) => Purpose::Audit,
+            Self::Batch(_) => Purpose::Batch,
+            Self::Token(_) => Purpose::Token,
+        }
+    }
+}
+
+fn ready<K>(keys: &[(u32, Secret)], ready: impl Fn(&Secret) -> Result<K, Error>) -> Result<Numbered<K>, Error> {
+    let keys = keys.iter().map(|(number, key)| Ok((*number, Arc::new(ready(key)?))));
+    let mut keys = keys.collect::<Result<Numbered<K>, Error>>()?;
+    keys.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    Ok(keys)
+}
+
 impl Keyrings {
     /// The rings that a store holds.
     ///
@@ -117,17 +152,18 @@ impl Keyrings {
             if keys.is_empty() {
                 return Err(Error::internal("the store lacks one of its keys"));
             }
-            rings.replace(purpose, keys.into_iter().map(|key| (key.number, key.secret)).collect());
+            let keys: Vec<_> = keys.into_iter().map(|key| (key.number, key.secret)).collect();
+            rings.replace(ReadyKeys::new(purpose, &keys)?);
         }
         Ok(rings)
     }
 
-    /// Puts these keys in force, and no other of the purpose.
-    pub(crate) fn replace(&self, purpose: Purpose, keys: Vec<(u32, Secret)>) {
-        match purpose {
-            Purpose::Audit => self.audit.replace(keys, |secret| HmacKey::new(&secret)),
-            Purpose::Batch => self.batch.replace(keys, |secret| secret),
-            Purpose::Token => self.token.replace(keys, |secret| HmacKey::new(&secret)),
+    /// Puts these keys in force, and no other of their purpose.
+    pub(crate) fn replace(&self, keys: ReadyKeys) {
+        match keys {
+            ReadyKeys::Audit(keys) => self.audit.keys.store(Arc::new(keys)),
+            ReadyKeys::Batch(keys) => self.batch.keys.store(Arc::new(keys)),
+            ReadyKeys::Token(keys) => self.token.keys.store(Arc::new(keys)),
         }
     }
 
@@ -164,11 +200,5 @@ impl<K> Ring<K> {
 
     fn numbers(&self) -> Vec<u32> {
         self.keys.load().iter().map(|(number, _)| *number).collect()
-    }
-
-    fn replace(&self, keys: Vec<(u32, Secret)>, ready: impl Fn(Secret) -> K) {
-        let mut keys: Numbered<K> = keys.into_iter().map(|(number, key)| (number, Arc::new(ready(key)))).collect();
-        keys.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
-        self.keys.store(Arc::new(keys));
     }
 }

@@ -23,7 +23,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use coffer_api::{Code, token::TokenKind};
-use coffer_crypto::{hash::HmacKey, object, rng};
+use coffer_crypto::{hash::HmacKey, rng};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
@@ -455,7 +455,7 @@ impl Active {
         let kid = u32::from_be_bytes(*kid);
         let keys = self.keyrings.batch.all();
         let Some((_, key)) = keys.iter().find(|(number, _)| *number == kid) else { return Ok(None) };
-        match object::open(key, BATCH_AAD, sealed) {
+        match key.open(BATCH_AAD, sealed) {
             Ok(claims) => {
                 let entry: TokenEntry = codec::decode("a batch token", &claims)?;
                 Ok(Some(TokenEntry { kid, ..entry }))
@@ -467,7 +467,7 @@ impl Active {
     /// A batch token that carries these claims.
     pub(crate) fn make_batch(&self, entry: &TokenEntry) -> Result<Zeroizing<String>, Error> {
         let (kid, key) = self.keyrings.batch.current()?;
-        let sealed = object::seal(&key, BATCH_AAD, &codec::encode(entry)?)?;
+        let sealed = key.seal(BATCH_AAD, &codec::encode(entry)?)?;
         let bytes = [kid.to_be_bytes().as_slice(), &sealed].concat();
         let token = format!("{BATCH_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
         if token.len() > MAX_TOKEN {
