@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{
     identity::{By, IdentityWrite, Upsert, check_bounds, check_name, policies_given, shown},
     identity_alias::{AliasView, view_alias},
+    list::ListPart,
 };
 use crate::{
     Caller, Error,
@@ -149,16 +150,31 @@ impl Caller {
         .await
     }
 
-    /// All groups.
+    /// Groups in the order of their ids.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without list on `path`.
-    pub async fn group_list(&self, path: &str) -> Result<Vec<GroupView>, Error> {
+    pub async fn group_list(&self, path: &str, part: ListPart<'_>) -> Result<Vec<GroupView>, Error> {
         self.recorded(self.record("group.list", path), async {
-            self.authorise(path, Operation::List, &())?;
-            Ok(Done::Unlogged(
-                self.active.identity.all().iter().map(|group| view_group(group, &self.active.identity)).collect(),
-            ))
+            let part = self.authorise_list(path, part)?;
+            let identity = &self.active.identity;
+            let mut views: Vec<GroupView> = identity.all().iter().map(|group| view_group(group, identity)).collect();
+            views.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+            Ok(Done::Unlogged(part.of_named(views, |group| &group.id)?.items))
+        })
+        .await
+    }
+
+    /// Names of groups.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without list on `path`.
+    pub async fn group_names(&self, path: &str, part: ListPart<'_>) -> Result<Vec<String>, Error> {
+        self.recorded(self.record("group.list", path), async {
+            let part = self.authorise_list(path, part)?;
+            let mut names: Vec<String> = self.active.identity.all().iter().map(|group| group.name.clone()).collect();
+            names.sort_unstable();
+            Ok(Done::Unlogged(part.of(names)?.items))
         })
         .await
     }

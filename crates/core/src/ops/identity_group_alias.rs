@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{
     identity_alias::{AliasView, AliasWrite, new_alias, view_alias},
     identity_group::GroupChanges,
+    list::ListPart,
 };
 use crate::{
     Caller, Error,
@@ -108,18 +109,18 @@ impl Caller {
         .await
     }
 
-    /// The aliases of all groups, by id.
+    /// Aliases of groups in the order of their ids.
     ///
     /// # Errors
     /// [`Code::Denied`] without list on `path`.
-    pub async fn group_alias_list(&self, path: &str) -> Result<Vec<AliasView>, Error> {
+    pub async fn group_alias_list(&self, path: &str, part: ListPart<'_>) -> Result<Vec<AliasView>, Error> {
         self.recorded(self.record("group-alias.list", path), async {
-            self.authorise(path, Operation::List, &())?;
+            let part = self.authorise_list(path, part)?;
             let groups = self.active.identity.all();
             let views = groups.iter().filter_map(|group| Some(view_alias(group.alias.as_ref()?, group.id)));
             let mut views: Vec<AliasView> = views.collect();
             views.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-            Ok(Done::Unlogged(views))
+            Ok(Done::Unlogged(part.of_named(views, |alias| &alias.id)?.items))
         })
         .await
     }

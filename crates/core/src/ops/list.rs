@@ -59,11 +59,23 @@ impl GrantedPart<'_> {
     /// # Errors
     /// As [`GrantedPart::checked`].
     pub(crate) fn of(self, all: impl IntoIterator<Item = String>) -> Result<Page<String>, Error> {
-        let mut items: Vec<String> = all.into_iter().filter(|name| name.as_str() > self.after).collect();
+        self.of_named(all, |name| name)
+    }
+
+    /// What of all has its name in this part; all are sorted by their names.
+    ///
+    /// # Errors
+    /// As [`GrantedPart::checked`].
+    pub(crate) fn of_named<T>(
+        self,
+        all: impl IntoIterator<Item = T>,
+        name: impl Fn(&T) -> &str,
+    ) -> Result<Page<T>, Error> {
+        let mut items: Vec<T> = all.into_iter().filter(|item| name(item) > self.after).collect();
         let more = items.len() > self.limit;
         items.truncate(self.limit);
         let items = self.checked(items)?;
-        let next = items.last().filter(|_| more).cloned();
+        let next = items.last().filter(|_| more).map(|item| name(item).to_owned());
         Ok(Page { items, next })
     }
 

@@ -256,3 +256,33 @@ async fn pagination_limit_bounds_the_lists_of_names_too() {
     drop((root, lister, _others));
     core.shutdown().await;
 }
+
+#[tokio::test]
+async fn pagination_limit_bounds_the_lists_of_groups() {
+    let core = dev().await;
+    let root = caller(&core, "root").await;
+    let text = r#"path "identity/+/name/" { capabilities = ["list"] pagination_limit = 2 }
+        path "identity/group/id/" { capabilities = ["list"] pagination_limit = 2 }"#;
+    let lister = with_policy(&core, &root, "two", text).await;
+    for name in ["a", "b", "c"] {
+        let group = IdentityWrite { name: Some(name.to_owned()), ..IdentityWrite::default() };
+        root.group_write("identity/group", group, &()).await.unwrap();
+    }
+    let part = |after, limit| ListPart { after, limit };
+    let names = async |who: &Caller, part: ListPart<'_>| who.group_names("identity/group/name/", part).await;
+    assert_eq!(names(&root, part("", None)).await.unwrap(), ["a", "b", "c"]);
+    assert_eq!(names(&lister, part("", None)).await.unwrap(), ["a", "b"]);
+    assert_eq!(names(&lister, part("b", Some(2))).await.unwrap(), ["c"]);
+    assert_eq!(names(&lister, part("", Some(3))).await.unwrap_err().code(), Code::Denied);
+
+    let ids = async |who: &Caller, part: ListPart<'_>| {
+        let groups = who.group_list("identity/group/id/", part).await?;
+        Ok::<_, coffer_core::Error>(groups.into_iter().map(|group| group.id).collect::<Vec<_>>())
+    };
+    let all = ids(&root, part("", None)).await.unwrap();
+    assert!(all.len() == 3 && all.is_sorted());
+    assert_eq!(ids(&lister, part("", None)).await.unwrap(), all[..2]);
+    assert_eq!(ids(&lister, part(&all[1], None)).await.unwrap(), all[2..]);
+    drop((root, lister));
+    core.shutdown().await;
+}

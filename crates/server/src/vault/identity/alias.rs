@@ -85,12 +85,10 @@ async fn read(call: &mut VaultCall, of: Of, id: &str) -> Outcome {
 }
 
 async fn list(call: &mut VaultCall, of: Of) -> Outcome {
+    let page = call.page().await?;
     let aliases = match of {
-        Of::Entities => {
-            let page = call.page().await?;
-            call.caller.alias_list(&call.path, page.part()).await?
-        }
-        Of::Groups => call.caller.group_alias_list(&call.path).await?,
+        Of::Entities => call.caller.alias_list(&call.path, page.part()).await?,
+        Of::Groups => call.caller.group_alias_list(&call.path, page.part()).await?,
     };
     alias_list(call, &aliases)
 }

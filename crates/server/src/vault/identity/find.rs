@@ -126,7 +126,8 @@ pub(super) async fn group_list(call: &mut VaultCall) -> Outcome {
         num_member_entities: usize,
         num_parent_groups: usize,
     }
-    let groups = call.caller.group_list(&call.path).await?;
+    let page = call.page().await?;
+    let groups = call.caller.group_list(&call.path, page.part()).await?;
     if groups.is_empty() {
         return Err(Failure::Recorded(Error::not_found()));
     }

@@ -40,9 +40,8 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
         }
         ("group/id/", Verb::List) => find::group_list(call).await,
         ("group/name/", Verb::List) => {
-            let groups = call.caller.group_list(&call.path).await?;
-            let mut names: Vec<String> = groups.into_iter().map(|group| group.name).collect();
-            names.sort_unstable();
+            let page = call.page().await?;
+            let names = call.caller.group_names(&call.path, page.part()).await?;
             call.keys(names)
         }
         (
