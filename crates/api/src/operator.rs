@@ -188,13 +188,6 @@ pub struct KeyInfo {
     pub tokens: Option<u64>,
 }
 
-/// Reply of `GET operator/keys`: by key, newest number first, at most 1,000 of each.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
-pub struct KeyList {
-    /// The keys.
-    pub keys: Vec<KeyInfo>,
-}
-
 /// Body of `POST operator/keys/retire`.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]

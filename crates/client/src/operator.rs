@@ -1,9 +1,12 @@
 //! Health, status and the operator's commands. Those marked local answer on the server's unix socket alone.
 
-use coffer_api::operator::{Health, InitialToken, KeyList, Retire, Retired, Rotate, SealMigrate, SealMigrated, Status};
+use coffer_api::{
+    Page,
+    operator::{Health, InitialToken, KeyInfo, Retire, Retired, Rotate, SealMigrate, SealMigrated, Status},
+};
 
 use crate::{
-    Client, Error,
+    Client, Error, Paging,
     call::{Accept, Call},
     route::Route,
 };
@@ -61,8 +64,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`] as for every call.
-    pub async fn operator_keys(&self) -> Result<KeyList, Error> {
-        self.reply(Call::get(Route::api("operator/keys"))).await
+    pub async fn operator_keys(&self, paging: &Paging) -> Result<Page<KeyInfo>, Error> {
+        self.reply(Call::get(Route::api("operator/keys").paging(paging))).await
     }
 
     /// Removes all numbers of a key but the current one, and so ends what they made.

@@ -14,7 +14,7 @@ use coffer_api::{
 use coffer_client::Error;
 
 use super::seal;
-use crate::{failure::Failure, input, output::Table, session::Session};
+use crate::{failure::Failure, input, output::Table, paging::PageArguments, session::Session};
 
 /// Commands of `operator`.
 #[derive(Subcommand)]
@@ -29,7 +29,7 @@ pub(crate) enum Command {
     /// Have the server write a fresh initial token, and print its path (local)
     InitialToken(Local),
     /// Show the numbers of the keys of tokens, batch tokens and audit hashes, and how many tokens stand under each
-    Keys,
+    Keys(PageArguments),
     /// Replace the shares of the seal by new ones (with sudo, or local)
     #[command(subcommand)]
     Rekey(seal::Rekey),
@@ -123,11 +123,12 @@ pub(crate) async fn run(session: &Session, command: &Command) -> Result<(), Fail
         }
         Command::GenerateRoot(command) => seal::generate_root(session, command).await?,
         Command::Init(init) => seal::init(session, init).await?,
-        Command::Keys => {
-            let keys = session.client()?.operator_keys().await?;
+        Command::Keys(page) => {
+            let client = session.client()?;
+            let keys = page.gather(&session.output, async |paging| client.operator_keys(&paging).await).await?;
             session.output.show(&keys, |keys| {
                 let mut table = Table::new(&["KEY", "NUMBER", "STATE", "TOKENS"]);
-                keys.keys.iter().for_each(|key| table.row(row(key)));
+                keys.items.iter().for_each(|key| table.row(row(key)));
                 table
             })?;
         }

@@ -102,5 +102,5 @@ fn lookup(server: &Server, token: &str) -> u16 {
 
 fn keys(client: &mut Client, key: &str) -> Vec<Value> {
     let listed = client.get("/api/v1/operator/keys").unwrap().expect(200).json();
-    listed["keys"].as_array().unwrap().iter().filter(|listed| listed["key"] == key).cloned().collect()
+    listed["items"].as_array().unwrap().iter().filter(|listed| listed["key"] == key).cloned().collect()
 }

@@ -8,8 +8,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use coffer_api::{
-    Code,
-    operator::{KeyInfo, KeyList, KeyState, NumberedKey, Retired},
+    Code, Page,
+    operator::{KeyInfo, KeyState, NumberedKey, Retired},
     token::TokenKind,
 };
 use coffer_crypto::Secret;
@@ -23,28 +23,33 @@ use crate::{
     caller::Done,
     codec,
     commit::{Edit, Logged, Urgency},
-    keyring::{self, Purpose, StoredKey},
+    engine::kv::list::MAX_LISTED,
+    keyring::{self, Purpose, ReadyKeys, StoredKey},
     keys,
+    ops::list::ListPart,
     policy::Operation,
     record::Record,
     token::TokenEntry,
 };
 
-/// Numbers of one purpose that are listed, and removed in one commit.
+/// Numbers of one purpose that are removed in one commit.
 const TOGETHER: usize = 1000;
 /// Pages of tokens that are counted, of 1,000 rows at most.
 const PAGES_COUNTED: usize = 10;
 
 impl Caller {
-    /// Every number of the keys that have numbers; of token keys also how many stored tokens stand under each.
+    /// The numbers of the keys that have numbers, by key, the newest first; of token keys also how many stored tokens
+    /// stand under each.
     ///
     /// # Errors
     /// [`Code::Denied`] without read on `sys/key-status`.
-    pub async fn keys(&self) -> Result<KeyList, Error> {
+    pub async fn keys(&self, part: ListPart<'_>) -> Result<Page<KeyInfo>, Error> {
         let path = "sys/key-status";
         self.recorded(self.record("key.list", path), async {
-            self.authorise(path, Operation::Read, &())?;
-            Ok(Done::Unlogged(self.active.key_list().await?))
+            let part = self.authorise_part(path, Operation::Read, part, MAX_LISTED)?;
+            let named = self.active.numbered_keys().await?.into_iter().map(|info| (cursor(&info), info));
+            let Page { items, next } = part.of_named(named, |(name, _)| name)?;
+            Ok(Done::Unlogged(Page { items: items.into_iter().map(|(_, info)| info).collect(), next }))
         })
         .await
     }
@@ -84,8 +89,8 @@ impl Caller {
             }
             let numbers: Vec<String> = retired.removed.iter().map(u32::to_string).collect();
             let record = record.fact("current", current.to_string()).fact("removed", numbers.join(","));
-            let ring = in_force(kept);
-            edit.in_force(move |active| active.put_in_force(purpose, ring));
+            let keys = ReadyKeys::new(purpose, &numbered(kept))?;
+            edit.in_force(move |active| active.put_in_force(keys));
             Ok(Done::Logged(retired, self.commit(edit, record).await?))
         })
         .await
@@ -119,16 +124,18 @@ impl Active {
         let row = purpose.row(number);
         let mut edit = Edit::under(guard);
         edit.put_sealed(row.clone(), barrier::wrap_under_root(&self.root, &row, &secret)?, Some(Expect::Absent));
-        let mut ring = in_force(held);
-        ring.push((number, secret));
-        edit.in_force(move |active| active.put_in_force(purpose, ring));
+        let mut held = numbered(held);
+        held.push((number, secret));
+        let keys = ReadyKeys::new(purpose, &held)?;
+        edit.in_force(move |active| active.put_in_force(keys));
         self.commit(edit, record.fact("key", purpose.name()).fact("number", number.to_string()), Urgency::Ordinary)
             .await
     }
 
-    fn put_in_force(&self, purpose: Purpose, ring: Vec<(u32, Secret)>) {
+    fn put_in_force(&self, keys: ReadyKeys) {
         crate::failpoint::hit("before-keys-in-force");
-        self.keyrings.replace(purpose, ring);
+        let purpose = keys.purpose();
+        self.keyrings.replace(keys);
         match purpose {
             Purpose::Token => self.tokens.keep_only(&self.keyrings.numbers(purpose)),
             Purpose::Audit | Purpose::Batch => {}
@@ -139,7 +146,8 @@ impl Active {
         keyring::stored_keys(self.store.as_ref(), &self.root, purpose).await
     }
 
-    async fn key_list(&self) -> Result<KeyList, Error> {
+    /// In the order of their cursors.
+    async fn numbered_keys(&self) -> Result<Vec<KeyInfo>, Error> {
         let tokens = self.tokens_by_key().await?;
         let mut listed = Vec::new();
         for key in [NumberedKey::Audit, NumberedKey::Batch, NumberedKey::Token] {
@@ -150,13 +158,13 @@ impl Active {
             };
             let info = |number: u32, state: KeyState| KeyInfo { key, number, state, tokens: count(number) };
             let states = std::iter::once(KeyState::Current).chain(std::iter::repeat(KeyState::Held));
-            listed.extend(numbers.iter().zip(states).take(TOGETHER).map(|(number, state)| info(*number, state)));
+            listed.extend(numbers.iter().zip(states).map(|(number, state)| info(*number, state)));
             if let (NumberedKey::Token, Some(tokens)) = (key, &tokens) {
                 let retired = tokens.keys().rev().filter(|number| !numbers.contains(number));
-                listed.extend(retired.take(TOGETHER).map(|number| info(*number, KeyState::Retired)));
+                listed.extend(retired.map(|number| info(*number, KeyState::Retired)));
             }
         }
-        Ok(KeyList { keys: listed })
+        Ok(listed)
     }
 
     /// How many stored tokens and secret ids stand under each key; `None` where they are too many to be counted.
@@ -189,6 +197,11 @@ impl Active {
     }
 }
 
+/// Where a page of keys goes on: cursors of newer numbers come first.
+fn cursor(info: &KeyInfo) -> String {
+    format!("{}/{:08x}", purpose_of(info.key).name(), u32::MAX - info.number)
+}
+
 fn purpose_of(key: NumberedKey) -> Purpose {
     match key {
         NumberedKey::Audit => Purpose::Audit,
@@ -197,7 +210,7 @@ fn purpose_of(key: NumberedKey) -> Purpose {
     }
 }
 
-fn in_force(stored: Vec<StoredKey>) -> Vec<(u32, Secret)> {
+fn numbered(stored: Vec<StoredKey>) -> Vec<(u32, Secret)> {
     stored.into_iter().map(|key| (key.number, key.secret)).collect()
 }
 

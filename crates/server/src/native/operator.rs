@@ -8,12 +8,15 @@ use axum::{
     routing,
 };
 use coffer_api::{
-    Problem,
-    operator::{InitialToken, KeyList, Retire, Retired, Rotate, Rotated, SealMigrate, SealMigrated, SealTarget},
+    Page, Problem,
+    operator::{InitialToken, KeyInfo, Retire, Retired, Rotate, Rotated, SealMigrate, SealMigrated, SealTarget},
 };
-use coffer_core::{AskedSplit, Error, MigrateSeal, Migrated, RotateKey, Share};
+use coffer_core::{AskedSplit, Error, ListPart, MigrateSeal, Migrated, RotateKey, Share};
 
-use super::call::{Call, FromBody, Json, Local, NoQuery};
+use super::{
+    call::{Call, FromBody, Json, Local, NoQuery},
+    page::PageQuery,
+};
 use crate::app::App;
 
 pub(super) fn routes() -> Router<App> {
@@ -65,12 +68,16 @@ pub(super) async fn operator_rotate(call: Call<(), NoQuery, Json<Rotate>>) -> Re
     call.done(rotated).await
 }
 
-/// The numbers of the keys of tokens, batch tokens and audit hashes, and how many tokens stand under each.
+/// The numbers of the keys of tokens, batch tokens and audit hashes, by key, the newest first, and how many tokens stand
+/// under each.
 #[utoipa::path(get, path = "/api/v1/operator/keys", tag = "operator", operation_id = "operator_keys",
-    security(("token" = [])),
-    responses((status = 200, body = KeyList), (status = "default", body = Problem)))]
-pub(super) async fn operator_keys(call: Call) -> Response {
-    let keys = call.caller.keys().await;
+    params(PageQuery), security(("token" = [])),
+    responses((status = 200, body = Page<KeyInfo>), (status = "default", body = Problem)))]
+pub(super) async fn operator_keys(call: Call<(), PageQuery>) -> Response {
+    let keys = match call.query.named() {
+        Ok((after, limit)) => call.caller.keys(ListPart { after, limit: Some(limit) }).await,
+        Err(error) => Err(call.caller.refuse_unparsed(error).await),
+    };
     call.with(keys).await
 }
 

@@ -60,7 +60,7 @@ async fn vault_rotate_without_a_body_rotates_the_barrier() {
 async fn keys_are_listed_and_retired_and_both_is_on_record() {
     let server = TestServer::dev().await;
     let listed = server.root("GET", KEYS, Value::Null).await.is(200).json();
-    let expected = json!({"keys": [
+    let expected = json!({"items": [
         {"key": "audit", "number": 1, "state": "current"},
         {"key": "batch", "number": 1, "state": "current"},
         {"key": "token", "number": 1, "state": "current", "tokens": 1},
@@ -75,7 +75,13 @@ async fn keys_are_listed_and_retired_and_both_is_on_record() {
         {"key": "token", "number": 2, "state": "held", "tokens": 0},
         {"key": "token", "number": 1, "state": "held", "tokens": 1},
     ]);
-    assert_eq!(listed["keys"].as_array().unwrap()[2..], expected.as_array().unwrap()[..]);
+    assert_eq!(listed["items"].as_array().unwrap()[2..], expected.as_array().unwrap()[..]);
+
+    let page = server.root("GET", &format!("{KEYS}?limit=3"), Value::Null).await.is(200).json();
+    assert_eq!(page["items"][2], expected[0], "the newest of its key comes first");
+    let next = page["next"].as_str().unwrap();
+    let rest = server.root("GET", &format!("{KEYS}?after={next}"), Value::Null).await.is(200).json();
+    assert_eq!(rest, json!({"items": [expected[1], expected[2]]}));
 
     let refused = server.root("POST", RETIRE, json!({"key": "token"})).await.is(400).json();
     assert!(refused["detail"].as_str().unwrap().contains("token key 1"), "{refused}");

@@ -132,9 +132,9 @@ async fn child_under_the_new_key_keeps_its_retired_parent_and_ends_with_it() {
     assert!(!admin.token_lookup(&of(&child), &()).await.unwrap().orphan, "it still has its parent");
     let renewal = TokenRenew { accessor: Some(parent.accessor.clone()), ..TokenRenew::default() };
     assert_eq!(admin.token_renew(&renewal, &()).await.unwrap_err().code(), Code::Invalid);
-    let listed = admin.keys().await.unwrap();
+    let listed = admin.keys(ListPart::default()).await.unwrap();
     let tokens = |number, state, tokens| KeyInfo { key: NumberedKey::Token, number, state, tokens: Some(tokens) };
-    assert!(listed.keys.ends_with(&[tokens(2, KeyState::Current, 2), tokens(1, KeyState::Retired, 3)]), "{listed:?}");
+    assert!(listed.items.ends_with(&[tokens(2, KeyState::Current, 2), tokens(1, KeyState::Retired, 3)]), "{listed:?}");
 
     admin.token_revoke(&of(&parent), &()).await.unwrap();
     assert!(!is_accepted(&core, &child).await && !is_accepted(&core, &batch).await);
