@@ -3,28 +3,28 @@
 //! A service token is stored under its accessor, which is derived from the token by a keyed hash, as is the hash
 //! that proves it; the token itself is nowhere. A batch token is its own sealed claims.
 
+mod batch;
 pub(crate) mod create;
 pub(crate) mod leases;
 pub(crate) mod lifetime;
 pub(crate) mod manage;
+mod memory;
 pub(crate) mod role;
 pub(crate) mod sweep;
 pub(crate) mod wanted;
 pub(crate) mod wrap;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
 use arc_swap::ArcSwapOption;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use coffer_api::{Code, token::TokenKind};
+use coffer_api::token::TokenKind;
 use coffer_crypto::{hash::HmacKey, rng};
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
@@ -33,7 +33,6 @@ use zeroize::Zeroizing;
 use crate::{
     Error,
     active::{Active, Found},
-    cache::{Coherent, Weigh},
     caller::{SubjectIds, subject},
     clock::Expiry,
     codec::{self, Persisted},
@@ -41,6 +40,8 @@ use crate::{
     policy::{Acl, Policy},
     record::Actor,
 };
+
+pub(crate) use memory::Tokens;
 
 /// Prefixes by which tokens and leaked tokens are recognised.
 pub(crate) const SERVICE_PREFIX: &str = "hvs.";
@@ -137,26 +138,6 @@ pub(crate) struct Authority {
     pub(crate) entity_disabled: bool,
 }
 
-/// Tokens in memory.
-pub(crate) struct Tokens {
-    /// By keyed hash, bounded in bytes.
-    cache: Coherent<[u8; 32], Arc<TokenState>>,
-    states: Mutex<States>,
-    /// Compiled policy sets shared by tokens whose policies have no templates.
-    shared: Mutex<HashMap<Vec<String>, Compiled>>,
-}
-
-/// A policy set, and the value of `Active::authority` it was compiled at.
-type Compiled = (u64, Weak<Acl>);
-
-#[derive(Default)]
-struct States {
-    /// By accessor, for as long as anybody holds the state.
-    by_accessor: HashMap<String, Weak<TokenState>>,
-    /// Counts what was forgotten, so that a row read before a revocation does not come back after it.
-    forgotten: u64,
-}
-
 /// What reading a token's row and its parents' came to.
 enum Read {
     Absent,
@@ -169,81 +150,6 @@ pub(crate) struct Hashed {
     pub(crate) hash: [u8; 32],
     pub(crate) kid: u32,
     pub(crate) accessor: String,
-}
-
-impl Tokens {
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self { cache: Coherent::new(bytes, 1024), states: Mutex::default(), shared: Mutex::new(HashMap::new()) }
-    }
-
-    pub(crate) fn weight(&self) -> u64 {
-        self.cache.weight()
-    }
-
-    /// The token is gone: nobody uses it from here on.
-    pub(crate) fn forget(&self, accessor: &str) {
-        if let Some(state) = self.drop_state(accessor) {
-            state.revoked.store(true, Ordering::Release);
-        }
-    }
-
-    /// The token is read anew at its next use: its place in the tree changed.
-    pub(crate) fn forget_quietly(&self, accessor: &str) {
-        self.drop_state(accessor);
-    }
-
-    /// The token was renewed: requests that hold it see the new expiry, later ones its new entry.
-    pub(crate) fn renewed(&self, accessor: &str, expires_ms: Option<i64>) {
-        if let Some(state) = self.known(accessor) {
-            state.expires_ms.store(expires_ms.unwrap_or(0), Ordering::Release);
-        }
-    }
-
-    /// Tokens under other keys than these are not found any more. Their states stay for the tokens below them: those
-    /// end with them, and not before.
-    pub(crate) fn keep_only(&self, numbers: &[u32]) {
-        self.cache.retain(|state| numbers.contains(&state.entry.kid));
-    }
-
-    /// Forgets states nobody holds; call it now and then.
-    pub(crate) fn tidy(&self) {
-        self.states.lock().by_accessor.retain(|_, state| state.strong_count() > 0);
-        self.shared.lock().retain(|_, (_, acl)| acl.strong_count() > 0);
-    }
-
-    fn drop_state(&self, accessor: &str) -> Option<Arc<TokenState>> {
-        let state = {
-            let mut states = self.states.lock();
-            states.forgotten = states.forgotten.wrapping_add(1);
-            states.by_accessor.remove(accessor).and_then(|state| state.upgrade())
-        };
-        if let Some(state) = &state {
-            self.cache.put(state.entry.hash, None);
-        }
-        state
-    }
-
-    fn known(&self, accessor: &str) -> Option<Arc<TokenState>> {
-        self.states.lock().by_accessor.get(accessor).and_then(Weak::upgrade)
-    }
-
-    fn forgotten(&self) -> u64 {
-        self.states.lock().forgotten
-    }
-
-    /// The one state of a token: the one in use, else this; `None` where something was forgotten since.
-    fn adopt(&self, state: TokenState, forgotten: u64) -> Option<Arc<TokenState>> {
-        let mut states = self.states.lock();
-        if let Some(known) = states.by_accessor.get(&state.accessor).and_then(Weak::upgrade) {
-            return Some(known);
-        }
-        if states.forgotten != forgotten {
-            return None;
-        }
-        let state = Arc::new(state);
-        states.by_accessor.insert(state.accessor.clone(), Arc::downgrade(&state));
-        Some(state)
-    }
 }
 
 impl TokenState {
@@ -434,76 +340,10 @@ impl Active {
         Ok(Authority { generation, acl, identity_policies, entity_disabled })
     }
 
-    async fn batch_state(&self, token: &str) -> Result<Option<Arc<TokenState>>, Error> {
-        let Some(entry) = self.open_batch(token)? else { return Ok(None) };
-        let parent = match &entry.parent {
-            Some(accessor) => match self.state_of(accessor).await? {
-                Some(parent) => Some(parent),
-                None => return Ok(None),
-            },
-            None => None,
-        };
-        let state = TokenState::new(TokenKind::Batch, String::new(), entry, parent);
-        Ok(state.is_alive(&self.clock).then(|| Arc::new(state)))
-    }
-
-    fn open_batch(&self, token: &str) -> Result<Option<TokenEntry>, Error> {
-        let Some(bytes) = token.strip_prefix(BATCH_PREFIX).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()) else {
-            return Ok(None);
-        };
-        let Some((kid, sealed)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
-        let kid = u32::from_be_bytes(*kid);
-        let keys = self.keyrings.batch.all();
-        let Some((_, key)) = keys.iter().find(|(number, _)| *number == kid) else { return Ok(None) };
-        match key.open(BATCH_AAD, sealed) {
-            Ok(claims) => {
-                let entry: TokenEntry = codec::decode("a batch token", &claims)?;
-                Ok(Some(TokenEntry { kid, ..entry }))
-            }
-            Err(_) => Ok(None),
-        }
-    }
-
-    /// A batch token that carries these claims.
-    pub(crate) fn make_batch(&self, entry: &TokenEntry) -> Result<Zeroizing<String>, Error> {
-        let (kid, key) = self.keyrings.batch.current()?;
-        let sealed = key.seal(BATCH_AAD, &codec::encode(entry)?)?;
-        let bytes = [kid.to_be_bytes().as_slice(), &sealed].concat();
-        let token = format!("{BATCH_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
-        if token.len() > MAX_TOKEN {
-            return Err(Error::new(Code::TooLarge, "too many policies or too much metadata for a batch token"));
-        }
-        Ok(Zeroizing::new(token))
-    }
-
     /// How a token is hashed today.
     pub(crate) fn hash_token(&self, token: &str) -> Result<Hashed, Error> {
         let (kid, key) = self.keyrings.token.current()?;
         Ok(Hashed { hash: token_hash(token, &key), kid, accessor: accessor(token, &key) })
-    }
-}
-
-impl Tokens {
-    fn shared_acl(&self, names: Vec<String>, generation: u64, compile: impl FnOnce() -> Acl) -> Arc<Acl> {
-        let mut shared = self.shared.lock();
-        if let Some((known, acl)) = shared.get(&names)
-            && *known == generation
-            && let Some(acl) = acl.upgrade()
-        {
-            return acl;
-        }
-        let acl = Arc::new(compile());
-        shared.insert(names, (generation, Arc::downgrade(&acl)));
-        acl
-    }
-}
-
-impl Weigh for Arc<TokenState> {
-    fn weight(&self) -> usize {
-        let entry = &self.entry;
-        let texts = entry.policies.iter().map(String::len).sum::<usize>()
-            + entry.metadata.iter().map(|(key, value)| key.len() + value.len() + 64).sum::<usize>();
-        texts + 768
     }
 }
 
@@ -532,8 +372,6 @@ pub(crate) fn expiry_row(expires_ms: i64, accessor: &str) -> String {
 pub(crate) fn uses_row(accessor: &str) -> String {
     format!("{}{accessor}", keys::TOKEN_USES)
 }
-
-const BATCH_AAD: &[u8] = b"coffer batch token";
 
 pub(crate) fn token_hash(token: &str, key: &HmacKey) -> [u8; 32] {
     key.mac(&[b"token\0", token.as_bytes()])
