@@ -82,7 +82,7 @@ pub use ops::{
     system::{KeyStatus, RotateKey, Rotation},
     tools::MAX_RANDOM,
 };
-pub use policy::{Operation, Parameters};
+pub use policy::{Loaded, Operation, Parameters, Unreadable};
 pub use seal::{
     asker::{Asker, Ceremony},
     file::FileSealError,

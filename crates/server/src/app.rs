@@ -53,7 +53,7 @@ pub(crate) struct Origin {
 }
 
 impl App {
-    /// `timeout` bounds one request, its body included.
+    /// `timeout` bounds the wait for an answer.
     pub(crate) fn new(core: Arc<Core>, bodies: Bodies, timeout: Duration) -> Self {
         let own_uid = rustix::process::geteuid().as_raw();
         Self(Arc::new(Shared { core, ids: RequestIds::new(), bodies, own_uid, timeout }))

@@ -1,6 +1,6 @@
 //! Request bodies: read into memory that is wiped, within a limit for each and a budget for all.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{body::Body, http::HeaderMap};
 use coffer_api::Code;
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub(crate) struct Bodies {
     limit: usize,
+    within: Duration,
     /// Memory for large bodies, in [`UNIT`]s; a body takes all it may need at once, so two never wait for each other.
     budget: Arc<Semaphore>,
 }
@@ -25,15 +26,16 @@ pub(crate) struct Read {
 }
 
 impl Bodies {
-    /// `limit` bounds each body, in bytes.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, budget: Arc::new(Semaphore::new(BUDGET / UNIT)) }
+    /// `limit` bounds each body, in bytes, and `within` the time until it is here, its wait for memory included: who
+    /// sends nothing more holds neither memory nor a place for longer.
+    pub(crate) fn new(limit: usize, within: Duration) -> Self {
+        Self { limit, within, budget: Arc::new(Semaphore::new(BUDGET / UNIT)) }
     }
 
     /// Reads a body from a caller who is known.
     ///
     /// # Errors
-    /// [`Code::TooLarge`] beyond the limit, [`Code::Invalid`] where the client stops half-way.
+    /// [`Code::TooLarge`] beyond the limit, [`Code::Invalid`] where the client stops half-way or is too slow.
     pub(crate) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Read, Error> {
         self.read_within(self.limit, headers, body).await
     }
@@ -46,7 +48,15 @@ impl Bodies {
         self.read_within(SMALL.min(self.limit), headers, body).await
     }
 
-    async fn read_within(&self, limit: usize, headers: &HeaderMap, mut body: Body) -> Result<Read, Error> {
+    async fn read_within(&self, limit: usize, headers: &HeaderMap, body: Body) -> Result<Read, Error> {
+        let read = tokio::time::timeout(self.within, self.read_all(limit, headers, body)).await;
+        read.unwrap_or_else(|_| {
+            let within = self.within.as_secs();
+            Err(Error::invalid(format!("the request's body was not here within {within} seconds")))
+        })
+    }
+
+    async fn read_all(&self, limit: usize, headers: &HeaderMap, mut body: Body) -> Result<Read, Error> {
         let declared = declared_length(headers);
         if declared.is_some_and(|length| length > limit) {
             return Err(too_large(limit));
@@ -110,6 +120,8 @@ mod tests {
 
     use super::*;
 
+    const WITHIN: Duration = Duration::from_secs(90);
+
     fn chunked(chunks: usize, size: usize) -> Body {
         let frame = move |_| Ok::<_, std::convert::Infallible>(hyper::body::Frame::data(Bytes::from(vec![7; size])));
         Body::new(StreamBody::new(futures_util::stream::iter((0..chunks).map(frame))))
@@ -121,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn body_at_the_limit_is_read_and_beyond_it_refused() {
-        let bodies = Bodies::new(100_000);
+        let bodies = Bodies::new(100_000, WITHIN);
         assert_eq!(bodies.read(&HeaderMap::new(), chunked(10, 10_000)).await.unwrap().bytes.len(), 100_000);
         for (headers, body) in [
             (HeaderMap::new(), chunked(11, 10_000)),
@@ -134,14 +146,14 @@ mod tests {
 
     #[tokio::test]
     async fn body_of_anybody_is_small() {
-        let bodies = Bodies::new(1 << 20);
+        let bodies = Bodies::new(1 << 20, WITHIN);
         assert!(bodies.read_small(&HeaderMap::new(), chunked(1, SMALL)).await.is_ok());
         assert!(bodies.read_small(&HeaderMap::new(), chunked(1, SMALL + 1)).await.is_err());
     }
 
     #[tokio::test]
     async fn large_bodies_share_a_budget() {
-        let bodies = Bodies::new(32 << 20);
+        let bodies = Bodies::new(32 << 20, WITHIN);
         let held: Vec<_> = [
             bodies.read(&length(32 << 20), Body::empty()).await,
             bodies.read(&HeaderMap::new(), chunked(2, SMALL)).await,
@@ -152,6 +164,24 @@ mod tests {
         assert_eq!(bodies.budget.available_permits(), (64 << 20) / UNIT);
         assert!(held.iter().all(|read| read.share.is_some()));
         drop(held);
+        assert_eq!(bodies.budget.available_permits(), BUDGET / UNIT);
+    }
+
+    #[tokio::test]
+    async fn body_that_does_not_come_gives_its_memory_back() {
+        let bodies = Bodies::new(32 << 20, Duration::from_millis(50));
+        let stalled = || {
+            let first = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(hyper::body::Frame::data(
+                Bytes::from(vec![7; SMALL + 1]),
+            ))]);
+            Body::new(StreamBody::new(futures_util::StreamExt::chain(first, futures_util::stream::pending())))
+        };
+        let headers = HeaderMap::new();
+        // One more than there is memory for.
+        let reads = [0; 5].map(|_| bodies.read(&headers, stalled()));
+        for read in futures_util::future::join_all(reads).await {
+            assert_eq!(read.err().unwrap().code(), Code::Invalid);
+        }
         assert_eq!(bodies.budget.available_permits(), BUDGET / UNIT);
     }
 }

@@ -158,7 +158,7 @@ impl Server {
     /// Serves until `stop` is ready, lets requests under way finish, and stops the core.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let Self { core, tcp, tls, local, limits, .. } = self;
-        let app = App::new(Arc::clone(&core), Bodies::new(limits.request_body_bytes), REQUEST_TIMEOUT);
+        let app = App::new(Arc::clone(&core), Bodies::new(limits.request_body_bytes, REQUEST_TIMEOUT), REQUEST_TIMEOUT);
         let connections = ConnectionLimits {
             connections: limits.max_connections,
             head: HEAD_TIMEOUT,

@@ -25,20 +25,30 @@ pub struct Request<'a> {
 /// The data of a request, read only if the rule in charge looks at it.
 pub trait Parameters: Sync {
     /// The top-level members; `None` if there is no data.
-    fn load(&self) -> Option<Map<String, Value>>;
+    ///
+    /// # Errors
+    /// The first parameter that cannot be read: the request is denied then.
+    fn load(&self) -> Loaded;
 }
+
+/// A request's data, as policies see it.
+pub type Loaded = Result<Option<Map<String, Value>>, Unreadable>;
+
+/// The name of a parameter that was sent and cannot be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unreadable(pub String);
 
 /// No data.
 impl Parameters for () {
-    fn load(&self) -> Option<Map<String, Value>> {
-        None
+    fn load(&self) -> Loaded {
+        Ok(None)
     }
 }
 
 /// Data that is at hand anyway.
 impl Parameters for Map<String, Value> {
-    fn load(&self) -> Option<Map<String, Value>> {
-        Some(self.clone())
+    fn load(&self) -> Loaded {
+        Ok(Some(self.clone()))
     }
 }
 
@@ -114,6 +124,8 @@ pub enum ParameterFault {
     Missing,
     /// It is not among the allowed ones.
     NotAllowed,
+    /// It was sent and cannot be read.
+    Unreadable,
     /// Its value is not among the allowed ones.
     ValueNotAllowed,
 }
@@ -124,6 +136,7 @@ impl fmt::Display for ParameterFault {
             ParameterFault::Denied => "is denied",
             ParameterFault::Missing => "is required",
             ParameterFault::NotAllowed => "is not allowed",
+            ParameterFault::Unreadable => "cannot be read",
             ParameterFault::ValueNotAllowed => "has a value that is not allowed",
         })
     }

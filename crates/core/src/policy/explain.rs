@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::acl::{Acl, Slot, Way};
-use super::decision::{Decision, Denial, ParameterFault, Request};
+use super::decision::{Decision, Denial, ParameterFault, Request, Unreadable};
 use super::operation::{Capabilities, Capability, Operation};
 use super::permissions::LIMIT;
 
@@ -176,7 +176,10 @@ fn parameters(slot: &Slot, request: &Request<'_>) -> Vec<ParameterReport> {
             if constraints.is_empty() {
                 return Vec::new();
             }
-            let data = request.parameters.load().unwrap_or_default();
+            let data = match request.parameters.load() {
+                Ok(data) => data.unwrap_or_default(),
+                Err(Unreadable(name)) => return vec![report(&name, Some(ParameterFault::Unreadable))],
+            };
             let mut reports: Vec<_> =
                 data.iter().map(|(name, value)| report(name, constraints.verdict(name, value))).collect();
             let missing = constraints.missing(&data);
@@ -185,7 +188,10 @@ fn parameters(slot: &Slot, request: &Request<'_>) -> Vec<ParameterReport> {
         }
         Operation::List | Operation::Scan => {
             let Some(limit) = rules.pagination_limit() else { return Vec::new() };
-            vec![report(LIMIT, rules.page_fault(limit, request.parameters.load().as_ref()))]
+            match request.parameters.load() {
+                Ok(data) => vec![report(LIMIT, rules.page_fault(limit, data.as_ref()))],
+                Err(Unreadable(name)) => vec![report(&name, Some(ParameterFault::Unreadable))],
+            }
         }
         Operation::Delete => Vec::new(),
     }

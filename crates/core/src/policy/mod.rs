@@ -23,7 +23,7 @@ mod sudo;
 mod template;
 
 pub use acl::{Access, Acl, RuleView};
-pub use decision::{Decision, Denial, Grant, ParameterFault, Parameters, Request};
+pub use decision::{Decision, Denial, Grant, Loaded, ParameterFault, Parameters, Request, Unreadable};
 pub use explain::{Candidate, DroppedRule, Explanation, ParameterReport, ParameterVerdict, Standing};
 pub use operation::{Capabilities, Capability, Operation};
 pub use read::{ParseError, Policy};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::decision::{Decision, Denial, Grant, ParameterFault, Request};
+use super::decision::{Decision, Denial, Grant, ParameterFault, Request, Unreadable};
 use super::operation::{Capabilities, Capability, Operation};
 use super::parameters::{Constraints, Joined};
 use super::sudo::needs_sudo;
@@ -135,8 +135,11 @@ impl<'a> Effective<'a> {
         if constraints.is_empty() {
             return Decision::Allow(grant);
         }
-        let data = request.parameters.load();
-        match constraints.fault(data.as_ref()) {
+        let fault = match request.parameters.load() {
+            Ok(data) => constraints.fault(data.as_ref()),
+            Err(Unreadable(name)) => Some((name, ParameterFault::Unreadable)),
+        };
+        match fault {
             None => Decision::Allow(grant),
             Some((name, fault)) => Decision::Deny(Denial::Parameter { name, fault }),
         }
@@ -145,10 +148,13 @@ impl<'a> Effective<'a> {
     /// A list is bound by the page's length only; other parameters are not looked at.
     fn decide_page(self, request: &Request<'_>, grant: Grant) -> Decision {
         let Some(limit) = self.pagination_limit() else { return Decision::Allow(grant) };
-        let data = request.parameters.load();
-        match self.page_fault(limit, data.as_ref()) {
+        let fault = match request.parameters.load() {
+            Ok(data) => self.page_fault(limit, data.as_ref()).map(|fault| (LIMIT.to_owned(), fault)),
+            Err(Unreadable(name)) => Some((name, ParameterFault::Unreadable)),
+        };
+        match fault {
             None => Decision::Allow(Grant { pagination_limit: Some(limit.get()), ..grant }),
-            Some(fault) => Decision::Deny(Denial::Parameter { name: LIMIT.to_owned(), fault }),
+            Some((name, fault)) => Decision::Deny(Denial::Parameter { name, fault }),
         }
     }
 

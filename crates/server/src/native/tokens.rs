@@ -5,7 +5,7 @@ use coffer_api::{
     Page, Problem,
     token::{TokenCreate, TokenGrant, TokenInfo, TokenKind, TokenRef, TokenRenew},
 };
-use coffer_core::{CreatePath, ListPart, Operation, Parameters};
+use coffer_core::{CreatePath, ListPart, Loaded, Operation, Parameters};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -101,7 +101,7 @@ struct RefParameters(TokenRef);
 struct RenewParameters(TokenRenew);
 
 impl Parameters for CreateParameters {
-    fn load(&self) -> Option<Map<String, Value>> {
+    fn load(&self) -> Loaded {
         let TokenCreate {
             policies,
             no_default_policy,
@@ -138,7 +138,7 @@ impl Parameters for CreateParameters {
 }
 
 impl Parameters for RefParameters {
-    fn load(&self) -> Option<Map<String, Value>> {
+    fn load(&self) -> Loaded {
         let TokenRef { token, accessor } = &self.0;
         loaded([
             ("accessor", accessor.as_ref().map(|accessor| json!(accessor))),
@@ -148,7 +148,7 @@ impl Parameters for RefParameters {
 }
 
 impl Parameters for RenewParameters {
-    fn load(&self) -> Option<Map<String, Value>> {
+    fn load(&self) -> Loaded {
         let TokenRenew { token, accessor, increment } = &self.0;
         loaded([
             ("accessor", accessor.as_ref().map(|accessor| json!(accessor))),
@@ -158,10 +158,10 @@ impl Parameters for RenewParameters {
     }
 }
 
-fn loaded<const N: usize>(sent: [(&str, Option<Value>); N]) -> Option<Map<String, Value>> {
+fn loaded<const N: usize>(sent: [(&str, Option<Value>); N]) -> Loaded {
     let map: Map<String, Value> =
         sent.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-    (!map.is_empty()).then_some(map)
+    Ok((!map.is_empty()).then_some(map))
 }
 
 #[cfg(test)]
@@ -170,12 +170,12 @@ mod tests {
 
     #[test]
     fn creation_loads_only_what_was_sent() {
-        assert!(CreateParameters(TokenCreate::default()).load().is_none());
+        assert!(CreateParameters(TokenCreate::default()).load().unwrap().is_none());
         let request: TokenCreate = serde_json::from_value(
             json!({"policies": ["a"], "orphan": true, "ttl": 5, "kind": "batch", "metadata": {"k": "v"}, "role": "r"}),
         )
         .unwrap();
-        let loaded = Value::Object(CreateParameters(request).load().unwrap());
+        let loaded = Value::Object(CreateParameters(request).load().unwrap().unwrap());
         assert_eq!(
             loaded,
             json!({"policies": ["a"], "no_parent": true, "ttl": 5, "type": "batch", "meta": {"k": "v"}})

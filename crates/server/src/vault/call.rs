@@ -8,8 +8,8 @@ use axum::{
     response::Response,
 };
 use coffer_api::Code;
-use coffer_core::{Caller, Error, ListPart, MountKind, Operation, Parameters};
-use serde_json::{Map, Value};
+use coffer_core::{Caller, Error, ListPart, Loaded, MountKind, Operation, Parameters, Unreadable};
+use serde_json::Map;
 use uuid::Uuid;
 
 use super::{
@@ -153,7 +153,10 @@ impl VaultCall {
         if self.verb != Verb::Read || self.parts.uri.query().is_none_or(str::is_empty) {
             return Ok(());
         }
-        let mut query = Body::of_query(self.parts.uri.query())?.fields()?.load().unwrap_or_default();
+        let query = Body::of_query(self.parts.uri.query())?;
+        let loaded = query.fields()?.load();
+        let unreadable = |Unreadable(name)| Failure::invalid(format!("the parameter {name:?} cannot be read"));
+        let mut query = loaded.map_err(unreadable)?.unwrap_or_default();
         query.remove("help");
         self.caller.read_with(query);
         Ok(())
@@ -236,9 +239,13 @@ impl Params {
 }
 
 impl Parameters for Fields<'_> {
-    fn load(&self) -> Option<Map<String, Value>> {
-        let parsed = self.iter().map(|(key, raw)| Some((key.to_owned(), serde_json::from_str(raw.get()).ok()?)));
-        parsed.collect::<Option<Map<_, _>>>().filter(|map| !map.is_empty())
+    fn load(&self) -> Loaded {
+        let mut all = Map::new();
+        for (key, raw) in self.iter() {
+            let value = serde_json::from_str(raw.get()).map_err(|_| Unreadable(key.to_owned()))?;
+            all.insert(key.to_owned(), value);
+        }
+        Ok(Some(all).filter(|all| !all.is_empty()))
     }
 }
 

@@ -286,6 +286,32 @@ async fn policy_parameters_are_seen_on_writes() {
 }
 
 #[tokio::test]
+async fn odd_texts_hide_no_parameter_from_a_policy_and_are_read_as_go_reads_them() {
+    let server = TestServer::dev().await;
+    let policy =
+        r#"path "secret/data/w" { capabilities = ["create", "update"] denied_parameters = { "options" = [] } }"#;
+    let token = server.token_with(ROOT, policy).await;
+    let write = async |body: &str| server.raw("POST", "/v1/secret/data/w", Some(&token), body).await.status;
+    assert_eq!(write(r#"{"data": {"a": "\ud800"}, "zz": "\udfff"}"#).await, 200);
+    for beside in [r#""zz": "\ud800""#, r#""zz": 1e999"#, r#""zz": {"a": "\udc00\ud800"}"#] {
+        assert_eq!(write(&format!(r#"{{"data": {{"a": 1}}, "options": {{}}, {beside}}}"#)).await, 403, "{beside}");
+    }
+    for reserved in ["$serde_json::private::Number", "\\u0024serde_json::private::RawValue"] {
+        let refused =
+            server.raw("POST", DATA, Some(ROOT), &format!(r#"{{"data": {{"v": {{"{reserved}": "1"}}}}}}"#)).await;
+        assert!(refused.is(400).text().contains("are reserved"), "{reserved}");
+    }
+    let data = server.root("GET", "/v1/secret/data/w", Value::Null).await.data();
+    assert_eq!(data["data"], json!({"a": "\u{fffd}"}));
+    server.root("GET", "/v1/secret/subkeys/w", Value::Null).await.is(200);
+    let patch = r#"{"data": {"b": "\udabc"}}"#;
+    let mut patch = server.request("PATCH", "/v1/secret/data/w", Some(ROOT), patch);
+    patch.headers_mut().insert("content-type", "application/merge-patch+json".parse().unwrap());
+    server.send(patch).await.is(200);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn value_beyond_a_mebibyte_is_too_large() {
     let server = TestServer::dev().await;
     let value = "x".repeat(1 << 20);

@@ -22,7 +22,7 @@ use crate::{
     caller::Done,
     commit::Edit,
     mount::Mount,
-    policy::{Operation, Parameters},
+    policy::{self, Operation, Parameters},
     record::Record,
     time::rfc3339,
 };
@@ -57,7 +57,7 @@ struct SetParameters<'a> {
 }
 
 impl Parameters for SetParameters<'_> {
-    fn load(&self) -> Option<Map<String, Value>> {
+    fn load(&self) -> policy::Loaded {
         let mut options = Map::new();
         if let Some(cas) = self.options.cas {
             options.insert("cas".to_owned(), json!(cas));
@@ -68,7 +68,7 @@ impl Parameters for SetParameters<'_> {
         let mut all = Map::new();
         all.insert("data".to_owned(), json!({ "value": self.value.expose() }));
         all.insert("options".to_owned(), Value::Object(options));
-        Some(all)
+        Ok(Some(all))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use coffer_api::{Code, Name, Scope};
 use coffer_storage::Expect;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::{
     KvPath,
@@ -14,7 +14,7 @@ use crate::{
     caller::Done,
     commit::Edit,
     mount::Mount,
-    policy::{Operation, Parameters},
+    policy::{self, Operation, Parameters},
 };
 
 /// What happens to which versions.
@@ -39,10 +39,10 @@ enum Insist<'a> {
 struct VersionParameters<'a>(&'a [u64]);
 
 impl Parameters for VersionParameters<'_> {
-    fn load(&self) -> Option<Map<String, Value>> {
+    fn load(&self) -> policy::Loaded {
         let mut all = Map::new();
         all.insert("versions".to_owned(), json!(self.0));
-        Some(all)
+        Ok(Some(all))
     }
 }
 

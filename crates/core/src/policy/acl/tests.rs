@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::super::decision::{ParameterFault, Parameters};
+use super::super::decision::{Loaded, ParameterFault, Parameters, Unreadable};
 use super::super::explain::{ParameterVerdict, Standing};
 use super::super::operation::Capability;
 use super::*;
@@ -46,9 +46,9 @@ fn object(value: Value) -> Map<String, Value> {
 struct Counted(Option<Map<String, Value>>, AtomicU32);
 
 impl Parameters for Counted {
-    fn load(&self) -> Option<Map<String, Value>> {
+    fn load(&self) -> Loaded {
         self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.clone()
+        Ok(self.0.clone())
     }
 }
 
@@ -356,4 +356,27 @@ fn acl_of_many_rules_for_one_pattern_compiles_in_linear_time() {
     let acl = acl(&[&text]);
     assert_eq!(acl.capabilities("a", 0).names(), ["read"]);
     assert_eq!(acl.capabilities("a", 7_999_001).names(), ["deny"]);
+}
+
+/// Data of which one parameter cannot be read.
+struct Odd;
+
+impl Parameters for Odd {
+    fn load(&self) -> Loaded {
+        Err(Unreadable("odd".to_owned()))
+    }
+}
+
+#[test]
+fn parameter_that_cannot_be_read_is_denied_where_a_rule_looks_at_any() {
+    let acl = acl(&[r#"path "denied" { capabilities = ["update"] denied_parameters = { "policies" = [] } }
+        path "allowed" { capabilities = ["update"] allowed_parameters = { "*" = [] } }
+        path "page/" { capabilities = ["list"] pagination_limit = 2 }
+        path "free" { capabilities = ["update"] }"#]);
+    let unreadable = Denial::Parameter { name: "odd".to_owned(), fault: ParameterFault::Unreadable };
+    for (operation, path) in [(Operation::Update, "denied"), (Operation::Update, "allowed"), (Operation::List, "page/")]
+    {
+        assert_eq!(denial(acl.check(&Request { parameters: &Odd, ..request(operation, path) })), unreadable, "{path}");
+    }
+    assert!(acl.check(&Request { parameters: &Odd, ..request(Operation::Update, "free") }).is_allowed());
 }

@@ -155,7 +155,10 @@ async fn group_write(call: &mut VaultCall, by: Option<By<'_>>) -> Outcome {
         None => None,
         Some("internal") => Some(GroupKind::Internal),
         Some("external") => Some(GroupKind::External),
-        Some(kind) => return Err(Failure::invalid(format!("invalid group type {kind:?}"))),
+        Some(kind) => {
+            let kind: String = kind.chars().take(100).collect();
+            return Err(Failure::invalid(format!("invalid group type {kind:?}")));
+        }
     };
     let write = IdentityWrite { kind, ..wanted(&fields, by)? };
     let (group, upsert) = call.caller.group_write(&call.path, write, &fields).await?;

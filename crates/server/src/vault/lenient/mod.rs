@@ -4,6 +4,7 @@
 mod duration;
 mod form;
 mod object;
+mod settle;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -32,6 +33,12 @@ pub(crate) enum LenientError {
     /// Nested deeper than [`MAX_DEPTH`].
     #[error("failed to decode JSON input: nested deeper than {MAX_DEPTH} levels")]
     Depth,
+    /// More members than [`MAX_MEMBERS`].
+    #[error("failed to decode JSON input: more than {MAX_MEMBERS} members")]
+    Members,
+    /// A name that the parser uses for itself.
+    #[error("failed to decode JSON input: names that begin with \"$serde_json::private::\" are reserved")]
+    Reserved,
     /// A form or a query with a broken escape, or too many fields.
     #[error("failed to parse form data: {0}")]
     Form(&'static str),
@@ -48,7 +55,7 @@ pub(crate) enum LenientError {
 impl Body {
     /// A write's body: JSON whatever the content type says, a form where it is declared and the text is not JSON;
     /// empty and `null` are an empty object.
-    pub(crate) fn of_write(bytes: Zeroizing<Vec<u8>>, content_type: Option<&str>) -> Result<Self, LenientError> {
+    pub(crate) fn of_write(mut bytes: Zeroizing<Vec<u8>>, content_type: Option<&str>) -> Result<Self, LenientError> {
         let text = bytes.trim_ascii();
         if text.is_empty() || text == b"null" {
             return Ok(Self::empty());
@@ -58,10 +65,11 @@ impl Body {
             return Ok(Self(form::form_as_json(text)?));
         }
         match text.first() {
-            Some(b'{') => bound_depth(text)?,
+            Some(b'{') => {}
             Some(b'[') => return Err(LenientError::Json(NO_ARRAY.into())),
             Some(_) | None => return Err(LenientError::Json("expected a JSON object".into())),
         }
+        settle::settle(&mut bytes)?;
         Ok(Self(bytes))
     }
 
@@ -224,27 +232,6 @@ fn scalar(field: &'static str, raw: &RawValue) -> Result<Zeroizing<String>, Leni
     }
 }
 
-/// Refuses nesting that a recursive reader further in would refuse (or not survive).
-fn bound_depth(text: &[u8]) -> Result<(), LenientError> {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in text {
-        match (in_string, byte) {
-            (true, _) if escaped => escaped = false,
-            (true, b'\\') => escaped = true,
-            (_, b'"') => in_string = !in_string,
-            (false, b'{' | b'[') => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return Err(LenientError::Depth);
-                }
-            }
-            (false, b'}' | b']') => depth = depth.saturating_sub(1),
-            (true | false, _) => {}
-        }
-    }
-    Ok(())
-}
-
 /// Where the parser stopped, without the text around the place, which may be a value.
 fn describe(error: &serde_json::Error) -> String {
     match error.classify() {
@@ -267,14 +254,17 @@ impl<'de> Visitor<'de> for TopLevel {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+        // Each one is looked for among those before it, so those that are sent again count too.
+        let mut sent = 0;
         while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
             let value = map.next_value::<&'de RawValue>()?;
-            if let Some((_, slot)) = fields.iter_mut().find(|(known, _)| *known == key) {
-                *slot = value;
-            } else if fields.len() < MAX_FIELDS {
-                fields.push((key, value));
-            } else {
+            sent += 1;
+            if sent > MAX_FIELDS {
                 return Err(A::Error::custom("too many fields"));
+            }
+            match fields.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, slot)) => *slot = value,
+                None => fields.push((key, value)),
             }
         }
         Ok(Fields(fields))
@@ -309,7 +299,9 @@ impl<'de> serde::Deserialize<'de> for Key<'de> {
 const NO_ARRAY: &str = "json: cannot unmarshal array into Go value of type map[string]interface {}";
 /// Levels of objects and arrays; serde_json's own recursive readers stop at 128.
 const MAX_DEPTH: usize = 100;
-/// Top-level fields of one request.
+/// Members of all objects and lists of one request: what a reader makes of each takes a hundred bytes.
+const MAX_MEMBERS: usize = 1 << 20;
+/// Top-level fields of one request, those that are sent twice counted twice.
 const MAX_FIELDS: usize = 1_000;
 /// Items of one list or map.
 const MAX_ITEMS: usize = 10_000;
@@ -388,6 +380,7 @@ mod tests {
         let text = |n: usize| format!("{{{}}}", (0..n).map(|i| format!("\"{i}\":1")).collect::<Vec<_>>().join(","));
         body(&text(1000)).fields().unwrap();
         assert!(refused(&text(1001)).contains("more than 1000 fields"));
+        assert!(refused(&format!("{{{}\"a\":1}}", "\"a\":1,".repeat(1000))).contains("more than 1000 fields"));
     }
 
     #[test]
