@@ -1,6 +1,6 @@
 """`make bench`: Coffer against a bare server, OpenBao and SQLite alone, on this machine. See docs/BENCHMARKS.md.
 
-Usage: python3 scripts/bench [--quick] [--no-build] [--dir DIR]
+Usage: python3 scripts/bench [--quick] [--no-build] [--tries N] [--dir DIR]
 """
 
 import argparse
@@ -80,6 +80,7 @@ class Programs:
 def main():
     arguments = _arguments()
     plan = QUICK if arguments.quick else FULL
+    plan = dataclasses.replace(plan, tries=arguments.tries or plan.tries)
     _check_tools()
     if not arguments.no_build:
         _build()
@@ -108,6 +109,7 @@ def _arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="shorter, fewer rounds, smaller stores; changes no document")
     parser.add_argument("--no-build", action="store_true", help="measure the release build as it is")
+    parser.add_argument("--tries", type=int, metavar="N", help="how often a round is run until the machine was quiet [5]")
     parser.add_argument("--dir", default="/tmp", help="where the servers' data lies for the time of the run [/tmp]")
     return parser.parse_args()
 
