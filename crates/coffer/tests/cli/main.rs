@@ -9,6 +9,7 @@ mod node;
 mod program;
 mod server;
 mod settings;
+mod shares;
 mod stub;
 mod terminal;
 mod tls;

@@ -38,7 +38,12 @@ impl Server {
 
     /// Starts a stopped server again, on its data.
     pub fn start_again(&mut self) {
-        (self.child, self.url) = spawn(self.home.path(), &[]);
+        self.start_again_with(&[]);
+    }
+
+    /// As [`Self::start_again`], with these options.
+    pub fn start_again_with(&mut self, options: &[&str]) {
+        (self.child, self.url) = spawn(self.home.path(), options);
     }
 
     pub fn url(&self) -> &str {
