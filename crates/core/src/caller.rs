@@ -14,6 +14,7 @@ use crate::{
     identity::{Entity, Group},
     policy::{self, Decision, Denial, Grant, Operation, ParameterFault, Parameters, Request, Subject},
     record::{Actor, Record},
+    spelled::Logical,
     token::{Authority, TokenEntry, TokenState, UsesRow, uses_row},
 };
 
@@ -76,25 +77,31 @@ impl Caller {
         self.query = Some(query);
     }
 
-    /// Asks the policies about one logical request.
-    pub(crate) fn authorise(
+    /// Asks the policies about one logical request: as it was sent, and whether they deny what it names in
+    /// another spelling.
+    pub(crate) fn authorise<'p>(
         &self,
-        path: &str,
+        path: impl Into<Logical<'p>>,
         operation: Operation,
         parameters: &dyn Parameters,
     ) -> Result<Grant, Error> {
+        let asked = path.into();
+        let path = asked.sent();
         let parameters = match (&self.query, operation) {
             (Some(query), Operation::Read) => query,
             (Some(_) | None, _) => parameters,
         };
         let request = Request { path, operation, parameters, wrap_ttl: self.cx.wrap_ttl, now: self.active.clock.now() };
-        match self.authority.acl.check(&request) {
-            Decision::Allow(grant) => Ok(grant),
-            Decision::Deny(denial) => {
-                self.active.metrics.denied.add(1);
-                Err(denied(path, operation, &denial))
+        let acl = &self.authority.acl;
+        let denial = match (acl.check(&request), asked) {
+            (Decision::Allow(_), Logical::Spelled(path)) if path.is_denied(acl, operation, request.now) => {
+                Denial::DenyRule
             }
-        }
+            (Decision::Allow(grant), Logical::One(_) | Logical::Spelled(_)) => return Ok(grant),
+            (Decision::Deny(denial), _) => denial,
+        };
+        self.active.metrics.denied.add(1);
+        Err(denied(path, operation, &denial))
     }
 
     /// A record of this request.

@@ -38,6 +38,7 @@ mod record;
 mod refusals;
 mod seal;
 mod space;
+mod spelled;
 mod start;
 mod time;
 pub mod tlog;

@@ -3,7 +3,7 @@
 use coffer_api::Page;
 use serde_json::{Map, json};
 
-use crate::{Caller, Error, active::Active, engine::kv::list::MAX_LISTED, policy::Operation};
+use crate::{Caller, Error, active::Active, engine::kv::list::MAX_LISTED, policy::Operation, spelled::Logical};
 
 /// Which part of a list is wanted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,9 +25,9 @@ pub(crate) struct GrantedPart<'a> {
 
 impl Caller {
     /// Asks the policies about a part of a list. Without a limit of its own or the policies' at most `most` names are answered.
-    pub(crate) fn authorise_part<'a>(
+    pub(crate) fn authorise_part<'a, 'p>(
         &self,
-        path: &str,
+        path: impl Into<Logical<'p>>,
         operation: Operation,
         part: ListPart<'a>,
         most: usize,
@@ -48,7 +48,11 @@ impl Caller {
     }
 
     /// As [`Caller::authorise_part`] with list, for names of at most [`MAX_LISTED`].
-    pub(crate) fn authorise_list<'a>(&self, path: &str, part: ListPart<'a>) -> Result<GrantedPart<'a>, Error> {
+    pub(crate) fn authorise_list<'a, 'p>(
+        &self,
+        path: impl Into<Logical<'p>>,
+        part: ListPart<'a>,
+    ) -> Result<GrantedPart<'a>, Error> {
         self.authorise_part(path, Operation::List, part, MAX_LISTED)
     }
 }
