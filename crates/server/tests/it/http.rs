@@ -106,10 +106,23 @@ async fn namespace_that_is_not_offered_is_refused() {
     assert_eq!(ask("x-vault-namespace", "nope").await.is(404).headers["x-vault-namespace"], "nope");
     assert!(!ask("x-vault-namespace", "").await.is(200).headers.contains_key("x-vault-namespace"));
     // Whoever asks: the header alone decides. What concerns the whole server has no namespace at all.
-    for (path, status) in [("/v1/secret/data/x", 404), ("/v1/sys/health", 400), ("/v1/sys/init", 400)] {
+    for (path, status) in
+        [("/v1/secret/data/x", 404), ("/v1/secrets/acme/KEY", 404), ("/v1/sys/health", 400), ("/v1/sys/init", 400)]
+    {
         let mut request = server.request("GET", path, None, "");
         request.headers_mut().insert("x-vault-namespace", "nope".parse().unwrap());
         server.send(request).await.is(status);
+    }
+    // So it is by the native API's other path, which Vault's clients can reach.
+    server.root("PUT", "/v1/secrets/acme/KEY", json!({"value": "x"})).await.is(200);
+    for (namespace, status) in [("team/a", 404), ("root", 200), ("/", 200), ("", 200)] {
+        let mut request = server.request("GET", "/v1/secrets/acme/KEY", Some(ROOT), "");
+        request.headers_mut().insert("x-vault-namespace", namespace.parse().unwrap());
+        let reply = server.send(request).await;
+        assert_eq!(reply.status, status, "{namespace:?}");
+        if status == 404 {
+            assert_eq!(reply.errors(404), json!(["namespace not found"]));
+        }
     }
     for ignored in ["x-vault-request", "x-vault-mfa", "x-vault-index", "x-vault-policy-override"] {
         ask(ignored, "true").await.is(200);
