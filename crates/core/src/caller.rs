@@ -15,7 +15,7 @@ use crate::{
     policy::{self, Decision, Denial, Grant, Operation, ParameterFault, Parameters, Request, Subject},
     record::{Actor, Record},
     spelled::Logical,
-    token::{Authority, TokenEntry, TokenState, UsesRow, uses_row},
+    token::{Authority, Marker, TokenEntry, TokenState, UsesRow, expiry_row, uses_row},
 };
 
 /// An authenticated request.
@@ -179,7 +179,8 @@ impl Caller {
         self.active.commit(edit, record, Urgency::Ordinary).await
     }
 
-    /// Takes one use of a use-limited token, durably, before the operation; the last one takes the token along.
+    /// Takes one use of a use-limited token, durably, before the operation; the last one takes the token along. With it
+    /// the sweep is told of the token, for where nobody comes to [`Caller::finish`].
     async fn take_use(&mut self) -> Result<(), Error> {
         let active = Arc::clone(&self.active);
         let row = uses_row(&self.token.accessor);
@@ -190,13 +191,17 @@ impl Caller {
         let left = uses.value.left - 1;
         let mut edit = Edit::default();
         edit.put(row, codec::encode(&UsesRow { left })?, Some(coffer_storage::Expect::Revision(uses.revision)));
+        if left == 0 {
+            let due = active.clock.now().saturating_add(SPENT_MS);
+            edit.put(expiry_row(due, &self.token.accessor), codec::encode(&Marker {})?, None);
+        }
         active.commit_bookkeeping(edit).await?;
         self.uses_left = Some(left);
         Ok(())
     }
 
     /// After the last use of a use-limited token: revokes it. Call it when the operation is over; it goes on to its
-    /// end even if the caller goes away.
+    /// end even if the caller goes away. Where it is not called, or fails, the sweep does it minutes later.
     pub async fn finish(self) {
         if self.uses_left != Some(0) || self.token.is_revoked() {
             return;
@@ -335,3 +340,6 @@ fn is_bound_here(state: &TokenState, cx: &Context) -> bool {
     state.entry.bound_cidrs.is_empty()
         || cx.remote.is_some_and(|remote| crate::cidr::any_contains(&state.entry.bound_cidrs, remote.ip()))
 }
+
+/// How long after a token's last use the sweep ends it, in milliseconds: longer than any request lasts.
+const SPENT_MS: i64 = 300_000;
