@@ -277,3 +277,47 @@ async fn metrics_are_those_of_the_documentation() {
     assert_eq!(shown, always, "while sealed, in memory");
     server.stop().await;
 }
+
+/// Writes that mean nothing are refused by the one who could have written, as what they would have been.
+#[tokio::test]
+async fn malformed_write_is_judged_as_what_it_would_have_been() {
+    let server = TestServer::dev().await;
+    for (path, body) in [
+        ("sys/auth/approle", json!({"type": "approle"})),
+        ("sys/auth/userpass", json!({"type": "userpass"})),
+        ("sys/mounts/kv1", json!({"type": "kv"})),
+        ("auth/approle/role/old", json!({"role_id": "old"})),
+        ("auth/userpass/users/old", json!({"password": "p"})),
+        ("auth/token/roles/old", json!({})),
+        ("kv1/old", json!({"a": 1})),
+        ("secret/data/old", json!({"data": {}})),
+    ] {
+        server.root("POST", &format!("/v1/{path}"), body).await.one_of(&[200, 204]);
+    }
+    let policy = |capability: &str| format!("path \"*\" {{ capabilities = [{capability:?}] }}");
+    let creates = server.token_with(ROOT, &policy("create")).await;
+    let updates = server.token_with(ROOT, &policy("update")).await;
+    server.as_token(&creates, "POST", "/v1/cubbyhole/old", json!({"a": 1})).await.is(204);
+    for place in ["auth/approle/role", "auth/userpass/users", "auth/token/roles", "kv1", "secret/data", "cubbyhole"] {
+        for (token, name, status) in
+            [(&creates, "new", 400), (&updates, "new", 403), (&creates, "old", 403), (&updates, "old", 400)]
+        {
+            if place == "cubbyhole" && token == &updates {
+                // Each token has its own, and this one can write nothing to it.
+                server.raw("POST", "/v1/cubbyhole/old", Some(token), "{").await.is(403);
+                continue;
+            }
+            let refused = server.raw("POST", &format!("/v1/{place}/{name}"), Some(token), "{").await;
+            assert_eq!(refused.status, status, "{place}/{name}: {}", refused.text());
+        }
+    }
+    // What has no question of existence is updated.
+    for path in ["identity/entity/name/new", "sys/policies/acl/new", "auth/approle/role/new/policies", "sys/mounts/new"]
+    {
+        for (token, status) in [(&creates, 403), (&updates, 400)] {
+            let refused = server.raw("POST", &format!("/v1/{path}"), Some(token), "{").await;
+            assert_eq!(refused.status, status, "{path}: {}", refused.text());
+        }
+    }
+    server.stop().await;
+}
