@@ -80,6 +80,7 @@ pub use ops::{
     identity_group::GroupView,
     identity_merge::EntityMerge,
     list::ListPart,
+    policy::PolicyNames,
     system::{KeyStatus, RotateKey, Rotation},
     tools::MAX_RANDOM,
 };

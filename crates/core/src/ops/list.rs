@@ -1,5 +1,7 @@
 //! Lists: which part of one is wanted, how much of it policies show at once (`pagination_limit`), and how names are read.
 
+use std::cmp::Ordering;
+
 use coffer_api::Page;
 use serde_json::{Map, json};
 
@@ -75,7 +77,21 @@ impl GrantedPart<'_> {
         all: impl IntoIterator<Item = T>,
         name: impl Fn(&T) -> &str,
     ) -> Result<Page<T>, Error> {
-        let mut items: Vec<T> = all.into_iter().filter(|item| name(item) > self.after).collect();
+        self.of_ordered(all, name, str::cmp)
+    }
+
+    /// The same where names are sorted by another order than that of their bytes; `""` comes before all of them.
+    ///
+    /// # Errors
+    /// As [`GrantedPart::checked`].
+    pub(crate) fn of_ordered<T>(
+        self,
+        all: impl IntoIterator<Item = T>,
+        name: impl Fn(&T) -> &str,
+        order: impl Fn(&str, &str) -> Ordering,
+    ) -> Result<Page<T>, Error> {
+        let is_after = |item: &T| order(name(item), self.after) == Ordering::Greater;
+        let mut items: Vec<T> = all.into_iter().filter(is_after).collect();
         let more = items.len() > self.limit;
         items.truncate(self.limit);
         let items = self.checked(items)?;

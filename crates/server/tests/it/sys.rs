@@ -193,6 +193,22 @@ async fn both_families_of_policies_answer_in_their_own_way() {
     }
     assert_eq!(server.root("LIST", "/v1/sys/policies/acl/zz", Value::Null).await.data(), json!({"keys": ["zz/below"]}));
     assert_eq!(server.root("LIST", "/v1/sys/policies/acl/mixed", Value::Null).await.errors(404), json!([]));
+    // Pages are parts of the same list: what is not below the name is none of them, and `root` is on the last.
+    let mut paged = Vec::new();
+    loop {
+        let after = paged.last().map_or("", String::as_str);
+        let path = format!("/v1/sys/policies/acl?list=true&limit=2&after={}", after.replace('/', "%2F"));
+        let page = server.root("GET", &path, Value::Null).await;
+        if page.status == 404 {
+            break;
+        }
+        let page: Vec<String> = serde_json::from_value(page.data()["keys"].take()).unwrap();
+        assert!((1..=2).contains(&page.len()), "{page:?}");
+        paged.extend(page);
+    }
+    assert_eq!(json!(paged), names);
+    let below = server.root("GET", "/v1/sys/policies/acl/zz?list=true&limit=1", Value::Null).await;
+    assert_eq!(below.data(), json!({"keys": ["zz/below"]}));
     assert_eq!(get("policies/acl/root").await.data(), json!({"name": "root", "policy": ""}));
     assert_eq!(get("policies/acl/nosuch").await.errors(404), json!([]));
     let missing = "'policy' parameter not supplied or empty";
