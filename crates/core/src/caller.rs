@@ -14,7 +14,8 @@ use crate::{
     identity::{Entity, Group},
     policy::{self, Decision, Denial, Grant, Operation, ParameterFault, Parameters, Request, Subject},
     record::{Actor, Record},
-    token::{Authority, TokenEntry, TokenState, UsesRow, uses_row},
+    spelled::Logical,
+    token::{Authority, Marker, TokenEntry, TokenState, UsesRow, expiry_row, uses_row},
 };
 
 /// An authenticated request.
@@ -76,25 +77,31 @@ impl Caller {
         self.query = Some(query);
     }
 
-    /// Asks the policies about one logical request.
-    pub(crate) fn authorise(
+    /// Asks the policies about one logical request: as it was sent, and whether they deny what it names in
+    /// another spelling.
+    pub(crate) fn authorise<'p>(
         &self,
-        path: &str,
+        path: impl Into<Logical<'p>>,
         operation: Operation,
         parameters: &dyn Parameters,
     ) -> Result<Grant, Error> {
+        let asked = path.into();
+        let path = asked.sent();
         let parameters = match (&self.query, operation) {
             (Some(query), Operation::Read) => query,
             (Some(_) | None, _) => parameters,
         };
         let request = Request { path, operation, parameters, wrap_ttl: self.cx.wrap_ttl, now: self.active.clock.now() };
-        match self.authority.acl.check(&request) {
-            Decision::Allow(grant) => Ok(grant),
-            Decision::Deny(denial) => {
-                self.active.metrics.denied.add(1);
-                Err(denied(path, operation, &denial))
+        let acl = &self.authority.acl;
+        let denial = match (acl.check(&request), asked) {
+            (Decision::Allow(_), Logical::Spelled(path)) if path.is_denied(acl, operation, request.now) => {
+                Denial::DenyRule
             }
-        }
+            (Decision::Allow(grant), Logical::One(_) | Logical::Spelled(_)) => return Ok(grant),
+            (Decision::Deny(denial), _) => denial,
+        };
+        self.active.metrics.denied.add(1);
+        Err(denied(path, operation, &denial))
     }
 
     /// A record of this request.
@@ -172,7 +179,8 @@ impl Caller {
         self.active.commit(edit, record, Urgency::Ordinary).await
     }
 
-    /// Takes one use of a use-limited token, durably, before the operation; the last one takes the token along.
+    /// Takes one use of a use-limited token, durably, before the operation; the last one takes the token along. With it
+    /// the sweep is told of the token, for where nobody comes to [`Caller::finish`].
     async fn take_use(&mut self) -> Result<(), Error> {
         let active = Arc::clone(&self.active);
         let row = uses_row(&self.token.accessor);
@@ -183,13 +191,17 @@ impl Caller {
         let left = uses.value.left - 1;
         let mut edit = Edit::default();
         edit.put(row, codec::encode(&UsesRow { left })?, Some(coffer_storage::Expect::Revision(uses.revision)));
+        if left == 0 {
+            let due = active.clock.now().saturating_add(SPENT_MS);
+            edit.put(expiry_row(due, &self.token.accessor), codec::encode(&Marker {})?, None);
+        }
         active.commit_bookkeeping(edit).await?;
         self.uses_left = Some(left);
         Ok(())
     }
 
     /// After the last use of a use-limited token: revokes it. Call it when the operation is over; it goes on to its
-    /// end even if the caller goes away.
+    /// end even if the caller goes away. Where it is not called, or fails, the sweep does it minutes later.
     pub async fn finish(self) {
         if self.uses_left != Some(0) || self.token.is_revoked() {
             return;
@@ -328,3 +340,6 @@ fn is_bound_here(state: &TokenState, cx: &Context) -> bool {
     state.entry.bound_cidrs.is_empty()
         || cx.remote.is_some_and(|remote| crate::cidr::any_contains(&state.entry.bound_cidrs, remote.ip()))
 }
+
+/// How long after a token's last use the sweep ends it, in milliseconds: longer than any request lasts.
+const SPENT_MS: i64 = 300_000;

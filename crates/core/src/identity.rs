@@ -136,6 +136,12 @@ pub(crate) struct AliasKey<'a> {
     pub(crate) entity_name: Option<&'a str>,
 }
 
+/// The id that text is, in its one spelling: policies see ids as they were sent.
+pub(crate) fn parse_id(text: &str) -> Option<Uuid> {
+    let mut spelled = Uuid::encode_buffer();
+    Uuid::try_parse(text).ok().filter(|id| *id.hyphenated().encode_lower(&mut spelled) == *text)
+}
+
 /// The policies that an entity and its groups give, sorted. `root` is none of them, whatever is stored: it comes with a
 /// token that was made with it, never by way of an identity.
 pub(crate) fn policies_of(entity: Option<&Entity>, groups: &[Arc<Group>]) -> Vec<String> {

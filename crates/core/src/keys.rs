@@ -36,7 +36,7 @@ pub(crate) const GROUP: &str = "group/";
 pub(crate) const TOKEN: &str = "token/";
 /// `token-child/{parent accessor}/{child accessor}`.
 pub(crate) const TOKEN_CHILD: &str = "token-child/";
-/// `token-expiry/{minute:010x}/{accessor}`: the index by which the sweep finds what expired.
+/// `token-expiry/{minute:010x}/{accessor}`: the index by which the sweep finds what expired or is used up.
 pub(crate) const TOKEN_EXPIRY: &str = "token-expiry/";
 /// Token roles: `token-role/{name}`.
 pub(crate) const TOKEN_ROLE: &str = "token-role/";

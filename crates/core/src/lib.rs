@@ -38,6 +38,7 @@ mod record;
 mod refusals;
 mod seal;
 mod space;
+mod spelled;
 mod start;
 mod time;
 pub mod tlog;
@@ -79,6 +80,7 @@ pub use ops::{
     identity_group::GroupView,
     identity_merge::EntityMerge,
     list::ListPart,
+    policy::PolicyNames,
     system::{KeyStatus, RotateKey, Rotation},
     tools::MAX_RANDOM,
 };

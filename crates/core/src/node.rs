@@ -266,9 +266,10 @@ impl Core {
         self.active()?.login_approle(&cx, mount, role_id, secret_id).await
     }
 
-    /// What answers at a mount's path; `None` where nothing does, and while this node does not lead.
-    pub fn mount_kind(&self, path: &str) -> Option<crate::MountKind> {
-        self.active().ok()?.mounts.at(path).map(|mount| mount.kind)
+    /// The mount that a path lies below, before anybody is known; `None` where nothing is mounted, and while this node
+    /// does not lead.
+    pub fn resolve(&self, path: &str) -> Option<Arc<crate::Mount>> {
+        self.active().ok()?.mounts.resolve(path)
     }
 
     /// Records a request without a token that failed before it became an operation, and gives the error to answer.

@@ -90,13 +90,11 @@ impl Server {
         Self { native: native::routes(app.clone()), app }
     }
 
-    async fn dispatch(self, origin: Origin, request: Request<Body>) -> Response {
-        match request.uri().path().strip_prefix("/v1/") {
-            Some(path) if !vault::is_native_alias(self.app.core(), path) => {
-                vault::answer(&self.app, origin, request).await
-            }
-            Some(_) => self.native(origin, native::unalias(request)).await,
-            None => self.native(origin, request).await,
+    async fn dispatch(self, dialect: Dialect, origin: Origin, request: Request<Body>) -> Response {
+        match dialect {
+            Dialect::Native => self.native(origin, request).await,
+            Dialect::NativeAlias => self.native(origin, native::unalias(request)).await,
+            Dialect::Vault => vault::answer(&self.app, origin, request).await,
         }
     }
 
@@ -116,10 +114,10 @@ impl Server {
 impl Answer for Server {
     async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response {
         let origin = Origin { id: self.app.0.ids.next(), peer };
-        let is_native = !request.uri().path().starts_with("/v1/");
+        let dialect = Dialect::of(self.app.core(), &request);
         let uri = request.uri().clone();
         let effect = Effect::of(request.method());
-        let work = self.clone().dispatch(origin, request.map(Body::new));
+        let work = self.clone().dispatch(dialect, origin, request.map(Body::new));
         let outcome = guarded(effect, self.app.0.timeout, work).await;
         let failed = match outcome {
             Ok(Some(response)) => return response,
@@ -127,7 +125,33 @@ impl Answer for Server {
             Ok(None) => Error::new(Code::Internal, "internal error"),
             Err(_) => Error::new(Code::Unavailable, "the request took too long; read what is there before you retry"),
         };
-        if is_native { error::native(&failed, origin.id, &uri) } else { error::vault(&failed, origin.id, &uri) }
+        dialect.failed(&failed, origin.id, &uri)
+    }
+}
+
+/// Which of the server's languages a request is in: decided once, for its answer and for whatever comes instead of one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Dialect {
+    Native,
+    /// `/v1/secrets/…`.
+    NativeAlias,
+    Vault,
+}
+
+impl Dialect {
+    fn of<B>(core: &Core, request: &Request<B>) -> Self {
+        match request.uri().path().strip_prefix("/v1/") {
+            None => Self::Native,
+            Some(path) if vault::is_native_alias(core, path, request.headers()) => Self::NativeAlias,
+            Some(_) => Self::Vault,
+        }
+    }
+
+    fn failed(self, error: &Error, id: Uuid, uri: &Uri) -> Response {
+        match self {
+            Self::Native | Self::NativeAlias => error::native(error, id, uri),
+            Self::Vault => error::vault(error, id, uri),
+        }
     }
 }
 
@@ -210,15 +234,28 @@ mod tests {
         token_of(&headers.collect()).map(|token| token.expose().clone())
     }
 
-    fn size<F>(_: impl FnOnce(Server, Origin, Request<Body>) -> F) -> usize {
+    fn size<F>(_: impl FnOnce(Server, Dialect, Origin, Request<Body>) -> F) -> usize {
         size_of::<F>()
     }
 
     #[test]
     fn future_of_a_request_stays_small() {
         // It is moved several times before it runs; what is large and rare is boxed.
-        let size = size(|server, origin, request| server.dispatch(origin, request));
+        let size = size(|server, dialect, origin, request| server.dispatch(dialect, origin, request));
         assert!(size <= 4 << 10, "{size} bytes");
+    }
+
+    #[test]
+    fn what_ends_early_is_told_in_the_language_it_was_asked_in() {
+        let error = Error::new(Code::Unavailable, "the request took too long");
+        for (dialect, media_type) in [
+            (Dialect::Native, "application/problem+json"),
+            (Dialect::NativeAlias, "application/problem+json"),
+            (Dialect::Vault, "application/json"),
+        ] {
+            let told = dialect.failed(&error, Uuid::nil(), &Uri::from_static("/v1/secrets/a:b/C"));
+            assert_eq!(told.headers()[header::CONTENT_TYPE], media_type, "{dialect:?}");
+        }
     }
 
     #[tokio::test]

@@ -230,6 +230,7 @@ fn core_config(config: &Config, address: SocketAddr) -> coffer_core::Config {
             token_cache_bytes: limits.token_cache_bytes,
             default_lease_ttl: limits.default_lease_ttl,
             max_lease_ttl: limits.max_lease_ttl,
+            term_max_age: limits.term_max_age,
             free_for_changes: FreeSpace {
                 percent: limits.min_free_percent_changes.into(),
                 bytes: limits.min_free_bytes_changes,
@@ -238,7 +239,6 @@ fn core_config(config: &Config, address: SocketAddr) -> coffer_core::Config {
                 percent: limits.min_free_percent_reads.into(),
                 bytes: limits.min_free_bytes_reads,
             },
-            ..coffer_core::Limits::default()
         },
         data,
     }

@@ -113,6 +113,9 @@ struct Limits {
     /// Longest lifetime in seconds that a token can ask for
     #[arg(long, value_name = "SECONDS", env = "COFFER_MAX_LEASE_TTL")]
     max_lease_ttl: Option<u64>,
+    /// Age in seconds at which the key that seals entries is replaced; old ones stay to read
+    #[arg(long, value_name = "SECONDS", env = "COFFER_TERM_MAX_AGE")]
+    term_max_age: Option<u64>,
 }
 
 /// Runs the server until it is told to stop. Its log goes to stderr; `COFFER_LOG` chooses what is in it (`info` unless set,
@@ -214,6 +217,7 @@ impl Limits {
             min_free_bytes_reads: self.min_free_bytes_reads,
             default_lease_ttl: self.default_lease_ttl,
             max_lease_ttl: self.max_lease_ttl,
+            term_max_age: self.term_max_age,
         }
     }
 }

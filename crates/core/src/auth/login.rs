@@ -160,7 +160,7 @@ impl Active {
 
 /// A mount's path as it shows in names: `approle`, `a-b`.
 pub(crate) fn display(mount: &Mount) -> String {
-    mount.path.trim_start_matches("auth/").trim_end_matches('/').replace('/', "-")
+    mount.path.strip_prefix("auth/").unwrap_or(&mount.path).trim_end_matches('/').replace('/', "-")
 }
 
 /// Where several things went wrong, or one, as clients of this dialect read it.

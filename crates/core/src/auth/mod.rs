@@ -33,7 +33,7 @@ pub(crate) struct Logins {
 pub(crate) struct LoginName {
     /// The accessor of the login method's mount.
     pub(crate) mount: String,
-    /// Lower case.
+    /// As the method tells them apart: a user's in lower case, a role id as it is.
     pub(crate) name: String,
 }
 

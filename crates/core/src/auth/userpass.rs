@@ -51,7 +51,7 @@ impl Persisted for User {}
 pub struct LockedUsers {
     /// The accessor of its mount.
     pub accessor: String,
-    /// Lower case, in order.
+    /// As the method tells them apart, in order.
     pub names: Vec<String>,
 }
 
@@ -156,7 +156,8 @@ impl Caller {
         .await
     }
 
-    /// Lets somebody log in again who was locked out; nobody locked out is no error.
+    /// Lets somebody log in again who was locked out, by the name that [`Caller::locked_users`] tells; nobody locked out
+    /// is no error.
     ///
     /// # Errors
     /// [`Code::Denied`] without update on `sys/locked-users/{accessor}/unlock/{name}`; [`Code::Invalid`] where there
@@ -171,7 +172,7 @@ impl Caller {
             let mount = mount.ok_or_else(|| Error::invalid("invalid mount accessor"))?;
             // First the record: a lock ends by nobody's hand unseen.
             let logged = self.active.log_change(&record).await?;
-            self.active.logins.clear(&login_name(mount, name));
+            self.active.logins.clear(&LoginName { mount: mount.accessor.clone(), name: name.to_owned() });
             Ok(Done::Logged((), logged))
         })
         .await

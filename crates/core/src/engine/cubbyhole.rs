@@ -92,6 +92,12 @@ impl Caller {
         .await
     }
 
+    /// Whether the caller's own cubbyhole has an entry.
+    pub(crate) async fn cubbyhole_has(&self, path: &str) -> Result<bool, Error> {
+        let accessor = &self.token.accessor;
+        Ok(!accessor.is_empty() && check_path(path).is_ok() && self.active.open(&row(accessor, path)).await?.is_some())
+    }
+
     /// Deletes an entry of the caller's own cubbyhole; nothing there is no error.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::{
     commit::Edit,
     keys,
     policy::{Operation, Parameters},
+    spelled::Spelled,
 };
 
 /// Mounts at most; the table stays in memory.
@@ -57,8 +58,9 @@ impl Caller {
         path: &str,
         absent: impl FnOnce() -> Error,
     ) -> Result<Arc<Mount>, Error> {
-        self.recorded(self.record("mount.read", logical), async {
-            self.authorise(logical, Operation::Read, &())?;
+        let asked = asked_as(logical);
+        self.recorded(self.record("mount.read", &asked), async {
+            self.authorise(&asked, Operation::Read, &())?;
             self.active.mounts.at(path).map(Done::Unlogged).ok_or_else(absent)
         })
         .await
@@ -76,7 +78,7 @@ impl Caller {
         request: MountEnable,
         parameters: &dyn Parameters,
     ) -> Result<(), Error> {
-        let logical = logical(path);
+        let logical = asked_as(&logical(path));
         let record = self.record("mount.enable", &logical);
         self.recorded(record.clone(), async {
             self.authorise(&logical, Operation::Update, parameters)?;
@@ -108,7 +110,7 @@ impl Caller {
     /// # Errors
     /// [`coffer_api::Code::Denied`] without delete on the path; [`coffer_api::Code::Invalid`] for a fixed mount.
     pub async fn mount_disable(&self, path: &str) -> Result<(), Error> {
-        let logical = logical(path);
+        let logical = asked_as(&logical(path));
         let record = self.record("mount.disable", &logical);
         self.recorded(record.clone(), async {
             self.authorise(&logical, Operation::Delete, &())?;
@@ -180,6 +182,11 @@ fn check_ttls(request: &MountEnable, system_max: u64) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// The path by which a mount was asked for, which may end in the slash that the mount's own path has.
+pub(super) fn asked_as(logical: &str) -> Spelled {
+    Spelled::with_slash(logical)
 }
 
 fn logical(path: &str) -> String {

@@ -16,6 +16,7 @@ use crate::{
     caller::Done,
     codec,
     commit::Edit,
+    identity::parse_id,
     keys,
     policy::{Operation, Parameters},
 };
@@ -101,7 +102,7 @@ impl Caller {
         let path = format!("sys/remount/status/{id}");
         self.recorded(self.record("mount.read", &path), async {
             self.authorise(&path, Operation::Read, &())?;
-            let found = Uuid::parse_str(id).ok().and_then(|id| self.active.moves.find(id));
+            let found = parse_id(id).and_then(|id| self.active.moves.find(id));
             found.map(Done::Unlogged).ok_or_else(Error::not_found)
         })
         .await

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mount, MountKind};
+use super::{Mount, MountKind, enable::asked_as};
 use crate::{
     Caller, Error,
     caller::Done,
@@ -153,9 +153,10 @@ impl Caller {
         tune: MountTune,
         parameters: &dyn Parameters,
     ) -> Result<Tuned, Error> {
-        let record = self.record("mount.tune", logical);
+        let asked = asked_as(logical);
+        let record = self.record("mount.tune", &asked);
         self.recorded(record.clone(), async {
-            self.authorise(logical, Operation::Update, parameters)?;
+            self.authorise(&asked, Operation::Update, parameters)?;
             let guard = self.active.locks.lock(&[keys::MOUNT]).await;
             let absent = || Error::invalid(format!("tune of path {path:?} failed: no mount entry found"));
             let mut mount = self.active.mounts.at(path).ok_or_else(absent)?.as_ref().clone();

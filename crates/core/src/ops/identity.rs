@@ -12,11 +12,12 @@ use crate::{
     caller::Done,
     codec,
     commit::Edit,
-    identity::{Entity, GroupKind, IdRow, entity_name_row, entity_row},
+    identity::{Entity, GroupKind, IdRow, entity_name_row, entity_row, parse_id},
     keys,
     ops::list::ListPart,
     policies,
     policy::{Operation, Parameters},
+    spelled::Spelled,
     time::rfc3339,
 };
 
@@ -98,14 +99,15 @@ impl Caller {
         write: IdentityWrite,
         parameters: &dyn Parameters,
     ) -> Result<(EntityView, Upsert), Error> {
-        let record = self.record("entity.write", path);
+        let asked = asked_as(path);
+        let record = self.record("entity.write", &asked);
         self.recorded(record.clone(), async {
-            self.authorise(path, Operation::Update, parameters)?;
+            self.authorise(&asked, Operation::Update, parameters)?;
             let guard = self.active.locks.lock(&[keys::ENTITY]).await;
             let unknown = || Error::invalid("entity not found from id");
             let known = match (&write.id, &write.name) {
                 (Some(id), _) => {
-                    let id = Uuid::parse_str(id).map_err(|_| unknown())?;
+                    let id = parse_id(id).ok_or_else(unknown)?;
                     Some(self.active.entity(id).await?.ok_or_else(unknown)?)
                 }
                 (None, Some(name)) => self.active.entity_named(name).await?,
@@ -152,12 +154,13 @@ impl Caller {
     /// # Errors
     /// [`coffer_api::Code::Denied`] without read on `path`.
     pub async fn entity_read(&self, path: &str, by: By<'_>) -> Result<Option<EntityView>, Error> {
-        self.recorded(self.record("entity.read", path), async {
-            self.authorise(path, Operation::Read, &())?;
+        let asked = asked_as(path);
+        self.recorded(self.record("entity.read", &asked), async {
+            self.authorise(&asked, Operation::Read, &())?;
             let found = match by {
-                By::Id(id) => match Uuid::parse_str(id) {
-                    Ok(id) => self.active.entity(id).await?,
-                    Err(_) => None,
+                By::Id(id) => match parse_id(id) {
+                    Some(id) => self.active.entity(id).await?,
+                    None => None,
                 },
                 By::Name(name) => self.active.entity_named(name).await?,
             };
@@ -208,6 +211,11 @@ impl Active {
 /// What is shown where an empty field is either empty or absent.
 pub(super) fn shown<T: Clone + Default + PartialEq>(value: &T, named: bool) -> Option<T> {
     Some(value.clone()).filter(|value| named || *value != T::default())
+}
+
+/// The path by which an entity or group is asked for: nothing in it has case, names neither.
+pub(super) fn asked_as(path: &str) -> Spelled {
+    Spelled::in_any_case(path)
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use crate::{
     caller::Done,
     codec,
     commit::Edit,
-    identity::{Alias, Entity, IdRow, alias_id_row, alias_row, entity_name_row, entity_row},
+    identity::{Alias, Entity, IdRow, alias_id_row, alias_row, entity_name_row, entity_row, parse_id},
     keys,
     mount::Mount,
     ops::list::ListPart,
@@ -305,9 +305,9 @@ impl Active {
     }
 
     async fn entity_given(&self, id: &str) -> Result<Option<Found<Entity>>, Error> {
-        match Uuid::parse_str(id) {
-            Ok(id) => self.entity(id).await,
-            Err(_) => Ok(None),
+        match parse_id(id) {
+            Some(id) => self.entity(id).await,
+            None => Ok(None),
         }
     }
 
@@ -320,7 +320,7 @@ impl Active {
 
     /// An alias and the entity it belongs to.
     pub(super) async fn alias_of_id(&self, id: &str) -> Result<Option<(Found<Entity>, Alias)>, Error> {
-        let Ok(id) = Uuid::parse_str(id) else { return Ok(None) };
+        let Some(id) = parse_id(id) else { return Ok(None) };
         let Some(index) = self.row::<IdRow>(&alias_id_row(id)).await? else { return Ok(None) };
         let Some(found) = self.entity(index.value.id).await? else { return Ok(None) };
         let alias = found.value.aliases.iter().find(|alias| alias.id == id).cloned();

@@ -2,13 +2,18 @@
 
 use uuid::Uuid;
 
-use super::{identity::By, identity_group::GroupChanges};
+use super::{
+    identity::{By, asked_as},
+    identity_group::GroupChanges,
+};
 use crate::{
     Caller, Error,
     active::Active,
     caller::Done,
     commit::Edit,
-    identity::{Entity, Identity, alias_id_row, alias_row, entity_name_row, entity_row, group_row, merged_row},
+    identity::{
+        Entity, Identity, alias_id_row, alias_row, entity_name_row, entity_row, group_row, merged_row, parse_id,
+    },
     keys,
     policy::{Operation, Parameters},
 };
@@ -29,17 +34,18 @@ impl Caller {
     /// # Errors
     /// [`coffer_api::Code::Denied`] without delete on `path`.
     pub async fn identity_delete(&self, path: &str, what: Deleted<'_>) -> Result<(), Error> {
-        let record = self.record("identity.delete", path);
+        let asked = asked_as(path);
+        let record = self.record("identity.delete", &asked);
         self.recorded(record.clone(), async {
-            self.authorise(path, Operation::Delete, &())?;
+            self.authorise(&asked, Operation::Delete, &())?;
             let guard = self.active.locks.lock(&[keys::ENTITY, keys::GROUP]).await;
             let mut edit = Edit::under(guard);
             let group = match what {
                 Deleted::Entity(by) => {
                     let found = match by {
-                        By::Id(id) => match Uuid::parse_str(id) {
-                            Ok(id) => self.active.entity(id).await?,
-                            Err(_) => None,
+                        By::Id(id) => match parse_id(id) {
+                            Some(id) => self.active.entity(id).await?,
+                            None => None,
                         },
                         By::Name(name) => self.active.entity_named(name).await?,
                     };
@@ -53,7 +59,7 @@ impl Caller {
                 }
                 Deleted::Group(by) => {
                     let found = match by {
-                        By::Id(id) => Uuid::parse_str(id).ok().and_then(|id| self.active.identity.group(id)),
+                        By::Id(id) => parse_id(id).and_then(|id| self.active.identity.group(id)),
                         By::Name(name) => self.active.identity.group_named(name),
                     };
                     if let Some(group) = &found {
@@ -86,7 +92,7 @@ impl Caller {
         let record = self.record("identity.delete", path);
         self.recorded(record.clone(), async {
             self.authorise(path, Operation::Update, parameters)?;
-            let mut ids: Vec<Uuid> = ids.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
+            let mut ids: Vec<Uuid> = ids.iter().filter_map(|id| parse_id(id)).collect();
             ids.sort_unstable();
             ids.dedup();
             let mut done = Done::Unlogged(());

@@ -1,7 +1,5 @@
 //! Identities by what is known of them.
 
-use uuid::Uuid;
-
 use super::{
     identity::{By, EntityView},
     identity_group::{GroupView, view_group},
@@ -9,7 +7,7 @@ use super::{
 use crate::{
     Caller, Error,
     caller::Done,
-    identity::alias_row,
+    identity::{alias_row, parse_id},
     keys,
     ops::list::ListPart,
     policy::{Operation, Parameters},
@@ -49,9 +47,9 @@ impl Caller {
                     self.active.entity_of_alias(&alias_row(mount_accessor, name)).await?
                 }
                 IdentityClue::AliasId(id) => self.active.alias_of_id(id).await?.map(|(found, _)| found.value),
-                IdentityClue::Own(By::Id(id)) => match Uuid::parse_str(id) {
-                    Ok(id) => self.active.entity(id).await?.map(|found| found.value),
-                    Err(_) => None,
+                IdentityClue::Own(By::Id(id)) => match parse_id(id) {
+                    Some(id) => self.active.entity(id).await?.map(|found| found.value),
+                    None => None,
                 },
                 IdentityClue::Own(By::Name(name)) => self.active.entity_named(name).await?.map(|found| found.value),
             };
@@ -75,8 +73,8 @@ impl Caller {
             let identity = &self.active.identity;
             let found = match clue {
                 IdentityClue::Alias { name, mount_accessor } => identity.group_of_alias_name(mount_accessor, name),
-                IdentityClue::AliasId(id) => Uuid::parse_str(id).ok().and_then(|id| identity.group_of_alias(id)),
-                IdentityClue::Own(By::Id(id)) => Uuid::parse_str(id).ok().and_then(|id| identity.group(id)),
+                IdentityClue::AliasId(id) => parse_id(id).and_then(|id| identity.group_of_alias(id)),
+                IdentityClue::Own(By::Id(id)) => parse_id(id).and_then(|id| identity.group(id)),
                 IdentityClue::Own(By::Name(name)) => identity.group_named(name),
             };
             Ok(Done::Unlogged(found.map(|group| view_group(&group, identity))))
@@ -94,7 +92,7 @@ impl Caller {
             let mut views = Vec::new();
             for id in self.active.list(keys::ENTITY, part).await?.items {
                 // One that goes while the list is made is left out.
-                let Ok(id) = Uuid::parse_str(&id) else { continue };
+                let Some(id) = parse_id(&id) else { continue };
                 if let Some(found) = self.active.entity(id).await? {
                     views.push(self.active.entity_view(&found.value));
                 }

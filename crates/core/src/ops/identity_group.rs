@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::{
-    identity::{By, IdentityWrite, Upsert, check_bounds, check_name, policies_given, shown},
+    identity::{By, IdentityWrite, Upsert, asked_as, check_bounds, check_name, policies_given, shown},
     identity_alias::{AliasView, view_alias},
     list::ListPart,
 };
@@ -15,7 +15,7 @@ use crate::{
     caller::Done,
     codec,
     commit::Edit,
-    identity::{Group, GroupKind, Identity, Named, group_row},
+    identity::{Group, GroupKind, Identity, Named, group_row, parse_id},
     keys,
     policy::{Operation, Parameters},
     time::rfc3339,
@@ -63,14 +63,15 @@ impl Caller {
         write: IdentityWrite,
         parameters: &dyn Parameters,
     ) -> Result<(GroupView, Upsert), Error> {
-        let record = self.record("group.write", path);
+        let asked = asked_as(path);
+        let record = self.record("group.write", &asked);
         self.recorded(record.clone(), async {
-            self.authorise(path, Operation::Update, parameters)?;
+            self.authorise(&asked, Operation::Update, parameters)?;
             let guard = self.active.locks.lock(&[keys::ENTITY, keys::GROUP]).await;
             let unknown = || Error::invalid("invalid group ID");
             let known = match (&write.id, &write.name) {
                 (Some(id), _) => {
-                    let id = Uuid::parse_str(id).map_err(|_| unknown())?;
+                    let id = parse_id(id).ok_or_else(unknown)?;
                     Some(self.active.identity.group(id).ok_or_else(unknown)?)
                 }
                 (None, Some(name)) => self.active.identity.group_named(name),
@@ -139,10 +140,11 @@ impl Caller {
     /// # Errors
     /// [`coffer_api::Code::Denied`] without read on `path`.
     pub async fn group_read(&self, path: &str, by: By<'_>) -> Result<Option<GroupView>, Error> {
-        self.recorded(self.record("group.read", path), async {
-            self.authorise(path, Operation::Read, &())?;
+        let asked = asked_as(path);
+        self.recorded(self.record("group.read", &asked), async {
+            self.authorise(&asked, Operation::Read, &())?;
             let found = match by {
-                By::Id(id) => Uuid::parse_str(id).ok().and_then(|id| self.active.identity.group(id)),
+                By::Id(id) => parse_id(id).and_then(|id| self.active.identity.group(id)),
                 By::Name(name) => self.active.identity.group_named(name),
             };
             Ok(Done::Unlogged(found.map(|group| view_group(&group, &self.active.identity))))
@@ -193,7 +195,7 @@ impl Active {
     async fn members_given(&self, ids: &[String], known: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>, Error> {
         let mut members = BTreeSet::new();
         for text in ids {
-            let id = Uuid::parse_str(text).ok();
+            let id = parse_id(text);
             let exists = match id {
                 Some(id) => known.contains(&id) || members.contains(&id) || self.entity(id).await?.is_some(),
                 None => false,
@@ -208,7 +210,7 @@ impl Active {
     fn member_groups_given(&self, ids: &[String], group: Uuid) -> Result<BTreeSet<Uuid>, Error> {
         let mut members = BTreeSet::new();
         for text in ids {
-            let id = Uuid::parse_str(text).ok().filter(|id| *id == group || self.identity.group(*id).is_some());
+            let id = parse_id(text).filter(|id| *id == group || self.identity.group(*id).is_some());
             let id = id.ok_or_else(|| Error::invalid(format!("invalid member group ID \"{text}\"")))?;
             if id == group {
                 return Err(Error::invalid(format!("member group ID \"{id}\" is same as the ID of the group")));

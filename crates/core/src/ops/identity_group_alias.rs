@@ -13,7 +13,7 @@ use crate::{
     active::Active,
     caller::Done,
     commit::Edit,
-    identity::{Alias, Group, GroupKind},
+    identity::{Alias, Group, GroupKind, parse_id},
     keys,
     policy::{Operation, Parameters},
 };
@@ -38,7 +38,7 @@ impl Caller {
             let guard = self.active.locks.lock(&[keys::GROUP]).await;
             let known = match &write.id {
                 Some(id) => {
-                    let group = Uuid::parse_str(id).ok().and_then(|id| identity.group_of_alias(id));
+                    let group = parse_id(id).and_then(|id| identity.group_of_alias(id));
                     let known = group.and_then(|group| Some((group.id, group.alias.clone()?)));
                     Some(known.ok_or_else(|| Error::invalid("invalid group alias ID"))?)
                 }
@@ -103,7 +103,7 @@ impl Caller {
     pub async fn group_alias_read(&self, path: &str, id: &str) -> Result<Option<AliasView>, Error> {
         self.recorded(self.record("group-alias.read", path), async {
             self.authorise(path, Operation::Read, &())?;
-            let group = Uuid::parse_str(id).ok().and_then(|id| self.active.identity.group_of_alias(id));
+            let group = parse_id(id).and_then(|id| self.active.identity.group_of_alias(id));
             Ok(Done::Unlogged(group.and_then(|group| Some(view_alias(group.alias.as_ref()?, group.id)))))
         })
         .await
@@ -136,7 +136,7 @@ impl Caller {
             let identity = &self.active.identity;
             let guard = self.active.locks.lock(&[keys::GROUP]).await;
             let mut groups = GroupChanges::default();
-            let found = Uuid::parse_str(id).ok().and_then(|id| identity.group_of_alias(id));
+            let found = parse_id(id).and_then(|id| identity.group_of_alias(id));
             let Some(group) = found.and_then(|group| groups.of(identity, group.id)) else {
                 return Ok(Done::Unlogged(()));
             };
@@ -153,7 +153,7 @@ impl Caller {
 
 /// The group that an alias is to be of.
 fn external_group(active: &Active, id: &str) -> Result<Uuid, Error> {
-    let group = Uuid::parse_str(id).ok().and_then(|id| active.identity.group(id));
+    let group = parse_id(id).and_then(|id| active.identity.group(id));
     let group = group.ok_or_else(|| Error::invalid("invalid group ID given in 'canonical_id'"))?;
     match group.kind {
         GroupKind::External => Ok(group.id),

@@ -12,7 +12,7 @@ use crate::{
     caller::Done,
     codec,
     commit::Edit,
-    identity::{Alias, Entity, IdRow, alias_id_row, alias_row, entity_name_row, entity_row, merged_row},
+    identity::{Alias, Entity, IdRow, alias_id_row, alias_row, entity_name_row, entity_row, merged_row, parse_id},
     keys,
     policy::{Operation, Parameters},
 };
@@ -46,8 +46,7 @@ impl Caller {
         self.recorded(record.clone(), async {
             self.authorise(path, Operation::Update, parameters)?;
             let guard = self.active.locks.lock(&[keys::ENTITY, keys::GROUP]).await;
-            let entity = |id: &str| Uuid::parse_str(id).ok();
-            let to = match entity(&merge.to) {
+            let to = match parse_id(&merge.to) {
                 Some(id) => self.active.entity(id).await?,
                 None => None,
             };
@@ -57,12 +56,10 @@ impl Caller {
             }
             let mut from = Vec::new();
             for id in merge.from.iter().collect::<BTreeSet<_>>() {
-                let found = match entity(id) {
+                let found = match parse_id(id) {
                     Some(id) if id == to.value.id => {
                         return Err(Error::invalid("to_entity_id should not be present in from_entity_ids"));
                     }
-                    // The same id in other letters is the same entity.
-                    Some(id) if from.iter().any(|known: &Found<Entity>| known.value.id == id) => continue,
                     Some(id) => self.active.entity(id).await?,
                     None => None,
                 };

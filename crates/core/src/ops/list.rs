@@ -1,9 +1,11 @@
 //! Lists: which part of one is wanted, how much of it policies show at once (`pagination_limit`), and how names are read.
 
+use std::cmp::Ordering;
+
 use coffer_api::Page;
 use serde_json::{Map, json};
 
-use crate::{Caller, Error, active::Active, engine::kv::list::MAX_LISTED, policy::Operation};
+use crate::{Caller, Error, active::Active, engine::kv::list::MAX_LISTED, policy::Operation, spelled::Logical};
 
 /// Which part of a list is wanted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,9 +27,9 @@ pub(crate) struct GrantedPart<'a> {
 
 impl Caller {
     /// Asks the policies about a part of a list. Without a limit of its own or the policies' at most `most` names are answered.
-    pub(crate) fn authorise_part<'a>(
+    pub(crate) fn authorise_part<'a, 'p>(
         &self,
-        path: &str,
+        path: impl Into<Logical<'p>>,
         operation: Operation,
         part: ListPart<'a>,
         most: usize,
@@ -48,7 +50,11 @@ impl Caller {
     }
 
     /// As [`Caller::authorise_part`] with list, for names of at most [`MAX_LISTED`].
-    pub(crate) fn authorise_list<'a>(&self, path: &str, part: ListPart<'a>) -> Result<GrantedPart<'a>, Error> {
+    pub(crate) fn authorise_list<'a, 'p>(
+        &self,
+        path: impl Into<Logical<'p>>,
+        part: ListPart<'a>,
+    ) -> Result<GrantedPart<'a>, Error> {
         self.authorise_part(path, Operation::List, part, MAX_LISTED)
     }
 }
@@ -71,7 +77,21 @@ impl GrantedPart<'_> {
         all: impl IntoIterator<Item = T>,
         name: impl Fn(&T) -> &str,
     ) -> Result<Page<T>, Error> {
-        let mut items: Vec<T> = all.into_iter().filter(|item| name(item) > self.after).collect();
+        self.of_ordered(all, name, str::cmp)
+    }
+
+    /// The same where names are sorted by another order than that of their bytes; `""` comes before all of them.
+    ///
+    /// # Errors
+    /// As [`GrantedPart::checked`].
+    pub(crate) fn of_ordered<T>(
+        self,
+        all: impl IntoIterator<Item = T>,
+        name: impl Fn(&T) -> &str,
+        order: impl Fn(&str, &str) -> Ordering,
+    ) -> Result<Page<T>, Error> {
+        let is_after = |item: &T| order(name(item), self.after) == Ordering::Greater;
+        let mut items: Vec<T> = all.into_iter().filter(is_after).collect();
         let more = items.len() > self.limit;
         items.truncate(self.limit);
         let items = self.checked(items)?;

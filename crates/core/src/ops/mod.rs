@@ -13,5 +13,6 @@ pub(crate) mod identity_merge;
 pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod policy;
+pub(crate) mod refused_write;
 pub(crate) mod system;
 pub(crate) mod tools;

@@ -1,5 +1,7 @@
 //! Policies: list, read, write, delete.
 
+use std::cmp::Ordering;
+
 use coffer_api::{Page, policy::PolicyText};
 
 use crate::{
@@ -20,23 +22,51 @@ const FIXED: [&str; 2] = [RESPONSE_WRAPPING, ROOT];
 /// Largest text, in bytes.
 const MAX_TEXT: usize = 1 << 20;
 
+/// Which policies a list names, in what order.
+#[derive(Clone, Copy, Debug)]
+pub enum PolicyNames<'a> {
+    /// All of them, `root` among the others.
+    All,
+    /// Those that begin so, and `root` after all others.
+    Below(&'a str),
+}
+
+impl PolicyNames<'_> {
+    fn has(self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Below(start) => name.starts_with(start),
+        }
+    }
+
+    fn order(self, one: &str, other: &str) -> Ordering {
+        match self {
+            Self::All => one.cmp(other),
+            Self::Below(_) => (one == ROOT, one).cmp(&(other == ROOT, other)),
+        }
+    }
+}
+
 impl Caller {
-    /// Names of all policies, `root` included.
+    /// Names of policies, `root` included.
     ///
     /// # Errors
-    /// [`coffer_api::Code::Denied`] without list (or, where `operation` says so, read) on `sys/policies/acl/`.
+    /// [`coffer_api::Code::Denied`] without list (or, where `operation` says so, read) on `path`.
     pub async fn policy_list(
         &self,
         operation: Operation,
         path: &str,
+        which: PolicyNames<'_>,
         part: ListPart<'_>,
     ) -> Result<Page<String>, Error> {
         self.recorded(self.record("policy.list", path), async {
             let part = self.authorise_part(path, operation, part, MAX_LISTED)?;
             let mut names = self.active.policies.names();
             names.push(ROOT.to_owned());
-            names.sort_unstable();
-            Ok(Done::Unlogged(part.of(names)?))
+            names.retain(|name| which.has(name));
+            names.sort_unstable_by(|one, other| which.order(one, other));
+            let part = part.of_ordered(names, String::as_str, |one, other| which.order(one, other))?;
+            Ok(Done::Unlogged(part))
         })
         .await
     }

@@ -54,6 +54,20 @@ async fn expire(active: &std::sync::Arc<Active>, accessor: &str) {
     active.commit(edit, Record::system("test.expire"), Urgency::Ordinary).await.unwrap().spend();
 }
 
+/// As if so many minutes had passed for what the index that the sweep goes by says of a token beside its own end.
+async fn pass_minutes(active: &Active, accessor: &str, minutes: i64) {
+    let mut edit = Edit::default();
+    let own = active.token_entry(accessor).await.unwrap().unwrap().value.expires_ms.unwrap();
+    let own = expiry_row(own, accessor);
+    for row in rows(active, keys::TOKEN_EXPIRY).await.iter().filter(|row| row.ends_with(accessor) && **row != own) {
+        let minute = row.strip_prefix(keys::TOKEN_EXPIRY).unwrap().split('/').next().unwrap();
+        let earlier = (i64::from_str_radix(minute, 16).unwrap() - minutes) * 60_000;
+        edit.delete(row.clone(), None);
+        edit.put(expiry_row(earlier, accessor), codec::encode(&Marker {}).unwrap(), None);
+    }
+    active.commit_bookkeeping(edit).await.unwrap();
+}
+
 async fn left(active: &Active) -> (usize, usize) {
     (rows(active, keys::CUBBYHOLE).await.len(), rows(active, keys::WRAPPED).await.len())
 }
@@ -95,6 +109,19 @@ async fn cubbyhole_goes_with_its_token_however_that_ends() {
     assert_eq!(last.cubbyhole_list("", crate::ListPart::default()).await.unwrap(), ["a"]);
     last.finish().await;
     assert_eq!(left(&active).await.0, 0, "used up");
+
+    let dropped = make(&root, TokenCreate { num_uses: 2, ..TokenCreate::default() }).await;
+    put(&core, &dropped, "a").await;
+    // A client that hangs up, or a crash: nothing comes after the use.
+    drop(caller(&core, dropped.token.expose()).await);
+    sweep::sweep(&active).await.unwrap();
+    assert_eq!(left(&active).await.0, 1, "the request may be under way");
+    pass_minutes(&active, &dropped.accessor, 6).await;
+    sweep::sweep(&active).await.unwrap();
+    assert_eq!(left(&active).await.0, 0, "used up, and nobody came back");
+    assert!(active.token_entry(&dropped.accessor).await.unwrap().is_none());
+    sweep::sweep(&active).await.unwrap();
+    assert!(!rows(&active, keys::TOKEN_EXPIRY).await.iter().any(|row| row.ends_with(&dropped.accessor)));
 
     let expired = make(&root, TokenCreate::default()).await;
     put(&core, &expired, "a").await;

@@ -1,11 +1,11 @@
-//! Removes tokens that have expired, found by an index of minutes. Expiry itself is enforced at each use; this only
-//! frees the rows. What lives below an expired token is revoked with it.
+//! Removes tokens that have expired or are used up, found by an index of minutes. Both are enforced at each use; this only
+//! frees the rows. What lives below such a token is revoked with it.
 
 use std::sync::Arc;
 
 use coffer_storage::{Expect, Key, Limit, Prefix};
 
-use super::{child_row, manage::forget, token_row, uses_row, wrap::wrapped_row};
+use super::{TokenEntry, UsesRow, child_row, manage::forget, token_row, uses_row, wrap::wrapped_row};
 use crate::{Error, active::Active, commit::Edit, keys, record::Record};
 
 /// Index rows worked off in one round.
@@ -57,6 +57,11 @@ pub(crate) async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
                 }
                 forget(accessor, &mut edit);
             }
+            // Nobody came to the end of its last request: a client that hung up, a crash.
+            Some(found) if active.is_used_up(accessor, &found.value).await? => {
+                let record = Record::system("token.revoke").fact("accessor", accessor).fact("reason", "uses exhausted");
+                active.revoke_tree(accessor, record).await?.spend();
+            }
             // Renewed since, under another minute; or of this very minute and not yet due.
             Some(found) if super::expiry_row(found.value.expires_ms.unwrap_or(0), accessor) != row => {
                 edit.delete(row, None)
@@ -69,4 +74,13 @@ pub(crate) async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
     }
     active.commit_bookkeeping(edit).await?;
     Ok(page.more)
+}
+
+impl Active {
+    async fn is_used_up(&self, accessor: &str, entry: &TokenEntry) -> Result<bool, Error> {
+        if entry.num_uses == 0 {
+            return Ok(false);
+        }
+        Ok(self.row::<UsesRow>(&uses_row(accessor)).await?.is_some_and(|uses| uses.value.left == 0))
+    }
 }

@@ -256,7 +256,12 @@ async fn recovery_gives_back_control_whatever_was_done_to_policies_and_entities(
     let fourth = log_in_initial(&core, &dir).await;
     caller_of(&fourth)
         .await
-        .policy_list(coffer_core::Operation::List, "sys/policies/acl/", coffer_core::ListPart::default())
+        .policy_list(
+            coffer_core::Operation::List,
+            "sys/policies/acl/",
+            coffer_core::PolicyNames::All,
+            coffer_core::ListPart::default(),
+        )
         .await
         .unwrap();
     drop(third);

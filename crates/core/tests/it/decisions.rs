@@ -233,7 +233,9 @@ async fn pagination_limit_bounds_the_lists_of_names_too() {
     let lister = with_policy(&core, &root, "two", text).await;
     let part = |after, limit| ListPart { after, limit };
     let policies = async |who: &Caller, part: ListPart<'_>| {
-        who.policy_list(coffer_core::Operation::List, "sys/policies/acl/", part).await.map(|page| page.items)
+        who.policy_list(coffer_core::Operation::List, "sys/policies/acl/", coffer_core::PolicyNames::All, part)
+            .await
+            .map(|page| page.items)
     };
     let all = policies(&root, part("", None)).await.unwrap();
     assert!(all.len() > 4, "{all:?}");

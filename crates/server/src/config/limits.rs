@@ -28,6 +28,8 @@ pub struct LimitOverrides {
     pub default_lease_ttl: Option<u64>,
     /// Longest lifetime that a token can ask for, in seconds.
     pub max_lease_ttl: Option<u64>,
+    /// Age in seconds at which the barrier's term ends.
+    pub term_max_age: Option<u64>,
 }
 
 /// Numbers that bound what the server takes and keeps.
@@ -53,6 +55,8 @@ pub struct Limits {
     pub default_lease_ttl: u64,
     /// Longest lifetime that a token can ask for, in seconds.
     pub max_lease_ttl: u64,
+    /// Age in seconds at which the barrier's term ends: an hour to ten years.
+    pub term_max_age: u64,
 }
 
 impl Default for Limits {
@@ -68,6 +72,7 @@ impl Default for Limits {
             min_free_bytes_reads: 256 << 20,
             default_lease_ttl: 768 * 3600,
             max_lease_ttl: 768 * 3600,
+            term_max_age: 365 * DAY,
         }
     }
 }
@@ -98,6 +103,7 @@ pub(super) fn resolve(flags: &LimitOverrides, file: &LimitOverrides) -> Result<L
             .unwrap_or(base.min_free_bytes_reads),
         default_lease_ttl: flags.default_lease_ttl.or(file.default_lease_ttl).unwrap_or(base.default_lease_ttl),
         max_lease_ttl: flags.max_lease_ttl.or(file.max_lease_ttl).unwrap_or(base.max_lease_ttl),
+        term_max_age: flags.term_max_age.or(file.term_max_age).unwrap_or(base.term_max_age),
     };
     let refuse = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
     if !(1..=65_536).contains(&limits.max_connections) {
@@ -109,14 +115,18 @@ pub(super) fn resolve(flags: &LimitOverrides, file: &LimitOverrides) -> Result<L
     if limits.min_free_percent_changes > 50 || limits.min_free_percent_reads > 50 {
         return refuse("limits.min_free_percent_*", "must be 0 to 50");
     }
-    if !(1..=MAX_TTL).contains(&limits.max_lease_ttl) {
+    if !(1..=TEN_YEARS).contains(&limits.max_lease_ttl) {
         return refuse("limits.max_lease_ttl", "must be 1 to 315360000 seconds (ten years)");
     }
     if !(1..=limits.max_lease_ttl).contains(&limits.default_lease_ttl) {
         return refuse("limits.default_lease_ttl", "must be 1 second to max_lease_ttl");
     }
+    if !(3600..=TEN_YEARS).contains(&limits.term_max_age) {
+        return refuse("limits.term_max_age", "must be 3600 (an hour) to 315360000 seconds (ten years)");
+    }
     Ok(limits)
 }
 
 const MAX_BODY: usize = 32 << 20;
-const MAX_TTL: u64 = 10 * 365 * 86_400;
+const DAY: u64 = 86_400;
+const TEN_YEARS: u64 = 10 * 365 * DAY;

@@ -50,7 +50,7 @@ fn full_sample_names_every_key() {
     );
     assert_eq!(keys(table["tls"].as_table().unwrap()), ["cert_file", "key_file", "min_version"]);
     assert_eq!(keys(table["audit"].as_table().unwrap()), ["dir", "read_durability", "scrub_every_seconds"]);
-    assert_eq!(table["limits"].as_table().unwrap().len(), 10);
+    assert_eq!(table["limits"].as_table().unwrap().len(), 11);
     let config = Config::load(Some(&path), Overrides::default(), &host()).unwrap();
     assert_eq!((config.limits, config.listen), (Limits::default(), DEFAULT_LISTEN));
 }
@@ -150,6 +150,8 @@ fn values_out_of_range_are_refused() {
         "[limits]\nmin_free_percent_reads=51",
         "[limits]\nmax_lease_ttl=0",
         "[limits]\ndefault_lease_ttl=9\nmax_lease_ttl=8",
+        "[limits]\nterm_max_age=3599",
+        "[limits]\nterm_max_age=315360001",
         "[audit]\nread_durability='never'",
         "[audit]\nscrub_every_seconds=31536001",
         "[audit]\nscrub_every_seconds=-1",

@@ -5,7 +5,7 @@ use coffer_api::{
     Page, Problem,
     policy::{PolicyPut, PolicyText},
 };
-use coffer_core::{ListPart, Operation};
+use coffer_core::{ListPart, Operation, PolicyNames};
 use serde_json::{Map, Value};
 
 use super::{
@@ -30,7 +30,8 @@ pub(super) fn routes() -> Router<App> {
 pub(super) async fn policy_list(call: Call<(), PageQuery>) -> Response {
     let page = match call.query.named() {
         Ok((after, limit)) => {
-            call.caller.policy_list(Operation::List, FAMILY, ListPart { after, limit: Some(limit) }).await
+            let part = ListPart { after, limit: Some(limit) };
+            call.caller.policy_list(Operation::List, FAMILY, PolicyNames::All, part).await
         }
         Err(error) => Err(call.caller.refuse_unparsed(error).await),
     };

@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use coffer_api::Code;
-use coffer_core::{Caller, Error, ListPart, Loaded, MountKind, Operation, Parameters, Unreadable};
+use coffer_core::{Caller, Error, ListPart, Loaded, Operation, Parameters, Unreadable};
 use serde_json::Map;
 use uuid::Uuid;
 
@@ -125,9 +125,11 @@ impl VaultCall {
     pub(crate) async fn refuse(&mut self, error: Error) -> Error {
         let Self { caller, verb, path, sent, .. } = self;
         let fields = sent.as_ref().and_then(|sent| sent.fields().ok()).unwrap_or_default();
-        match caller.resolve(path).filter(|mount| mount.kind == MountKind::KvV2) {
-            Some(mount) if *verb == Verb::Write => caller.kv_refuse_write(&mount, path, &fields, error).await,
-            Some(_) | None => caller.refuse_with(verb.operation(), path, &fields, error).await,
+        match verb {
+            Verb::Write => caller.refuse_write(path, &fields, error).await,
+            Verb::Delete | Verb::List | Verb::Patch | Verb::Read | Verb::Scan => {
+                caller.refuse_with(verb.operation(), path, &fields, error).await
+            }
         }
     }
 

@@ -174,11 +174,7 @@ async fn metadata_read(call: &mut VaultCall, mount: &Mount, path: &str) -> Outco
 async fn metadata_write(call: &mut VaultCall, mount: &Mount, path: &str) -> Outcome {
     let params = call.params().await?;
     let fields = params.fields()?;
-    let max_versions = match fields.integer("max_versions")?.map(u64::try_from) {
-        Some(Err(_)) => return Err(Failure::invalid("max_versions must not be negative")),
-        Some(Ok(max_versions)) => Some(max_versions),
-        None => None,
-    };
+    let max_versions = max_versions(&fields)?;
     let mut write = MetadataWrite {
         max_versions,
         cas_required: fields.boolean("cas_required")?,
@@ -239,17 +235,19 @@ async fn config_read(call: &mut VaultCall, mount: &Mount) -> Outcome {
     }))
 }
 
+/// How many versions are to be kept, where that is said.
+fn max_versions(fields: &Fields<'_>) -> Result<Option<u64>, Failure> {
+    let given = fields.integer("max_versions")?.map(u64::try_from).transpose();
+    given.map_err(|_| Failure::invalid("max_versions must not be negative"))
+}
+
 async fn config_write(call: &mut VaultCall, mount: &Mount) -> Outcome {
     let params = call.params().await?;
     let fields = params.fields()?;
     let cas_required = fields.boolean("cas_required")?;
     let metadata_cas_required = fields.boolean("metadata_cas_required")?;
     let delete_after = fields.duration("delete_version_after")?.map(milliseconds);
-    let max_versions = match fields.integer("max_versions")?.map(u64::try_from) {
-        Some(Err(_)) => return Err(Failure::invalid("max_versions must not be negative")),
-        Some(Ok(max_versions)) => Some(max_versions),
-        None => None,
-    };
+    let max_versions = max_versions(&fields)?;
     let change = |config: &mut coffer_core::KvConfig| {
         config.cas_required = cas_required.unwrap_or(config.cas_required);
         config.metadata_cas_required = metadata_cas_required.unwrap_or(config.metadata_cas_required);

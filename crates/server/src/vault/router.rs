@@ -70,9 +70,10 @@ async fn answer_anywhere(app: &App, origin: Origin, parts: Box<Parts>, body: Bod
     outcome.unwrap_or_else(|error| error::vault(&error, origin.id, &uri))
 }
 
-/// Whether a path below `/v1/` is the native API's alias: `secrets/…`, as long as no mount has that name.
-pub(crate) fn is_native_alias(core: &Core, path: &str) -> bool {
-    path.starts_with("secrets/") && !core.has_mount("secrets/")
+/// Whether a path below `/v1/` is the native API's alias: `secrets/…`, as long as no mount has that name. Whoever names
+/// a namespace speaks this dialect, and is told in it that there is none.
+pub(crate) fn is_native_alias(core: &Core, path: &str, headers: &HeaderMap) -> bool {
+    path.starts_with("secrets/") && !core.has_mount("secrets/") && is_root_namespace(headers)
 }
 
 /// A request as the dialect sees it before anybody is known.
@@ -214,15 +215,22 @@ fn no_route(path: &str) -> Failure {
 /// Why a request for a namespace is refused, whoever asks: there is only the root one, and what concerns the whole
 /// server is asked for without naming any.
 fn namespace_refused(parts: &Parts) -> Option<Error> {
-    let name = parts.headers.get(&NAMESPACE).map(|name| name.as_bytes()).filter(|name| !name.is_empty())?;
+    parts.headers.get(&NAMESPACE).filter(|name| !name.is_empty())?;
     let path = parts.uri.path().strip_prefix("/v1/sys/").unwrap_or_default();
     let first = path.split('/').next().unwrap_or_default();
     if matches!(first, "generate-root" | "health" | "init" | "metrics" | "rekey") {
         return Some(Error::invalid("operation unavailable in namespaces"));
     }
+    (!is_root_namespace(&parts.headers) && path != "seal-status")
+        .then(|| Error::new(Code::NotFound, "namespace not found"))
+}
+
+/// Whether a request names no namespace, or the one there is.
+fn is_root_namespace(headers: &HeaderMap) -> bool {
+    let Some(name) = headers.get(&NAMESPACE).map(|name| name.as_bytes()) else { return true };
     let name = name.strip_prefix(b"/").unwrap_or(name);
     let name = name.strip_suffix(b"/").unwrap_or(name);
-    (!matches!(name, b"" | b"root") && path != "seal-status").then(|| Error::new(Code::NotFound, "namespace not found"))
+    matches!(name, b"" | b"root")
 }
 
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");

@@ -14,22 +14,18 @@ use crate::app::{App, Origin};
 
 /// `auth/<mount>/login/<user>`.
 pub(crate) struct Login {
+    /// With `auth/` and its final slash.
     mount: String,
     user: String,
 }
 
 impl Login {
-    /// The login that a path stands for, unless another method is mounted there.
+    /// The login that a path stands for: below a mount of this method, whatever other paths look like.
     pub(crate) fn of(core: &Core, path: &str) -> Option<Self> {
-        let login = Self::parse(path)?;
-        let kind = core.mount_kind(&format!("auth/{}/", login.mount));
-        kind.is_none_or(|kind| kind == MountKind::Userpass).then_some(login)
-    }
-
-    fn parse(path: &str) -> Option<Self> {
-        let (mount, user) = path.strip_prefix("auth/")?.rsplit_once("/login/")?;
-        let plain = !mount.is_empty() && !user.is_empty() && !user.contains('/');
-        plain.then(|| Self { mount: mount.to_owned(), user: user.to_owned() })
+        let mount = core.resolve(path).filter(|mount| mount.kind == MountKind::Userpass)?;
+        let user = path.strip_prefix(mount.path.as_str())?.strip_prefix("login/")?;
+        let plain = !user.is_empty() && !user.contains('/');
+        plain.then(|| Self { mount: mount.path.clone(), user: user.to_owned() })
     }
 
     /// Logs in. A token that is sent along means nothing here.
@@ -45,7 +41,10 @@ impl Login {
             Ok(password) => password,
             Err(error) => return Err(app.core().refuse_anonymous(cx, error).await),
         };
-        let grant = app.core().login_userpass(cx, &self.mount, &self.user, &password).await?;
+        let grant = app
+            .core()
+            .login_userpass(cx, self.mount.strip_prefix("auth/").unwrap_or_default(), &self.user, &password)
+            .await?;
         Ok(granted(&grant, None).reply(origin.id))
     }
 
@@ -151,21 +150,3 @@ const DIALECT: Dialect = Dialect {
     old: &[OldSpelling::BoundCidrs, OldSpelling::MaxTtl, OldSpelling::Policies, OldSpelling::Ttl],
     defaults: Defaults::Refused,
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn login_path_is_mount_and_user() {
-        let parsed = |path: &str| Login::parse(path).map(|login| (login.mount, login.user));
-        assert_eq!(parsed("auth/userpass/login/ada"), Some(("userpass".into(), "ada".into())));
-        assert_eq!(parsed("auth/a/b/login/ada"), Some(("a/b".into(), "ada".into())));
-        assert_eq!(parsed("auth/a/login/login/ada"), Some(("a/login".into(), "ada".into())));
-        for other in
-            ["auth/userpass/login", "auth/userpass/login/", "auth/login/ada", "auth/x/login/a/b", "secret/data/login/a"]
-        {
-            assert_eq!(parsed(other), None, "{other}");
-        }
-    }
-}

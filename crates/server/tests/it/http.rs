@@ -106,10 +106,23 @@ async fn namespace_that_is_not_offered_is_refused() {
     assert_eq!(ask("x-vault-namespace", "nope").await.is(404).headers["x-vault-namespace"], "nope");
     assert!(!ask("x-vault-namespace", "").await.is(200).headers.contains_key("x-vault-namespace"));
     // Whoever asks: the header alone decides. What concerns the whole server has no namespace at all.
-    for (path, status) in [("/v1/secret/data/x", 404), ("/v1/sys/health", 400), ("/v1/sys/init", 400)] {
+    for (path, status) in
+        [("/v1/secret/data/x", 404), ("/v1/secrets/acme/KEY", 404), ("/v1/sys/health", 400), ("/v1/sys/init", 400)]
+    {
         let mut request = server.request("GET", path, None, "");
         request.headers_mut().insert("x-vault-namespace", "nope".parse().unwrap());
         server.send(request).await.is(status);
+    }
+    // So it is by the native API's other path, which Vault's clients can reach.
+    server.root("PUT", "/v1/secrets/acme/KEY", json!({"value": "x"})).await.is(200);
+    for (namespace, status) in [("team/a", 404), ("root", 200), ("/", 200), ("", 200)] {
+        let mut request = server.request("GET", "/v1/secrets/acme/KEY", Some(ROOT), "");
+        request.headers_mut().insert("x-vault-namespace", namespace.parse().unwrap());
+        let reply = server.send(request).await;
+        assert_eq!(reply.status, status, "{namespace:?}");
+        if status == 404 {
+            assert_eq!(reply.errors(404), json!(["namespace not found"]));
+        }
     }
     for ignored in ["x-vault-request", "x-vault-mfa", "x-vault-index", "x-vault-policy-override"] {
         ask(ignored, "true").await.is(200);
@@ -262,5 +275,49 @@ async fn metrics_are_those_of_the_documentation() {
     always.sort_unstable();
     shown.sort_unstable();
     assert_eq!(shown, always, "while sealed, in memory");
+    server.stop().await;
+}
+
+/// Writes that mean nothing are refused by the one who could have written, as what they would have been.
+#[tokio::test]
+async fn malformed_write_is_judged_as_what_it_would_have_been() {
+    let server = TestServer::dev().await;
+    for (path, body) in [
+        ("sys/auth/approle", json!({"type": "approle"})),
+        ("sys/auth/userpass", json!({"type": "userpass"})),
+        ("sys/mounts/kv1", json!({"type": "kv"})),
+        ("auth/approle/role/old", json!({"role_id": "old"})),
+        ("auth/userpass/users/old", json!({"password": "p"})),
+        ("auth/token/roles/old", json!({})),
+        ("kv1/old", json!({"a": 1})),
+        ("secret/data/old", json!({"data": {}})),
+    ] {
+        server.root("POST", &format!("/v1/{path}"), body).await.one_of(&[200, 204]);
+    }
+    let policy = |capability: &str| format!("path \"*\" {{ capabilities = [{capability:?}] }}");
+    let creates = server.token_with(ROOT, &policy("create")).await;
+    let updates = server.token_with(ROOT, &policy("update")).await;
+    server.as_token(&creates, "POST", "/v1/cubbyhole/old", json!({"a": 1})).await.is(204);
+    for place in ["auth/approle/role", "auth/userpass/users", "auth/token/roles", "kv1", "secret/data", "cubbyhole"] {
+        for (token, name, status) in
+            [(&creates, "new", 400), (&updates, "new", 403), (&creates, "old", 403), (&updates, "old", 400)]
+        {
+            if place == "cubbyhole" && token == &updates {
+                // Each token has its own, and this one can write nothing to it.
+                server.raw("POST", "/v1/cubbyhole/old", Some(token), "{").await.is(403);
+                continue;
+            }
+            let refused = server.raw("POST", &format!("/v1/{place}/{name}"), Some(token), "{").await;
+            assert_eq!(refused.status, status, "{place}/{name}: {}", refused.text());
+        }
+    }
+    // What has no question of existence is updated.
+    for path in ["identity/entity/name/new", "sys/policies/acl/new", "auth/approle/role/new/policies", "sys/mounts/new"]
+    {
+        for (token, status) in [(&creates, 403), (&updates, 400)] {
+            let refused = server.raw("POST", &format!("/v1/{path}"), Some(token), "{").await;
+            assert_eq!(refused.status, status, "{path}: {}", refused.text());
+        }
+    }
     server.stop().await;
 }

@@ -24,6 +24,7 @@ mod policy;
 mod root_token;
 mod server;
 mod shamir;
+mod spelled;
 mod sys;
 mod tls;
 mod token;

@@ -1,5 +1,9 @@
 //! What else lies below `sys/`: keys, the log as a device, capabilities, policies, the machine.
 
+use coffer_server::{
+    Config, Overrides,
+    config::{Dev, Host},
+};
 use serde_json::{Value, json};
 
 use crate::server::{ROOT, TestServer};
@@ -20,7 +24,7 @@ async fn key_status_follows_rotation_which_the_configuration_bounds() {
     assert_eq!(config["data"], json!({"enabled": true, "interval": "8760h0m0s", "max_operations": 2_080_374_784}));
     assert_eq!(config.as_object().unwrap().len(), 8);
     let refused = server.root("POST", "/v1/sys/rotate/config", json!({"enabled": false})).await.errors(400);
-    assert!(refused[0].as_str().unwrap().contains("term_max_age"));
+    assert!(refused[0].as_str().unwrap().contains("limits.term_max_age"));
     let token = server.token_with(ROOT, r#"path "sys/*" { capabilities = ["read", "update"] }"#).await;
     for (method, path, status) in [
         ("GET", "key-status", 200),
@@ -32,6 +36,22 @@ async fn key_status_follows_rotation_which_the_configuration_bounds() {
     ] {
         server.as_token(&token, method, &format!("/v1/sys/{path}"), json!({})).await.is(status);
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn term_ends_at_the_age_that_the_configuration_says() {
+    let server = TestServer::with(|overrides, dir| {
+        let file = dir.join("coffer.toml");
+        std::fs::write(&file, "[limits]\nterm_max_age = 5400\n").unwrap();
+        let host = Host { is_root: false, home: Some(dir.to_owned()), temp: dir.to_owned() };
+        let config = Config::load(Some(&file), Overrides::default(), &host).unwrap();
+        overrides.limits.term_max_age = Some(config.limits.term_max_age);
+        overrides.dev = Some(Dev { root_token: Some(ROOT.into()) });
+    })
+    .await;
+    let config = server.root("GET", "/v1/sys/rotate/config", Value::Null).await.data();
+    assert_eq!(config["interval"], json!("1h30m0s"));
     server.stop().await;
 }
 
@@ -173,6 +193,22 @@ async fn both_families_of_policies_answer_in_their_own_way() {
     }
     assert_eq!(server.root("LIST", "/v1/sys/policies/acl/zz", Value::Null).await.data(), json!({"keys": ["zz/below"]}));
     assert_eq!(server.root("LIST", "/v1/sys/policies/acl/mixed", Value::Null).await.errors(404), json!([]));
+    // Pages are parts of the same list: what is not below the name is none of them, and `root` is on the last.
+    let mut paged = Vec::new();
+    loop {
+        let after = paged.last().map_or("", String::as_str);
+        let path = format!("/v1/sys/policies/acl?list=true&limit=2&after={}", after.replace('/', "%2F"));
+        let page = server.root("GET", &path, Value::Null).await;
+        if page.status == 404 {
+            break;
+        }
+        let page: Vec<String> = serde_json::from_value(page.data()["keys"].take()).unwrap();
+        assert!((1..=2).contains(&page.len()), "{page:?}");
+        paged.extend(page);
+    }
+    assert_eq!(json!(paged), names);
+    let below = server.root("GET", "/v1/sys/policies/acl/zz?list=true&limit=1", Value::Null).await;
+    assert_eq!(below.data(), json!({"keys": ["zz/below"]}));
     assert_eq!(get("policies/acl/root").await.data(), json!({"name": "root", "policy": ""}));
     assert_eq!(get("policies/acl/nosuch").await.errors(404), json!([]));
     let missing = "'policy' parameter not supplied or empty";

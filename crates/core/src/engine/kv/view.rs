@@ -1,14 +1,9 @@
-//! A version's structure without its values, and what becomes of writes that mean nothing.
+//! A version's structure without its values.
 
 use serde_json::{Map, Value};
 
-use super::{KvPath, KvRead, data::write_operation};
-use crate::{
-    Caller, Error,
-    caller::Done,
-    mount::Mount,
-    policy::{Operation, Parameters},
-};
+use super::{KvPath, KvRead};
+use crate::{Caller, Error, caller::Done, mount::Mount, policy::Operation};
 
 /// Structures nested deeper than this are cut.
 const MAX_DEPTH: u64 = 128;
@@ -43,26 +38,6 @@ impl Caller {
             Ok(Done::Unlogged((read.metadata().to_vec(), subkeys)))
         })
         .await
-    }
-}
-
-impl Caller {
-    /// As [`Caller::refuse_with`], for a write below a mount's `data/` or `metadata/`: whether it would have created
-    /// decides what the policies are asked.
-    pub async fn kv_refuse_write(&self, mount: &Mount, path: &str, parameters: &dyn Parameters, error: Error) -> Error {
-        let rest = path.strip_prefix(mount.path.as_str()).unwrap_or_default();
-        let (area, key) = rest.split_once('/').unwrap_or_default();
-        let loaded = match KvPath::parse(key).map(|key| self.active.kv_load(mount, key)) {
-            Ok(loading) => loading.await,
-            Err(_) => Ok(None),
-        };
-        let operation = match (area, loaded) {
-            (_, Err(failed)) => return self.refuse_with(Operation::Update, path, parameters, failed).await,
-            ("data", Ok(loaded)) => write_operation(loaded.as_ref()),
-            ("metadata", Ok(None)) => Operation::Create,
-            (_, Ok(_)) => Operation::Update,
-        };
-        self.refuse_with(operation, path, parameters, error).await
     }
 }
 

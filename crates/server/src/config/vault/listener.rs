@@ -78,6 +78,22 @@ impl Listener {
                 "proxy_protocol_behavior" | "proxy_protocol_authorized_addrs" if !nothing_set(value) => {
                     return Err(fault(line, format!("listener: {name}: this server does not read the PROXY protocol")));
                 }
+                "x_forwarded_for_reject_not_authorized" | "x_forwarded_for_reject_not_present" => {
+                    if flag(value, name)? {
+                        return Err(fault(line, format!("listener: {name}: {FORWARDED}")));
+                    }
+                }
+                "x_forwarded_for_authorized_addrs" if !nothing_set(value) => {
+                    return Err(fault(line, format!("listener: {name}: {FORWARDED}")));
+                }
+                "chroot_namespace" if !nothing_set(value) => {
+                    return Err(fault(
+                        line,
+                        format!(
+                            "listener: {name}: this server has no namespaces, and would show more than you mean to"
+                        ),
+                    ));
+                }
                 _ if nothing_set(value) => {}
                 _ if NOT_USED.contains(&name) => warn(format!("{name} is not used by this server")),
                 _ => {
@@ -107,11 +123,13 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
     }
 }
 
+/// Why what a proxy says of clients is refused.
+const FORWARDED: &str = "this server does not read X-Forwarded-For: the proxy's address would be every client's, in \
+                         the log as in what is bound to addresses";
 const USED: [&str; 6] =
     ["address", "max_request_size", "tls_cert_file", "tls_disable", "tls_key_file", "tls_min_version"];
-const NOT_USED: [&str; 25] = [
+const NOT_USED: [&str; 22] = [
     "agent_api",
-    "chroot_namespace",
     "cluster_address",
     "cors",
     "custom_response_headers",
@@ -132,7 +150,5 @@ const NOT_USED: [&str; 25] = [
     "tls_client_ca_file",
     "tls_max_version",
     "tls_prefer_server_cipher_suites",
-    "x_forwarded_for_authorized_addrs",
     "x_forwarded_for_hop_skips",
-    "x_forwarded_for_reject_not_present",
 ];

@@ -132,6 +132,11 @@ fn what_would_open_a_door_is_refused() {
     for key in [
         "tls_require_and_verify_client_cert = true",
         "proxy_protocol_behavior = \"use_always\"",
+        "chroot_namespace = \"team\"",
+        "x_forwarded_for_authorized_addrs = \"10.0.0.0/8\"",
+        "x_forwarded_for_authorized_addrs = [\"10.0.0.0/8\"]",
+        "x_forwarded_for_reject_not_authorized = \"true\"",
+        "x_forwarded_for_reject_not_present = true",
         "tls_min_version = \"ssl3\"",
         "address = \"vault.example:8200\"",
         "address = \"127.0.0.1\"",
@@ -139,6 +144,14 @@ fn what_would_open_a_door_is_refused() {
         "tls_disable = true",
     ] {
         refusal(&listener(key));
+    }
+    for key in [
+        "chroot_namespace = \"\"",
+        "x_forwarded_for_authorized_addrs = []",
+        "x_forwarded_for_reject_not_authorized = false",
+        "x_forwarded_for_reject_not_present = \"false\"",
+    ] {
+        assert!(warnings(&listener(&format!("address = \"127.0.0.1:1\" {key}"))).is_empty(), "{key}");
     }
     assert!(refusal("seal \"awskms\" { kms_key_id = \"x\" }").contains("\"awskms\""));
     refusal("seal \"shamir\" { disabled = true }");

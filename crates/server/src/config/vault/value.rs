@@ -2,7 +2,7 @@
 
 use coffer_core::policy::hcl::{Node, Value};
 
-use crate::vault::lenient::GoDuration;
+use crate::vault::lenient::{GoDuration, go_bool};
 
 /// Why a text is refused, and where.
 #[derive(Debug, PartialEq)]
@@ -39,11 +39,8 @@ pub(super) fn flag(node: &Node, name: &str) -> Result<bool, Fault> {
         Value::Bool(value) => Some(*value),
         Value::Integer(0) => Some(false),
         Value::Integer(1) => Some(true),
-        Value::String(text) => match text.as_str() {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-            "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-            _ => None,
-        },
+        Value::String(text) if text.is_empty() => Some(false),
+        Value::String(text) => go_bool(text),
         Value::Float(_) | Value::Integer(_) | Value::List(_) | Value::Null | Value::Object(_) => None,
     };
     parsed.ok_or_else(|| fault(node.position.line, format!("{name} is true or false")))

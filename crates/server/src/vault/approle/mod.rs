@@ -29,8 +29,8 @@ pub(crate) struct Login {
 impl Login {
     /// The login that a path stands for.
     pub(crate) fn parse(core: &Core, path: &str) -> Option<Self> {
-        let mount = path.strip_suffix("login").filter(|mount| mount.starts_with("auth/"))?;
-        (core.mount_kind(mount) == Some(MountKind::Approle)).then(|| Self { mount: mount.to_owned() })
+        let mount = core.resolve(path).filter(|mount| mount.kind == MountKind::Approle)?;
+        (path.strip_prefix(mount.path.as_str()) == Some("login")).then(|| Self { mount: mount.path.clone() })
     }
 
     /// Logs in. A token that is sent along means nothing here.
@@ -46,7 +46,7 @@ impl Login {
             Ok(credential) => credential,
             Err(error) => return Err(app.core().refuse_anonymous(cx, error).await),
         };
-        let mount = self.mount.trim_start_matches("auth/");
+        let mount = self.mount.strip_prefix("auth/").unwrap_or_default();
         let grant = app.core().login_approle(cx, mount, &role_id, secret_id.as_ref()).await?;
         Ok(granted(&grant, None).reply(origin.id))
     }

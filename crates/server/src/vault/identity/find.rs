@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coffer_core::{By, EntityView, Error, IdentityClue};
+use coffer_core::{By, EntityView, Error, GroupView, IdentityClue};
 use serde::Serialize;
 
 use super::{
@@ -116,11 +116,6 @@ pub(super) fn listed<'a>(
 
 pub(super) async fn group_list(call: &mut VaultCall) -> Outcome {
     #[derive(Serialize)]
-    struct Listed<'a> {
-        key_info: BTreeMap<&'a str, Info<'a>>,
-        keys: Vec<&'a str>,
-    }
-    #[derive(Serialize)]
     struct Info<'a> {
         name: &'a str,
         num_member_entities: usize,
@@ -128,19 +123,14 @@ pub(super) async fn group_list(call: &mut VaultCall) -> Outcome {
     }
     let page = call.page().await?;
     let groups = call.caller.group_list(&call.path, page.part()).await?;
-    if groups.is_empty() {
-        return Err(Failure::Recorded(Error::not_found()));
-    }
-    let info = groups.iter().map(|group| {
-        let info = Info {
+    let info = |group: &'_ GroupView| {
+        serde_json::to_value(Info {
             name: &group.name,
             num_member_entities: group.member_entity_ids.as_ref().map_or(0, Vec::len),
             num_parent_groups: group.parent_group_ids.len(),
-        };
-        (group.id.as_str(), info)
-    });
-    let keys = groups.iter().map(|group| group.id.as_str()).collect();
-    Ok(call.data(&Listed { key_info: info.collect(), keys }))
+        })
+    };
+    listed(call, groups.iter().map(|group| (group.id.as_str(), info(group))))
 }
 
 const NO_QUERY: &str = "query parameter not supplied";

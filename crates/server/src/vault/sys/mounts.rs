@@ -264,7 +264,7 @@ fn token_type(fields: &Fields<'_>) -> Result<Option<LoginTokenType>, Failure> {
 fn absent(family: Family, path: &str) -> Error {
     match family {
         Family::Engines => Error::invalid(format!("No secret engine mount at {path}")),
-        Family::Logins => Error::invalid(format!("No auth engine at {}", path.trim_start_matches("auth/"))),
+        Family::Logins => Error::invalid(format!("No auth engine at {}", path.strip_prefix("auth/").unwrap_or(path))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `sys/policies/acl` and its older spelling `sys/policy`.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use coffer_core::Operation;
+use coffer_core::{Operation, PolicyNames};
 use serde::Serialize;
 
 use super::super::{
@@ -56,9 +56,7 @@ async fn list(call: &mut VaultCall, family: Family, below: &str) -> Outcome {
     let operation = call.verb.operation();
     let asked = if operation == Operation::Read { "sys/policy".to_owned() } else { call.path.clone() };
     let page = call.page().await?;
-    let mut names = call.caller.policy_list(operation, &asked, page.part()).await?.items;
-    names.retain(|name| name.starts_with(below));
-    names.sort_by_key(|name| name == "root");
+    let names = call.caller.policy_list(operation, &asked, PolicyNames::Below(below), page.part()).await?.items;
     if family == Family::Acl || names.is_empty() {
         return call.keys(names);
     }
