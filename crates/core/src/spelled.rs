@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn name_is_denied_in_whatever_case_it_is_asked_for_or_denied() {
-        for denied in ["a/web", "a/WEB", "a/w*", "a/W*", "+/Web"] {
+        for denied in ["a/web", "a/WEB", "a/w*", "a/W*"] {
             let acl = acl(&format!(
                 "path \"a/*\" {{ capabilities = [\"read\"] }}\npath \"{denied}\" {{ capabilities = [\"deny\"] }}"
             ));

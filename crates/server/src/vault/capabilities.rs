@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coffer_api::{Sensitive, token::TokenRef};
+use coffer_api::token::TokenRef;
 
 use super::{
     call::{Failure, Outcome, VaultCall},
@@ -33,13 +33,13 @@ pub(crate) async fn answer(call: &mut VaultCall, whose: &str) -> Outcome {
 }
 
 fn token(fields: &Fields<'_>) -> Result<TokenRef, Failure> {
-    let token = fields.text("token")?.filter(|token| !token.is_empty());
+    let token = fields.secret("token")?;
     let token = token.ok_or_else(|| Failure::invalid("1 error occurred:\n\t* no token found\n\n"))?;
-    Ok(TokenRef { token: Some(Sensitive::new(token.to_string())), accessor: None })
+    Ok(TokenRef { token: Some(token), accessor: None })
 }
 
 fn accessor(fields: &Fields<'_>) -> Result<TokenRef, Failure> {
-    let accessor = fields.text("accessor")?.filter(|accessor| !accessor.is_empty());
+    let accessor = fields.given("accessor")?;
     let accessor = accessor.ok_or_else(|| Failure::invalid("missing accessor"))?;
     Ok(TokenRef { token: None, accessor: Some(accessor.to_string()) })
 }

@@ -123,9 +123,9 @@ async fn irrevocable(call: &mut VaultCall) -> Result<(usize, Vec<String>), Failu
 }
 
 fn given(id: Option<&str>, fields: &super::lenient::Fields<'_>) -> Result<String, Failure> {
-    let sent = match (id, fields.text("lease_id")?) {
+    let sent = match (id, fields.given("lease_id")?) {
         (Some(id), _) => Some(id.to_owned()),
-        (None, sent) => sent.map(|sent| sent.to_string()).filter(|sent| !sent.is_empty()),
+        (None, sent) => sent.map(|sent| sent.to_string()),
     };
     sent.ok_or_else(|| Failure::invalid("lease_id must be specified"))
 }

@@ -87,7 +87,7 @@ pub(super) fn rekey_start(fields: &Fields<'_>) -> Result<RekeyStart, Failure> {
 /// The round that a share is given to, and the share.
 pub(super) fn given_share(fields: &Fields<'_>) -> Result<(String, Share), Failure> {
     let nonce = fields.text("nonce")?.map(|nonce| nonce.to_string()).unwrap_or_default();
-    let key = fields.text("key")?.filter(|key| !key.is_empty());
+    let key = fields.given("key")?;
     let key = key.ok_or_else(|| Failure::invalid("'key' must be specified in request body as JSON"))?;
     Ok((nonce, Share::parse(&key).map_err(Failure::Request)?))
 }
@@ -159,7 +159,7 @@ async fn unseal(app: &App, cx: Context, verb: Verb, parts: &Parts, body: HttpBod
         writes(verb)?;
         let params = small_body(app, parts, body).await.map_err(Failure::Request)?;
         let fields = params.fields()?;
-        let key = fields.text("key")?.filter(|key| !key.is_empty());
+        let key = fields.given("key")?;
         match (fields.boolean("reset")?, key) {
             (Some(true), _) => Ok(None),
             (Some(false) | None, None) => {
@@ -235,10 +235,7 @@ pub(super) fn root_otp(fields: &Fields<'_>) -> Result<RootOtp, Failure> {
     if is_set(fields, "pgp_key") {
         return Err(Failure::invalid("pgp_key is not supported: take the token under a one-time pad"));
     }
-    Ok(match fields.text("otp")?.filter(|otp| !otp.is_empty()) {
-        Some(otp) => RootOtp::Given(Sensitive::from(otp.as_str())),
-        None => RootOtp::Made,
-    })
+    Ok(fields.secret("otp")?.map_or(RootOtp::Made, RootOtp::Given))
 }
 
 /// Whether a field holds anything: neither nothing, nor empty text, nor an empty list.

@@ -136,7 +136,7 @@ async fn locked_users(call: &mut VaultCall) -> Outcome {
     }
     let params = call.params().await?;
     let fields = params.fields()?;
-    let accessor = fields.text("mount_accessor")?.filter(|accessor| !accessor.is_empty());
+    let accessor = fields.given("mount_accessor")?;
     let found = call.caller.locked_users(accessor.as_ref().map(|accessor| accessor.as_str()), &fields).await?;
     let total = found.iter().map(|of| of.names.len()).sum();
     let mount_accessors = found.into_iter().map(|of| Accessor {

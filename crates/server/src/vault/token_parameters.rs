@@ -3,7 +3,7 @@
 use coffer_core::{LoginKind, OldSpelling, TokenParameters};
 use serde::Serialize;
 
-use super::{call::Failure, lenient, lenient::Fields};
+use super::{call::Failure, lenient::Fields};
 
 /// How a login method takes them.
 pub(crate) struct Dialect {
@@ -168,16 +168,14 @@ pub(crate) fn old_number(of: &TokenParameters, spelling: OldSpelling, number: u6
 
 /// Whole seconds from 0.
 pub(crate) fn seconds(fields: &Fields<'_>, name: &'static str) -> Result<Option<u64>, Failure> {
-    match fields.duration(name)?.map(lenient::GoDuration::whole_secs) {
-        Some(None) => {
-            let sent = fields.text(name)?;
-            let sent: String = sent.iter().flat_map(|text| text.chars().take(64)).collect();
-            let message = format!("error converting input for field {name:?}: cannot provide negative value '{sent}'");
-            Err(Failure::invalid(message))
-        }
-        Some(seconds) => Ok(seconds),
-        None => Ok(None),
-    }
+    let Some(duration) = fields.duration(name)? else { return Ok(None) };
+    let seconds = duration.whole_secs().ok_or_else(|| {
+        let negative = duration.nanos() / 1_000_000_000;
+        Failure::invalid(format!(
+            "error converting input for field {name:?}: cannot provide negative value '{negative}'"
+        ))
+    })?;
+    Ok(Some(seconds))
 }
 
 /// A whole number from 0.

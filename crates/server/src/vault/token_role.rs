@@ -6,8 +6,9 @@ use serde::Serialize;
 use super::{
     call::{Failure, Outcome, VaultCall, done},
     envelope::Envelope,
-    lenient::{Fields, GoDuration},
+    lenient::Fields,
     token::is_zero,
+    token_parameters::{count, seconds},
 };
 
 /// `GET auth/token/roles/{name}`.
@@ -58,7 +59,6 @@ impl RoleChange {
                 return Err(Failure::invalid(format!("invalid 'token_type' value {shown:?}")));
             }
         }
-        let uses = fields.integer("token_num_uses")?.map(u64::try_from).transpose();
         let mut warnings = Vec::new();
         Ok(Self {
             lists: [
@@ -86,8 +86,11 @@ impl RoleChange {
                 &mut warnings,
             ),
             period: renamed(seconds(fields, "token_period")?, seconds(fields, "period")?, "period", &mut warnings),
-            num_uses: uses
-                .map_err(|_| Failure::invalid("error parsing role fields: 'token_num_uses' cannot be negative"))?,
+            num_uses: count(
+                fields,
+                "token_num_uses",
+                "error parsing role fields: 'token_num_uses' cannot be negative",
+            )?,
             path_suffix: fields.text("path_suffix")?.map(|suffix| suffix.to_string()),
             token_type,
             warnings,
@@ -179,17 +182,6 @@ fn renamed<T>(new: Option<T>, old: Option<T>, name: &str, warnings: &mut Vec<Str
         }
         (None, Some(value)) => Some(Renamed { value, is_old: true }),
         (None, None) => None,
-    }
-}
-
-fn seconds(fields: &Fields<'_>, field: &'static str) -> Result<Option<u64>, Failure> {
-    match fields.duration(field)?.map(|duration| (duration, GoDuration::whole_secs(duration))) {
-        None => Ok(None),
-        Some((_, Some(seconds))) => Ok(Some(seconds)),
-        Some((duration, None)) => Err(Failure::invalid(format!(
-            "error converting input for field {field:?}: cannot provide negative value '{}'",
-            duration.nanos() / 1_000_000_000
-        ))),
     }
 }
 

@@ -67,6 +67,10 @@ async fn role_is_written_shown_listed_and_deleted() {
             json!({"token_ttl": -5}),
             "error converting input for field \"token_ttl\": cannot provide negative value '-5'",
         ),
+        (
+            json!({"token_ttl": "-1h30m"}),
+            "error converting input for field \"token_ttl\": cannot provide negative value '-5400'",
+        ),
         (json!({"local_secret_ids": true}), "local_secret_ids can only be modified during role creation"),
         (json!({"role_id": ""}), "invalid role_id supplied, or failed to generate a role_id"),
         (

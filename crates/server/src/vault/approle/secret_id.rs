@@ -57,7 +57,7 @@ enum By {
 impl By {
     fn parse(self, fields: &Fields<'_>) -> Result<SecretIdRef, Failure> {
         match self {
-            Self::Accessor => match fields.text("secret_id_accessor")?.filter(|text| !text.is_empty()) {
+            Self::Accessor => match fields.given("secret_id_accessor")? {
                 Some(accessor) => Ok(SecretIdRef::Accessor(accessor.to_string())),
                 None => Err(Failure::invalid("missing secret_id_accessor")),
             },
@@ -110,8 +110,7 @@ async fn destroy(call: &mut VaultCall, mount: &Mount, name: &str, by: By) -> Out
 }
 
 fn secret(fields: &Fields<'_>) -> Result<Sensitive<String>, Failure> {
-    let secret = fields.text("secret_id")?.filter(|text| !text.is_empty());
-    secret.map(|text| Sensitive::from(text.as_str())).ok_or_else(|| Failure::invalid("missing secret_id"))
+    fields.secret("secret_id")?.ok_or_else(|| Failure::invalid("missing secret_id"))
 }
 
 /// Metadata: an object, one as text, or `key=value` pairs with commas between them.

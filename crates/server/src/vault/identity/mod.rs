@@ -194,5 +194,5 @@ fn emptied<T: Default>(fields: &Fields<'_>, field: &str, value: Option<T>) -> Op
 
 /// Text that is not empty.
 fn given(fields: &Fields<'_>, field: &'static str) -> Result<Option<String>, Failure> {
-    Ok(fields.text(field)?.filter(|text| !text.is_empty()).map(|text| text.to_string()))
+    Ok(fields.given(field)?.map(|text| text.to_string()))
 }

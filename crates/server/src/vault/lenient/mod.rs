@@ -3,6 +3,7 @@
 
 mod duration;
 mod form;
+mod given;
 mod object;
 mod settle;
 

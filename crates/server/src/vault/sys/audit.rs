@@ -60,7 +60,7 @@ pub(super) async fn hash(call: &mut VaultCall, device: &str) -> Outcome {
     }
     let params = call.params().await?;
     let fields = params.fields()?;
-    let input = fields.text("input")?.filter(|input| !input.is_empty());
+    let input = fields.given("input")?;
     let input = input.ok_or_else(|| Failure::invalid("the \"input\" parameter is empty"))?;
     let found = call.caller.audit_hash(device, input.as_bytes(), &fields).await?;
     let hex: String = found.hmac.iter().map(|byte| format!("{byte:02x}")).collect();

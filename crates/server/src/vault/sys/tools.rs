@@ -82,7 +82,7 @@ async fn hash(call: &mut VaultCall, rest: &str) -> Outcome {
     }
     let params = call.params().await?;
     let fields = params.fields()?;
-    let named = fields.text("algorithm")?.filter(|name| !name.is_empty());
+    let named = fields.given("algorithm")?;
     let named = match (rest, &named) {
         ("", Some(name)) => name.as_str(),
         ("", None) => "sha2-256",
