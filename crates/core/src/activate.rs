@@ -44,7 +44,7 @@ use crate::{
     seal::{
         SealKind,
         asker::Ceremonies,
-        migrate,
+        migrate, rekey,
         root::{self, Birth, Reservation, Root, counter_row},
     },
     tlog::{
@@ -236,6 +236,9 @@ pub(crate) async fn activate(
     // It waits for the next start rather than keep this one from serving.
     if let Err(error) = migrate::finish(&active).await {
         tracing::warn!(cause = ?error, "the seal that the store has left is still in it");
+    }
+    if let Err(error) = rekey::finish(&active).await {
+        tracing::warn!(cause = ?error, "the shares before the rekey still open the seal");
     }
     housekeeping::persist_clock(&active).await?;
     active.note_version().await?;
