@@ -56,6 +56,9 @@ pub(crate) async fn keep(active: Arc<Active>) {
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}
             () = active.sweep_asked.notified() => report("sweep tokens", sweep_all(&active).await),
+            () = active.secrets_sweep_asked.notified() => {
+                report("sweep secret ids", approle::sweep::sweep_all(&active).await)
+            }
             () = active.stopped() => return,
         }
         report("reserve seals", reserve(&active).await);
