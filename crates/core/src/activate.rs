@@ -44,7 +44,7 @@ use crate::{
     seal::{
         SealKind,
         asker::Ceremonies,
-        migrate,
+        migrate, rekey,
         root::{self, Birth, Reservation, Root, counter_row},
     },
     tlog::{
@@ -206,6 +206,9 @@ pub(crate) async fn activate(
         metrics: Arc::clone(&core.metrics),
         authority: AtomicU64::new(1),
         sweep_asked: Notify::new(),
+        secrets_sweep_asked: Notify::new(),
+        leftovers_asked: Notify::new(),
+        sweeping_secrets: tokio::sync::Mutex::default(),
         ceremonies: Ceremonies::new(core.config.seal, Arc::clone(&core.opened)),
         stop: watch::Sender::new(false),
     });
@@ -229,13 +232,12 @@ pub(crate) async fn activate(
         }
         active.log_synced(&record).await?;
     }
-    for accessor in active.interrupted_revocations().await? {
-        let record = Record::system("token.revoke").fact("accessor", accessor.clone()).fact("resumed", "true");
-        active.continue_revocation(&accessor, record).await?;
-    }
     // It waits for the next start rather than keep this one from serving.
     if let Err(error) = migrate::finish(&active).await {
         tracing::warn!(cause = ?error, "the seal that the store has left is still in it");
+    }
+    if let Err(error) = rekey::finish(&active).await {
+        tracing::warn!(cause = ?error, "the shares before the rekey still open the seal");
     }
     housekeeping::persist_clock(&active).await?;
     active.note_version().await?;

@@ -73,6 +73,12 @@ pub(crate) struct Active {
     pub(crate) authority: AtomicU64,
     /// Told to sweep expired tokens before its time.
     pub(crate) sweep_asked: Notify,
+    /// Told to sweep secret ids before its time.
+    pub(crate) secrets_sweep_asked: Notify,
+    /// Told that something is left to be worked off.
+    pub(crate) leftovers_asked: Notify,
+    /// One sweep of secret ids at a time.
+    pub(crate) sweeping_secrets: tokio::sync::Mutex<()>,
     /// Rounds of giving shares that are under way: a rekey, a new root token.
     pub(crate) ceremonies: Ceremonies,
     pub(crate) stop: watch::Sender<bool>,

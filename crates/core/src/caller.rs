@@ -200,6 +200,11 @@ impl Caller {
         Ok(())
     }
 
+    /// The answer to the request is complete and about to leave: what waits for that is done now.
+    pub fn answered(&self) {
+        self.active.answered(self.cx.request_id);
+    }
+
     /// After the last use of a use-limited token: revokes it. Call it when the operation is over; it goes on to its
     /// end even if the caller goes away. Where it is not called, or fails, the sweep does it minutes later.
     pub async fn finish(self) {

@@ -1,7 +1,7 @@
 //! The order of a commit (ARCHITECTURE.md, "A change"): rows and the sealed record in one batch; then the record
 //! in the log, synced; then the answer; later the outbox row goes.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use coffer_api::Code;
 use coffer_crypto::hash::sha256;
@@ -31,6 +31,8 @@ const LOOKUPS: u32 = 20;
 #[derive(Default)]
 pub(crate) struct Edit {
     rows: Vec<Row>,
+    /// Where a row is deleted: several reasons for it are one deletion.
+    deleted: HashMap<String, usize>,
     guard: Option<PathGuard>,
     in_force: Vec<InForce>,
 }
@@ -109,9 +111,15 @@ impl Edit {
         self.rows.push(Row { key: key.into(), expect, expires: None, value: Value::Sealed(value) });
     }
 
-    /// Deletes a row.
+    /// Deletes a row; a second time is once, and what was expected still is.
     pub(crate) fn delete(&mut self, key: impl Into<String>, expect: Option<Expect>) {
-        self.rows.push(Row { key: key.into(), expect, expires: None, value: Value::Deleted });
+        let key = key.into();
+        if let Some(row) = self.deleted.get(&key).and_then(|at| self.rows.get_mut(*at)) {
+            row.expect = row.expect.or(expect);
+            return;
+        }
+        self.deleted.insert(key.clone(), self.rows.len());
+        self.rows.push(Row { key, expect, expires: None, value: Value::Deleted });
     }
 
     /// Holds only if the row is as expected.
@@ -137,7 +145,12 @@ impl Edit {
     /// Adds what another edit holds, which must hold no guard.
     pub(crate) fn append(&mut self, other: Self) {
         debug_assert!(other.guard.is_none(), "its paths would not stay locked");
-        self.rows.extend(other.rows);
+        for row in other.rows {
+            match row.value {
+                Value::Deleted => self.delete(row.key, row.expect),
+                Value::Checked | Value::Plain(_) | Value::Sealed(_) => self.rows.push(row),
+            }
+        }
         self.in_force.extend(other.in_force);
     }
 
@@ -149,6 +162,36 @@ impl Edit {
     /// Whether it changes any row, and does not only ask for some to be as they were.
     pub(crate) fn writes(&self) -> bool {
         self.rows.iter().any(|row| !matches!(row.value, Value::Checked))
+    }
+}
+
+/// How often what met another change starts over.
+const TRIES: u32 = 8;
+
+/// Does something fallible again, from what it reads on, where another change came first; at last that is its error. Not
+/// for what names a state that must hold (`cas`): there the conflict is the answer.
+macro_rules! again {
+    ($work:expr) => {{
+        let mut tries = $crate::commit::Tries::default();
+        loop {
+            match $work.await {
+                Err(error) if tries.goes_on(&error) => {}
+                outcome => break outcome,
+            }
+        }
+    }};
+}
+pub(crate) use again;
+
+/// How often something was done again.
+#[derive(Default)]
+pub(crate) struct Tries(u32);
+
+impl Tries {
+    /// Whether it is to be done again after this error.
+    pub(crate) fn goes_on(&mut self, error: &Error) -> bool {
+        self.0 += 1;
+        error.code() == Code::Conflict && self.0 < TRIES
     }
 }
 

@@ -18,7 +18,10 @@ use crate::{
     locks::PathGuard,
     record::Record,
     refusals,
-    seal::root::{Reservation, counter_row},
+    seal::{
+        rekey,
+        root::{Reservation, counter_row},
+    },
     token::{create::milliseconds, sweep},
 };
 
@@ -53,6 +56,9 @@ pub(crate) async fn keep(active: Arc<Active>) {
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}
             () = active.sweep_asked.notified() => report("sweep tokens", sweep_all(&active).await),
+            () = active.secrets_sweep_asked.notified() => {
+                report("sweep secret ids", approle::sweep::sweep_all(&active).await)
+            }
             () = active.stopped() => return,
         }
         report("reserve seals", reserve(&active).await);
@@ -68,6 +74,7 @@ pub(crate) async fn keep(active: Arc<Active>) {
         }
         if tick % EVERY_HALF_MINUTE == 0 {
             report("rotate the term", rotate_if_old(&active).await);
+            report("end the shares before a rekey", rekey::retire(&active).await);
             report("sweep tokens", sweep_all(&active).await);
             report("sweep secret ids", approle::sweep::sweep_all(&active).await);
             active.tokens.tidy();

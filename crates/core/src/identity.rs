@@ -1,7 +1,7 @@
 //! Entities, their aliases, and internal groups: who stands behind a token, across login methods.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map},
     sync::Arc,
 };
 
@@ -15,15 +15,13 @@ use crate::{
     Error,
     active::{Active, Found},
     codec::{self, Persisted},
-    commit::{Edit, Urgency},
+    commit::{Edit, Urgency, again},
     keys, policies,
     record::Record,
 };
 
 /// Groups kept in memory at most.
 const MAX_GROUPS: usize = 100_000;
-/// Groups within groups are followed this deep.
-const MAX_DEPTH: usize = 16;
 
 /// One person or workload.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -234,13 +232,11 @@ impl Identity {
         let direct = groups.of_entity.get(&entity).cloned().unwrap_or_default();
         let mut seen = direct.clone();
         let mut front = direct.clone();
-        for _ in 0..MAX_DEPTH {
+        // To the end: a group left out might be the one that denies. Each is looked at once, whatever contains what.
+        while !front.is_empty() {
             let above: BTreeSet<Uuid> =
                 front.iter().filter_map(|id| groups.of_group.get(id)).flatten().copied().collect();
             front = above.difference(&seen).copied().collect();
-            if front.is_empty() {
-                break;
-            }
             seen.extend(&front);
         }
         let find = |ids: &mut dyn Iterator<Item = &Uuid>| ids.filter_map(|id| groups.by_id.get(id).cloned()).collect();
@@ -271,15 +267,21 @@ impl Groups {
                 self.by_alias_name.remove(&(alias.mount_accessor.clone(), alias.name.clone()));
             }
             for member in &old.members {
-                self.of_entity.entry(*member).and_modify(|of| {
-                    of.remove(&id);
-                });
+                leave(&mut self.of_entity, *member, id);
             }
             for member in &old.member_groups {
-                self.of_group.entry(*member).and_modify(|of| {
-                    of.remove(&id);
-                });
+                leave(&mut self.of_group, *member, id);
             }
+        }
+    }
+}
+
+/// Takes a group from those that a member is in.
+fn leave(groups_of: &mut HashMap<Uuid, BTreeSet<Uuid>>, member: Uuid, group: Uuid) {
+    if let hash_map::Entry::Occupied(mut of) = groups_of.entry(member) {
+        of.get_mut().remove(&group);
+        if of.get().is_empty() {
+            of.remove();
         }
     }
 }
@@ -309,6 +311,11 @@ impl Active {
 
     /// The entity behind a login; made at the first one. Where nothing changed, nothing is written.
     pub(crate) async fn entity_of_login(self: &Arc<Self>, key: &AliasKey<'_>) -> Result<Entity, Error> {
+        // An operator may change it meanwhile, or have given another one the name that was thought up.
+        again!(self.entity_at_login(key))
+    }
+
+    async fn entity_at_login(self: &Arc<Self>, key: &AliasKey<'_>) -> Result<Entity, Error> {
         let alias_row = alias_row(key.mount_accessor, key.name);
         if let Some(entity) = self.entity_of_alias(&alias_row).await? {
             return match key.metadata {
@@ -381,7 +388,12 @@ impl Active {
         alias.updated_ms = now;
         let mut edit = Edit::under(guard);
         edit.put(row, codec::encode(&entity)?, Some(Expect::Revision(found.revision)));
-        edit.in_force(Active::authority_changed);
+        // It may do so at each login: tokens are looked at again only where a policy goes by it.
+        edit.in_force(|active| {
+            if active.policies.name_alias_metadata() {
+                active.authority_changed();
+            }
+        });
         let record = Record::system("entity.alias").fact("entity", id.to_string()).fact("alias", key.name);
         self.commit(edit, record, Urgency::Ordinary).await?.spend();
         Ok(entity)

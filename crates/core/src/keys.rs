@@ -2,6 +2,8 @@
 //!
 //! Keys are UTF-8. What a row holds is documented where its type is; docs/CRYPTO.md has the table.
 
+use uuid::Uuid;
+
 /// Wrapped root keys, one per seal, and the cluster's id.
 pub(crate) const ROOT: &str = "sys/root";
 /// Present from a store's first commit until its initial token is stored.
@@ -16,6 +18,8 @@ pub(crate) const KEY: &str = "sys/key/";
 pub(crate) const LOG: &str = "log/";
 /// Mounts: `mount/{path}`, auth methods below `mount/auth/`.
 pub(crate) const MOUNT: &str = "mount/";
+/// Mounts that were disabled, with data left to be deleted: `mount-purge/{mount id}`.
+pub(crate) const MOUNT_PURGE: &str = "mount-purge/";
 /// Releases that ran on the store: `version/{version}`.
 pub(crate) const VERSION: &str = "version/";
 /// Policy texts: `policy/{name}`.
@@ -46,7 +50,7 @@ pub(crate) const REVOKING: &str = "revoking/";
 pub(crate) const CUBBYHOLE: &str = "cubbyhole/";
 /// Wrapped responses: `wrapped/{accessor of the wrapping token}`.
 pub(crate) const WRAPPED: &str = "wrapped/";
-/// Users of a userpass mount: `user/{mount accessor}/{name}`.
+/// Users of a userpass mount: `user/{mount id}/{name}`.
 pub(crate) const USER: &str = "user/";
 /// Roles of an AppRole mount: `approle/{mount id}/{name}`.
 pub(crate) const APPROLE: &str = "approle/";
@@ -87,6 +91,18 @@ pub(crate) const BOOKKEEPING: [&str; 7] =
 /// Prefixes whose rows, sealed as they are, are kept in the cache: what reads and logins ask for again and again. Of
 /// these none may change but by a commit with a record, or with its own word to the cache.
 const CACHED: [&str; 6] = [ALIAS, APPROLE, APPROLE_ID, ENTITY, KV, SECRET_ID];
+
+/// Prefixes below which a mount's rows lie under its id: its data is in no other rows but object keys, which its entries
+/// name, and the index of expiry, which goes in its time.
+const OF_MOUNT: [&str; 7] = [KV, KV_VERSION, APPROLE, APPROLE_ID, SECRET_ID, SECRET_ID_PURGE, USER];
+
+/// The prefixes of a mount's rows, its KV entries first.
+pub(crate) fn of_mount(id: Uuid) -> impl Iterator<Item = String> {
+    OF_MOUNT.into_iter().map(move |prefix| match prefix {
+        KV | KV_VERSION => format!("{prefix}{}/", id.simple()),
+        prefix => format!("{prefix}{id}/"),
+    })
+}
 
 /// Whether the cache keeps a row of this key.
 pub(crate) fn is_cached(key: &str) -> bool {

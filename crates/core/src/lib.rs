@@ -26,6 +26,7 @@ mod initial;
 mod keyring;
 mod keys;
 mod lease;
+mod leftovers;
 mod locks;
 mod metrics;
 mod mount;
@@ -77,7 +78,7 @@ pub use ops::{
     identity_alias::{AliasView, AliasWrite},
     identity_delete::Deleted,
     identity_find::IdentityClue,
-    identity_group::GroupView,
+    identity_group::{GroupBrief, GroupView},
     identity_merge::EntityMerge,
     list::ListPart,
     policy::PolicyNames,

@@ -1,6 +1,7 @@
 //! The mount table: which engine or login method answers which path.
 
 mod enable;
+pub(crate) mod purge;
 mod remount;
 mod tune;
 mod visible;

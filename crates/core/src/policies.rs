@@ -36,6 +36,8 @@ impl Persisted for PolicyRow {}
 #[derive(Default)]
 pub(crate) struct Policies {
     by_name: RwLock<HashMap<String, Arc<Policy>>>,
+    /// Those that speak of what login methods say of somebody.
+    on_alias_metadata: RwLock<HashSet<String>>,
     wrapping: OnceLock<Arc<Policy>>,
 }
 
@@ -51,11 +53,21 @@ impl Policies {
 
     /// Puts a policy in place.
     pub(crate) fn put(&self, name: &str, policy: Policy) {
+        match policy.names_alias_metadata() {
+            true => drop(self.on_alias_metadata.write().insert(name.to_owned())),
+            false => drop(self.on_alias_metadata.write().remove(name)),
+        }
         self.by_name.write().insert(name.to_owned(), Arc::new(policy));
     }
 
     pub(crate) fn remove(&self, name: &str) {
         self.by_name.write().remove(name);
+        self.on_alias_metadata.write().remove(name);
+    }
+
+    /// Whether any policy speaks of what login methods say of somebody.
+    pub(crate) fn name_alias_metadata(&self) -> bool {
+        !self.on_alias_metadata.read().is_empty()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Policy>> {

@@ -57,7 +57,7 @@ impl Active {
             .await?;
         if entity.disabled {
             // As for a wrong credential, lock included: nobody learns that it was right.
-            self.logins.failed(&login);
+            self.logins.failed(&login)?;
             record.facts.push(("disabled_entity", entity.id.to_string()));
             return Err(Error::new(Code::InvalidCredentials, wrong));
         }
@@ -102,6 +102,7 @@ impl Active {
             renewable: true,
             num_uses: parameters.num_uses,
             bound_cidrs,
+            tenure: Some(mount.tenure),
             login: Some(Login { mount: mount.accessor.clone(), name }),
             ..Wanted::default()
         })

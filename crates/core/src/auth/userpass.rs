@@ -89,19 +89,29 @@ impl Caller {
         let record = self.record("user.write", &path);
         self.recorded(record.clone(), async {
             let row = user_row(mount, name)?;
+            let may = |exists: bool| {
+                let operation = if exists || field.is_some() { Operation::Update } else { Operation::Create };
+                self.authorise(&path, operation, parameters)?;
+                match (field, exists) {
+                    (Some(_), false) => Err(Error::invalid(one_error("username does not exist"))),
+                    (Some(_), true) | (None, _) => Ok(()),
+                }
+            };
+            may(self.active.row::<User>(&row).await?.is_some())?;
+            // Before the lock: it takes its time, and others wait for the path.
+            let hash = match password {
+                Some(password) => Some(self.active.hash_password(password).await?),
+                None => None,
+            };
             let guard = self.active.locks.lock(&[&row]).await;
             let known = self.active.row::<User>(&row).await?;
             let exists = known.is_some();
-            let operation = if exists || field.is_some() { Operation::Update } else { Operation::Create };
-            self.authorise(&path, operation, parameters)?;
-            if field.is_some() && !exists {
-                return Err(Error::invalid(one_error("username does not exist")));
-            }
+            may(exists)?;
             let mut user = known.map(|found| found.value).unwrap_or_default();
             change(&mut user)?;
             user.token.settle()?;
-            match password {
-                Some(password) => user.hash = self.active.hash_password(password).await?,
+            match hash {
+                Some(hash) => user.hash = hash,
                 None if !exists => return Err(Error::invalid(NO_PASSWORD)),
                 None => {}
             }
@@ -186,7 +196,7 @@ impl Caller {
         let path = format!("{}users/", mount.path);
         self.recorded(self.record("user.list", &path), async {
             let part = self.authorise_list(&path, part)?;
-            let prefix = format!("{}{}/", keys::USER, mount.accessor);
+            let prefix = format!("{}{}/", keys::USER, mount.id);
             Ok(Done::Unlogged(self.active.list(&prefix, part).await?.items))
         })
         .await
@@ -250,22 +260,28 @@ impl Active {
         let mount = mount.ok_or_else(|| Error::new(Code::Unauthenticated, "permission denied"))?;
         let login = login_name(&mount, name);
         self.logins.check(&login)?;
-        let user = match user_row(&mount, name) {
-            Ok(row) => self.row::<User>(&row).await?.map(|found| found.value),
-            Err(_) => None,
+        let row = user_row(&mount, name).ok();
+        let user = match &row {
+            Some(row) => self.row::<User>(row).await?.map(|found| found.value),
+            None => None,
         };
         // Somebody unknown costs as much as somebody known.
         let hash = user.as_ref().map_or_else(|| UNKNOWN.to_owned(), |user| user.hash.clone());
         let attempt = Zeroizing::new(password.expose().clone());
-        let matches = self.logins.hashing(move || password::verify(attempt.as_bytes(), &hash).is_ok()).await?;
-        match user.filter(|_| matches) {
-            Some(user) if !is_bound_here(&user, cx) => Err(Error::new(Code::Unauthenticated, "permission denied")),
-            Some(user) => Ok((mount, user)),
-            None => {
-                self.logins.failed(&login);
-                Err(wrong_credentials())
+        let verify = move || password::verify(attempt.as_bytes(), &hash).is_ok();
+        let matches = self.logins.hashing(|| self.logins.check(&login), verify).await?;
+        let Some(user) = user.filter(|_| matches) else {
+            // A name that nobody can have need not be locked out.
+            if row.is_some() {
+                self.logins.failed(&login)?;
             }
+            return Err(wrong_credentials());
+        };
+        self.logins.check(&login)?;
+        if !is_bound_here(&user, cx) {
+            return Err(Error::new(Code::Unauthenticated, "permission denied"));
         }
+        Ok((mount, user))
     }
 
     pub(crate) async fn user(&self, mount: &Mount, name: &str) -> Result<Option<User>, Error> {
@@ -288,7 +304,8 @@ impl Active {
             Password::Plain(password) if password.expose().is_empty() => Err(Error::invalid(NO_PASSWORD)),
             Password::Plain(password) => {
                 let password = Zeroizing::new(password.expose().clone());
-                let hashed = self.logins.hashing(move || password::hash(password.as_bytes())).await?;
+                let hash = move || password::hash(password.as_bytes());
+                let hashed = self.logins.hashing(|| Ok(()), hash).await?;
                 let too_long = "the password cannot be hashed (at most 4,096 bytes)";
                 hashed.map_err(|error| Error::invalid(too_long).caused_by(error))
             }
@@ -323,7 +340,7 @@ fn user_row(mount: &Mount, name: &str) -> Result<String, Error> {
         return Err(Error::new(Code::NotFound, super::login::one_error("unsupported path")));
     }
     let name = name.to_lowercase();
-    Ok(format!("{}{}/{name}", keys::USER, mount.accessor))
+    Ok(format!("{}{}/{name}", keys::USER, mount.id))
 }
 
 #[cfg(test)]

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use coffer_storage::Expect;
 
-use super::{Mount, MountKind, tune::Tuning};
+use super::{
+    Mount, MountKind,
+    purge::{PurgeRow, purge_row},
+    tune::Tuning,
+};
 use crate::{
     Caller, Error,
     caller::Done,
@@ -104,8 +108,8 @@ impl Caller {
         .await
     }
 
-    /// Disables a mount that is not one of the first; its data is unreachable from then on, and the tokens that a
-    /// login method gave are void.
+    /// Disables a mount that is not one of the first; its data is unreachable from then on and deleted in the background,
+    /// and the tokens that a login method gave are void.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without delete on the path; [`coffer_api::Code::Invalid`] for a fixed mount.
@@ -114,6 +118,7 @@ impl Caller {
         let record = self.record("mount.disable", &logical);
         self.recorded(record.clone(), async {
             self.authorise(&logical, Operation::Delete, &())?;
+            let guard = self.active.locks.lock(&[keys::MOUNT]).await;
             let Some(mount) = self.active.mounts.at(path) else { return Ok(Done::Unlogged(())) };
             if mount.kind == MountKind::Token {
                 return Err(Error::invalid("token credential backend cannot be disabled"));
@@ -121,9 +126,15 @@ impl Caller {
             if mount.kind.is_fixed() {
                 return Err(Error::invalid(format!("cannot unmount {path:?}")));
             }
-            let mut edit = Edit::under(self.active.locks.lock(&[keys::MOUNT]).await);
+            let mut edit = Edit::under(guard);
             edit.delete(Mount::row(path), None);
-            edit.in_force(move |active| active.mounts.remove(&mount.path));
+            // Its data is out of reach from here on, and goes in the background.
+            let purge = PurgeRow { path: path.to_owned(), disabled_ms: self.active.clock.now() };
+            edit.put(purge_row(mount.id), codec::encode(&purge)?, Some(Expect::Absent));
+            edit.in_force(move |active| {
+                active.mounts.remove(&mount.path);
+                active.leftovers_asked.notify_one();
+            });
             Ok(Done::Logged((), self.commit(edit, record).await?))
         })
         .await

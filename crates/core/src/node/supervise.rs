@@ -12,7 +12,7 @@ use crate::{
     active::Active,
     housekeeping,
     lease::{LEASE, Lease, RENEW_EVERY, monotonic_ms},
-    outbox,
+    leftovers, outbox,
     seal::root,
 };
 
@@ -152,6 +152,7 @@ impl Core {
         let tasks = [
             tokio::spawn(outbox::tend(Arc::clone(&active))),
             tokio::spawn(housekeeping::keep(Arc::clone(&active))),
+            tokio::spawn(leftovers::keep(Arc::clone(&active))),
             tokio::spawn(crate::audit::scrub::scrub(
                 Arc::clone(&active),
                 self.config.audit.dir.clone(),

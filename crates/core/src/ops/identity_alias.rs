@@ -12,9 +12,10 @@ use crate::{
     active::{Active, Found},
     caller::Done,
     codec,
-    commit::Edit,
+    commit::{Edit, again},
     identity::{Alias, Entity, IdRow, alias_id_row, alias_row, entity_name_row, entity_row, parse_id},
     keys,
+    locks::PathGuard,
     mount::Mount,
     ops::list::ListPart,
     policy::{Operation, Parameters},
@@ -79,23 +80,25 @@ impl Caller {
         let record = self.record("alias.write", path);
         self.recorded(record.clone(), async {
             self.authorise(path, Operation::Update, parameters)?;
-            let wanted = self.active.alias_wanted(&write).await?;
-            let row = alias_row(&wanted.mount_accessor, &wanted.name);
-            let guard = self.active.locks.lock(&[keys::ENTITY, &row]).await;
-            let again = self.active.alias_wanted(&write).await?;
-            if (&again.mount_accessor, &again.name) != (&wanted.mount_accessor, &wanted.name) {
-                return Err(Error::new(Code::Conflict, "the alias changed; try again"));
-            }
-            let mut edit = Edit::under(guard);
-            let written = match &again.known {
-                Some((found, alias)) => self.active.change_alias(&write, &again, found, alias, &mut edit).await?,
-                None => Some(self.active.make_alias(&write, &again, &mut edit).await?),
-            };
-            let Some((alias, entity)) = written else { return Ok(Done::Unlogged(None)) };
-            edit.in_force(Active::authority_changed);
-            let record = record.fact("entity", entity.to_string()).fact("alias", alias.id.to_string());
-            let logged = self.commit(edit, record).await?;
-            Ok(Done::Logged(Some(view_alias(&alias, entity)), logged))
+            again!(async {
+                let wanted = self.active.alias_wanted(&write).await?;
+                let row = alias_row(&wanted.mount_accessor, &wanted.name);
+                let guard = self.active.locks.lock(&[keys::ENTITY, &row]).await;
+                let again = self.active.alias_wanted(&write).await?;
+                if (&again.mount_accessor, &again.name) != (&wanted.mount_accessor, &wanted.name) {
+                    return Err(Error::new(Code::Conflict, "the alias changed; try again"));
+                }
+                let mut edit = Edit::under(guard);
+                let written = match &again.known {
+                    Some((found, alias)) => self.active.change_alias(&write, &again, found, alias, &mut edit).await?,
+                    None => Some(self.active.make_alias(&write, &again, &mut edit).await?),
+                };
+                let Some((alias, entity)) = written else { return Ok(Done::Unlogged(None)) };
+                edit.in_force(Active::authority_changed);
+                let record = record.clone().fact("entity", entity.to_string()).fact("alias", alias.id.to_string());
+                let logged = self.commit(edit, record).await?;
+                Ok(Done::Logged(Some(view_alias(&alias, entity)), logged))
+            })
         })
         .await
     }
@@ -139,13 +142,9 @@ impl Caller {
         let record = self.record("alias.delete", path);
         self.recorded(record.clone(), async {
             self.authorise(path, Operation::Delete, &())?;
-            let Some((_, alias)) = self.active.alias_of_id(id).await? else { return Ok(Done::Unlogged(())) };
+            let (guard, known) = self.active.lock_alias(id).await?;
+            let Some((Found { value: mut entity, revision }, alias)) = known else { return Ok(Done::Unlogged(())) };
             let row = alias_row(&alias.mount_accessor, &alias.name);
-            let guard = self.active.locks.lock(&[keys::ENTITY, &row]).await;
-            // It may have gone before the lock was there.
-            let Some((Found { value: mut entity, revision }, _)) = self.active.alias_of_id(id).await? else {
-                return Ok(Done::Unlogged(()));
-            };
             entity.aliases.retain(|other| other.id != alias.id);
             entity.settle();
             entity.updated_ms = self.active.clock.now();
@@ -308,6 +307,25 @@ impl Active {
         match parse_id(id) {
             Some(id) => self.entity(id).await,
             None => Ok(None),
+        }
+    }
+
+    /// An alias and the entity it belongs to, as they are while the guard holds: nobody writes either meanwhile, nor is
+    /// anybody made at a login by that name.
+    async fn lock_alias(&self, id: &str) -> Result<(PathGuard, Option<(Found<Entity>, Alias)>), Error> {
+        let row_of = |known: &Option<(Found<Entity>, Alias)>| {
+            known.as_ref().map(|(_, alias)| alias_row(&alias.mount_accessor, &alias.name))
+        };
+        let mut row = row_of(&self.alias_of_id(id).await?);
+        loop {
+            let guard = self.locks.lock(&[keys::ENTITY, row.as_deref().unwrap_or(keys::ENTITY)]).await;
+            let known = self.alias_of_id(id).await?;
+            let now = row_of(&known);
+            // One that was given another name before the lock was there has another row.
+            if now.is_none() || now == row {
+                return Ok((guard, known));
+            }
+            row = now;
         }
     }
 

@@ -16,6 +16,7 @@ use crate::{
     },
     keys,
     policy::{Operation, Parameters},
+    record::Record,
 };
 
 /// What is to be deleted.
@@ -38,46 +39,30 @@ impl Caller {
         let record = self.record("identity.delete", &asked);
         self.recorded(record.clone(), async {
             self.authorise(&asked, Operation::Delete, &())?;
-            let guard = self.active.locks.lock(&[keys::ENTITY, keys::GROUP]).await;
-            let mut edit = Edit::under(guard);
-            let group = match what {
+            match what {
                 Deleted::Entity(by) => {
                     let found = match by {
-                        By::Id(id) => match parse_id(id) {
-                            Some(id) => self.active.entity(id).await?,
-                            None => None,
-                        },
-                        By::Name(name) => self.active.entity_named(name).await?,
+                        By::Id(id) => parse_id(id),
+                        By::Name(name) => self.active.entity_named(name).await?.map(|found| found.value.id),
                     };
-                    let mut groups = GroupChanges::default();
-                    if let Some(found) = found {
-                        edit.delete_entity(&found.value);
-                        groups.leave(&self.active.identity, found.value.id);
-                    }
-                    groups.into_edit(&mut edit)?;
-                    None
+                    self.delete_entities(found.as_slice(), &record).await
                 }
                 Deleted::Group(by) => {
+                    let guard = self.active.locks.lock(&[keys::ENTITY, keys::GROUP]).await;
                     let found = match by {
                         By::Id(id) => parse_id(id).and_then(|id| self.active.identity.group(id)),
                         By::Name(name) => self.active.identity.group_named(name),
                     };
-                    if let Some(group) = &found {
-                        edit.delete(group_row(group.id), None);
-                    }
-                    found
+                    let Some(group) = found else { return Ok(Done::Unlogged(())) };
+                    let mut edit = Edit::under(guard);
+                    edit.delete(group_row(group.id), None);
+                    edit.in_force(move |active| {
+                        active.identity.remove(group.id);
+                        active.authority_changed();
+                    });
+                    Ok(Done::Logged((), self.commit(edit, record).await?))
                 }
-            };
-            if edit.is_empty() {
-                return Ok(Done::Unlogged(()));
             }
-            edit.in_force(move |active| {
-                if let Some(group) = group {
-                    active.identity.remove(group.id);
-                }
-                active.authority_changed();
-            });
-            Ok(Done::Logged((), self.commit(edit, record).await?))
         })
         .await
     }
@@ -95,43 +80,58 @@ impl Caller {
             let mut ids: Vec<Uuid> = ids.iter().filter_map(|id| parse_id(id)).collect();
             ids.sort_unstable();
             ids.dedup();
-            let mut done = Done::Unlogged(());
-            let mut left = ids.as_slice();
-            while !left.is_empty() {
-                let mut edit = Edit::under(self.active.locks.lock(&[keys::ENTITY, keys::GROUP]).await);
-                let mut groups = GroupChanges::default();
-                while let Some((id, rest)) = left.split_first().filter(|_| edit.len() < STEP_ROWS) {
-                    left = rest;
-                    if let Some(found) = self.active.entity(*id).await? {
-                        edit.delete_entity(&found.value);
-                        groups.leave(&self.active.identity, found.value.id);
-                    }
-                }
-                if edit.is_empty() {
-                    break;
-                }
-                groups.into_edit(&mut edit)?;
-                edit.in_force(Active::authority_changed);
-                let logged = self.commit(edit, record.clone()).await?;
-                if let Done::Logged((), earlier) = std::mem::replace(&mut done, Done::Logged((), logged)) {
-                    earlier.spend();
-                }
-            }
-            Ok(done)
+            self.delete_entities(&ids, &record).await
         })
         .await
+    }
+
+    /// In steps: an entity leaves its groups and goes, or where those are more than one commit takes, leaves some.
+    async fn delete_entities(&self, ids: &[Uuid], record: &Record) -> Result<Done<()>, Error> {
+        let mut done = Done::Unlogged(());
+        let mut left = ids;
+        while !left.is_empty() {
+            let mut edit = Edit::under(self.active.locks.lock(&[keys::ENTITY, keys::GROUP]).await);
+            let mut groups = GroupChanges::default();
+            while let Some((id, rest)) = left.split_first() {
+                if let Some(found) = self.active.entity(*id).await? {
+                    if !groups.leave(&self.active.identity, found.value.id) {
+                        break;
+                    }
+                    edit.delete_entity(&found.value);
+                }
+                left = rest;
+                if edit.len() >= STEP_ROWS {
+                    break;
+                }
+            }
+            groups.into_edit(&mut edit)?;
+            if edit.is_empty() {
+                break;
+            }
+            edit.in_force(Active::authority_changed);
+            let logged = self.commit(edit, record.clone()).await?;
+            if let Done::Logged((), earlier) = std::mem::replace(&mut done, Done::Logged((), logged)) {
+                earlier.spend();
+            }
+        }
+        Ok(done)
     }
 }
 
 impl GroupChanges {
-    /// Takes an entity out of all its groups.
-    fn leave(&mut self, identity: &Identity, entity: Uuid) {
+    /// Takes an entity out of its groups; tells whether out of all: those that make too much for one commit are left.
+    fn leave(&mut self, identity: &Identity, entity: Uuid) -> bool {
         for id in identity.groups_naming(entity) {
+            let is_new = self.changing(id).is_none();
+            if is_new && self.weight() >= STEP_BYTES {
+                return false;
+            }
             if let Some(group) = self.of(identity, id) {
                 group.members.remove(&entity);
                 group.named.members = true;
             }
         }
+        true
     }
 }
 
@@ -152,3 +152,5 @@ impl Edit {
 
 /// A step of a deletion ends with the entity that brings it to so many rows.
 const STEP_ROWS: usize = 1000;
+/// And with the group that brings the rows of groups to about so many bytes.
+const STEP_BYTES: usize = 2 << 20;

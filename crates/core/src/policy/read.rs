@@ -102,6 +102,11 @@ impl Policy {
         self.rules().iter().any(|rule| rule.path.is_templated())
     }
 
+    /// Whether what it grants depends on what login methods say of the subject, which may change at each login.
+    pub fn names_alias_metadata(&self) -> bool {
+        self.rules().iter().any(|rule| rule.path.names_alias_metadata())
+    }
+
     pub(super) fn shared_name(&self) -> &Arc<str> {
         &self.name
     }

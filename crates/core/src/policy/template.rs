@@ -94,6 +94,13 @@ impl Template {
         &self.text
     }
 
+    /// Whether it fills in what a login method says of somebody.
+    pub(super) fn names_alias_metadata(&self) -> bool {
+        let names =
+            |piece: &Piece| matches!(piece, Piece::Selected(Selector::Alias { field: AliasField::Metadata(_), .. }));
+        self.pieces.iter().any(names)
+    }
+
     pub(super) fn is_templated(&self) -> bool {
         self.pieces.len() > 1
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use super::{SealKind, generate_root, rekey, unseal::Unsealing};
 use crate::{
@@ -36,6 +37,8 @@ pub(crate) struct Ceremonies {
     pub(crate) seen: Arc<Mutex<Unsealing>>,
     pub(crate) rekey: tokio::sync::Mutex<Option<rekey::Round>>,
     pub(crate) root_token: tokio::sync::Mutex<Option<generate_root::Round>>,
+    /// New shares whose answer may not have left yet.
+    pub(crate) untold: Mutex<Option<rekey::Untold>>,
 }
 
 enum Who<'a> {
@@ -85,6 +88,11 @@ impl<'a> Asker<'a> {
         }
     }
 
+    /// As [`Caller::answered`].
+    pub fn answered(&self) {
+        self.active.answered(self.request_id());
+    }
+
     /// As [`Caller::finish`], of a caller that was let in here.
     pub async fn finish(self) {
         match self.who {
@@ -99,6 +107,15 @@ impl<'a> Asker<'a> {
             caller.authorise(path, operation, &())?;
         }
         self.active.ceremonies.check(ceremony)
+    }
+
+    /// The request's name.
+    pub(crate) fn request_id(&self) -> Uuid {
+        match &self.who {
+            Who::Anybody(cx) | Who::Local(cx) => cx.request_id,
+            Who::Known(caller) => caller.context().request_id,
+            Who::Token(caller) => caller.context().request_id,
+        }
     }
 
     /// A record of this request.
@@ -152,9 +169,28 @@ impl<'a> Asker<'a> {
     }
 }
 
+impl Active {
+    /// The answer to a request is complete. Where it tells new shares, those before them end now: in the background, so
+    /// that a client that goes away in between finds one of the two sets good.
+    pub(crate) fn answered(self: &Arc<Self>, request: Uuid) {
+        let told = self.ceremonies.untold.lock().as_mut().is_some_and(|untold| untold.tell(request));
+        if !told {
+            return;
+        }
+        // A node that is sealed waits for it, as it holds on to the keys.
+        let active = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = rekey::retire(&active).await {
+                tracing::warn!(cause = ?error, "the shares before the rekey still open the seal; it is tried again");
+            }
+        });
+    }
+}
+
 impl Ceremonies {
     pub(crate) fn new(kind: SealKind, seen: Arc<Mutex<Unsealing>>) -> Self {
-        Self { kind, seen, rekey: tokio::sync::Mutex::default(), root_token: tokio::sync::Mutex::default() }
+        let (rekey, root_token) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        Self { kind, seen, rekey, root_token, untold: Mutex::default() }
     }
 
     /// Whether shares can be given at all.

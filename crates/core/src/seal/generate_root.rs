@@ -7,8 +7,9 @@ use zeroize::Zeroizing;
 
 use super::{
     asker::{Asker, Ceremony},
-    rekey::{GIVEN_BEFORE, prove},
-    shares::{Gave, Given, Share},
+    rekey::GIVEN_BEFORE,
+    root::Tried,
+    shares::{Given, Share},
 };
 use crate::{
     Error,
@@ -162,12 +163,11 @@ impl Asker<'_> {
             }
             let row = self.root_row().await?;
             let required = row.split()?.threshold();
-            let given = match round.given.give(share, required) {
-                Gave::Again => return Err(Error::invalid(GIVEN_BEFORE)),
-                Gave::More => return Ok(Done::Unlogged(self.root_progress(Some(round)).await?)),
-                Gave::Enough(given) => given,
-            };
-            prove(&row, &given)?;
+            match row.give(&mut round.given, share)? {
+                Tried::Again => return Err(Error::invalid(GIVEN_BEFORE)),
+                Tried::More => return Ok(Done::Unlogged(self.root_progress(Some(round)).await?)),
+                Tried::Enough(opened) => opened.map(drop)?,
+            }
             let made = self.active.make_token(Wanted::root(), None).await?;
             let encoded = padded(made.grant.token.expose(), &round.otp)?;
             let record = self.record("token.create_root", name.update()).fact("made", made.grant.accessor.clone());

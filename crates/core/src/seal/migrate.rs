@@ -9,7 +9,6 @@ use coffer_storage::{Expect, Revision};
 
 use super::{
     SealKind,
-    rekey::prove,
     root::{self, RootRow, Wrapped},
     shares::{AskedSplit, NewShares, Share},
 };
@@ -102,7 +101,7 @@ impl Core {
                     let threshold = held.row.split()?.threshold();
                     return Err(Error::invalid(format!("{threshold} different shares are needed")));
                 }
-                prove(&held.row, &given)?;
+                held.row.open_with(&given).map(drop)?;
                 drop(given);
                 let failed = |error: crate::FileSealError| Error::invalid(error.to_string()).caused_by(error);
                 // A file that is there already was left by an earlier seal or attempt, and serves as well as a new one.

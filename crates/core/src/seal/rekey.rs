@@ -1,6 +1,8 @@
 //! New shares: the seal's key is replaced and split anew, and the root key wrapped under it, once enough of the present shares
 //! were given. Where that is asked for, only after enough of the new ones were given back.
 
+use std::sync::Arc;
+
 use coffer_crypto::Secret;
 use coffer_storage::Expect;
 use subtle::ConstantTimeEq;
@@ -9,11 +11,12 @@ use uuid::Uuid;
 use super::{
     SealKind,
     asker::{Asker, Ceremony},
-    root::{self, RootRow, Wrapped},
+    root::{self, Opened, RootRow, Tried, Wrapped},
     shares::{self, AskedSplit, Gave, Given, NewShares, Share, Split},
 };
 use crate::{
     Error,
+    active::Active,
     caller::Done,
     commit::{Edit, Logged, Urgency},
     keys,
@@ -194,17 +197,21 @@ impl Asker<'_> {
                 return Err(Error::invalid(format!("incorrect nonce supplied; nonce for {of} is \"{}\"", round.nonce)));
             }
             let row = self.root_row().await?;
-            let given = match round.given.give(share, row.split()?.threshold()) {
-                Gave::Again => return Err(Error::invalid(GIVEN_BEFORE)),
-                Gave::More => return Ok(Done::Unlogged(RekeyEnd::More(self.progress(Some(round)).await?))),
-                Gave::Enough(given) => given,
+            let Opened { by, .. } = match row.give(&mut round.given, share)? {
+                Tried::Again => return Err(Error::invalid(GIVEN_BEFORE)),
+                Tried::More => return Ok(Done::Unlogged(RekeyEnd::More(self.progress(Some(round)).await?))),
+                Tried::Enough(opened) => opened?,
             };
-            prove(&row, &given)?;
             let (key, shares) = round.split.make()?;
             let (nonce, split) = (round.nonce, round.split);
             match round.verification {
                 Verification::Unneeded => {
-                    let logged = self.replace(&key, split, self.record("rekey.complete", &path)).await?;
+                    // Whatever becomes of this request, somebody holds what opens the seal: the shares that it took stay
+                    // good until the new ones are answered.
+                    let change = |row: &mut RootRow, wrapped| row.supersede(by, wrapped);
+                    let (wrapped, logged) =
+                        self.rewrap(&key, split, self.record("rekey.complete", &path), change).await?;
+                    *self.active.ceremonies.untold.lock() = Some(Untold::new(self.request_id(), wrapped));
                     held.take();
                     Ok(Done::Logged(RekeyEnd::Made { nonce, shares, verification_nonce: None }, logged))
                 }
@@ -284,7 +291,9 @@ impl Asker<'_> {
                 return Err(Error::invalid(format!("{what} verification failed; incorrect key shares supplied")));
             }
             let nonce = Some(pending.nonce);
-            let logged = self.replace(&pending.key, split, self.record("rekey.complete", &path)).await?;
+            // Both sets are in somebody's hands.
+            let record = self.record("rekey.complete", &path);
+            let (_, logged) = self.rewrap(&pending.key, split, record, RootRow::replace).await?;
             held.take();
             Ok(Done::Logged(VerificationProgress { nonce, split, progress: 0, complete: true }, logged))
         })
@@ -308,29 +317,78 @@ impl Asker<'_> {
         Ok(RekeyProgress { required, round })
     }
 
-    /// Wraps the root key under the new key, in place of the old wrap.
-    async fn replace(&self, key: &Secret, split: Split, record: Record) -> Result<Logged, Error> {
+    /// Wraps the root key under the new key, for which `change` finds its place in the row.
+    async fn rewrap(
+        &self,
+        key: &Secret,
+        split: Split,
+        record: Record,
+        change: impl FnOnce(&mut RootRow, Wrapped),
+    ) -> Result<(Wrapped, Logged), Error> {
         let active = &self.active;
         let guard = active.locks.lock(&[keys::ROOT]).await;
         let found = root::read_with_revision(active.store.as_ref()).await?;
         let (mut row, revision) = found.ok_or_else(|| Error::internal("the store lost its root row"))?;
         let wrapped = Wrapped::new(SealKind::Shamir, key, Some(split), &active.root)?;
-        row.wraps.insert(SealKind::Shamir.name().to_owned(), wrapped);
+        change(&mut row, wrapped.clone());
         let mut edit = Edit::under(guard);
         edit.put_sealed(keys::ROOT, row.sealed()?, Some(Expect::Revision(revision)));
         edit.in_force(move |active| active.ceremonies.seen.lock().see(&row));
         let record = record.fact("shares", split.shares().to_string()).fact("threshold", split.threshold().to_string());
-        active.commit(edit, record, Urgency::Ordinary).await
+        Ok((wrapped, active.commit(edit, record, Urgency::Ordinary).await?))
     }
 }
 
-/// Proves that these are shares of the present set, and enough of them.
-///
-/// # Errors
-/// [`coffer_api::Code::Invalid`] where they are not.
-pub(crate) fn prove(row: &RootRow, given: &[Secret]) -> Result<(), Error> {
-    let key = shares::combine(given)?;
-    root::unwrap_with(row, SealKind::Shamir, &key).map(drop).ok_or_else(|| Error::invalid(shares::WRONG_SHARES))
+/// Ends the shares before a rekey whose new ones were answered. Again and again, until it is done.
+pub(crate) async fn retire(active: &Arc<Active>) -> Result<(), Error> {
+    let told =
+        active.ceremonies.untold.lock().as_ref().filter(|untold| untold.is_told).map(|told| told.wrapped.clone());
+    let Some(present) = told else { return Ok(()) };
+    retire_before(active, &present).await?;
+    active.ceremonies.untold.lock().take_if(|untold| untold.wrapped == present);
+    Ok(())
+}
+
+/// After a node was opened with the shares of a rekey: those before it go, as somebody has the new ones.
+pub(crate) async fn finish(active: &Arc<Active>) -> Result<(), Error> {
+    let by = active.ceremonies.seen.lock().by();
+    match by {
+        Some(present) => retire_before(active, &present).await,
+        None => Ok(()),
+    }
+}
+
+async fn retire_before(active: &Arc<Active>, present: &Wrapped) -> Result<(), Error> {
+    let guard = active.locks.lock(&[keys::ROOT]).await;
+    let found = root::read_with_revision(active.store.as_ref()).await?;
+    let (mut row, revision) = found.ok_or_else(|| Error::internal("the store lost its root row"))?;
+    if !row.retire(present) {
+        return Ok(());
+    }
+    let mut edit = Edit::under(guard);
+    edit.put_sealed(keys::ROOT, row.sealed()?, Some(Expect::Revision(revision)));
+    edit.in_force(move |active| active.ceremonies.seen.lock().see(&row));
+    active.commit(edit, Record::system("rekey.retire"), Urgency::Ordinary).await.map(Logged::spend)
+}
+
+/// New shares in force, and whether they left the server.
+pub(crate) struct Untold {
+    request: Uuid,
+    wrapped: Wrapped,
+    is_told: bool,
+}
+
+impl Untold {
+    fn new(request: Uuid, wrapped: Wrapped) -> Self {
+        Self { request, wrapped, is_told: false }
+    }
+
+    /// The answer to this request is complete.
+    pub(crate) fn tell(&mut self, request: Uuid) -> bool {
+        let is_it = self.request == request;
+        self.is_told |= is_it;
+        is_it
+    }
 }
 
 impl Round {

@@ -7,9 +7,12 @@ use coffer_storage::{Expect, Key, Revision, Store};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{FileSeal, SealKind, shares::Split};
+use super::{
+    FileSeal, SealKind,
+    shares::{self, Gave, Given, Share, Split},
+};
 use crate::{
-    StartError,
+    Error, StartError,
     barrier::{self, Barrier},
     codec::{self, Persisted},
     commit::Edit,
@@ -22,7 +25,7 @@ use crate::{
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct RootRow {
     pub(crate) cluster_id: Uuid,
-    /// The root key, wrapped once per seal, by the seal's kind.
+    /// The root key, wrapped once per seal, by the seal's kind; and under [`SUPERSEDED`].
     pub(crate) wraps: BTreeMap<String, Wrapped>,
     /// The kind of the seal to which the store is on its way: once a node was opened with it, the others go.
     pub(crate) next: Option<String>,
@@ -31,7 +34,7 @@ pub(crate) struct RootRow {
 impl Persisted for RootRow {}
 
 /// The root key under one seal's key.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Wrapped {
     bytes: Vec<u8>,
     /// How the seal's key is split, where it is.
@@ -43,6 +46,22 @@ pub(crate) struct Wrapped {
 pub(crate) struct Root {
     pub(crate) key: Arc<Secret>,
     pub(crate) cluster_id: Uuid,
+}
+
+/// What shares have opened: the root key, and the wrap that it was under.
+pub(crate) struct Opened {
+    pub(crate) root: Root,
+    pub(crate) by: Wrapped,
+}
+
+/// What came of giving one more share to a store's seal.
+pub(crate) enum Tried {
+    /// It had been given before.
+    Again,
+    /// Enough were given; none is kept. An error where they open nothing.
+    Enough(Result<Opened, Error>),
+    /// More are needed.
+    More,
 }
 
 /// A first start: the root key and all rows that make a store out of nothing.
@@ -75,20 +94,75 @@ impl RootRow {
         }
     }
 
+    /// Takes one more share. After a rekey whose new shares nobody may have, those before it open the seal as well.
+    ///
+    /// # Errors
+    /// [`StartError::Seal`] where this seal is none of the store's.
+    pub(crate) fn give(&self, given: &mut Given, share: Share) -> Result<Tried, StartError> {
+        let present = self.split()?.threshold();
+        let before = self.wraps.get(SUPERSEDED).and_then(|wrapped| wrapped.split).map(Split::threshold);
+        Ok(match given.give(share, before.unwrap_or_default().max(present)) {
+            Gave::Again => Tried::Again,
+            Gave::More if [Some(present), before].contains(&Some(given.progress())) => {
+                match self.open_with(given.held()) {
+                    Ok(opened) => {
+                        given.clear();
+                        Tried::Enough(Ok(opened))
+                    }
+                    Err(_) => Tried::More,
+                }
+            }
+            Gave::More => Tried::More,
+            Gave::Enough(all) => Tried::Enough(self.open_with(&all)),
+        })
+    }
+
+    /// What these shares open.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Invalid`] where that is nothing.
+    pub(crate) fn open_with(&self, given: &[Secret]) -> Result<Opened, Error> {
+        let key = shares::combine(given)?;
+        let wraps = [SealKind::Shamir.name(), SUPERSEDED].into_iter().filter_map(|name| self.wraps.get(name));
+        let opened = wraps.into_iter().find_map(|by| {
+            let root = self.unwrap_one(by, SealKind::Shamir, &key)?;
+            Some(Opened { root, by: by.clone() })
+        });
+        opened.ok_or_else(|| Error::invalid(shares::WRONG_SHARES))
+    }
+
+    /// Puts new shares in force. Those by which somebody showed their right to them open the seal as well, until
+    /// [`RootRow::retire`].
+    pub(crate) fn supersede(&mut self, before: Wrapped, wrapped: Wrapped) {
+        self.wraps.insert(SUPERSEDED.to_owned(), before);
+        self.wraps.insert(SealKind::Shamir.name().to_owned(), wrapped);
+    }
+
+    /// Puts new shares in force, and no others.
+    pub(crate) fn replace(&mut self, wrapped: Wrapped) {
+        self.wraps.remove(SUPERSEDED);
+        self.wraps.insert(SealKind::Shamir.name().to_owned(), wrapped);
+    }
+
+    /// Ends the shares before `present`; tells whether there were any, and these are in force.
+    pub(crate) fn retire(&mut self, present: &Wrapped) -> bool {
+        self.wraps.get(SealKind::Shamir.name()) == Some(present) && self.wraps.remove(SUPERSEDED).is_some()
+    }
+
+    fn unwrap_one(&self, wrapped: &Wrapped, kind: SealKind, seal_key: &Secret) -> Option<Root> {
+        let key = wrap::unwrap(seal_key, wrap_aad(kind).as_bytes(), &wrapped.bytes).ok()?;
+        Some(Root { key: Arc::new(key), cluster_id: self.cluster_id })
+    }
+
     /// The row as it is written.
-    pub(crate) fn sealed(&self) -> Result<coffer_storage::Sealed, crate::Error> {
+    pub(crate) fn sealed(&self) -> Result<coffer_storage::Sealed, Error> {
         barrier::root_row(codec::encode(self)?.to_vec())
     }
 }
 
 impl Wrapped {
     /// Wraps the root key.
-    pub(crate) fn new(
-        kind: SealKind,
-        seal_key: &Secret,
-        split: Option<Split>,
-        root: &Secret,
-    ) -> Result<Self, crate::Error> {
+    pub(crate) fn new(kind: SealKind, seal_key: &Secret, split: Option<Split>, root: &Secret) -> Result<Self, Error> {
         Ok(Self { bytes: wrap::wrap(seal_key, wrap_aad(kind).as_bytes(), root)?, split })
     }
 }
@@ -114,15 +188,10 @@ pub(crate) fn unwrap(row: &RootRow, seal: &FileSeal) -> Result<Root, StartError>
     let key = seal.read()?.ok_or_else(|| {
         refuse("missing, but the store was sealed with one; put it back (a new one cannot open this store)")
     })?;
-    unwrap_with(row, SealKind::File, &key)
+    let wrapped = row.wraps.get(SealKind::File.name());
+    wrapped
+        .and_then(|wrapped| row.unwrap_one(wrapped, SealKind::File, &key))
         .ok_or_else(|| refuse("does not open this store's root key; it belongs to another store or is damaged"))
-}
-
-/// Opens the root key with a seal's key; `None` where it is not this store's.
-pub(crate) fn unwrap_with(row: &RootRow, kind: SealKind, seal_key: &Secret) -> Option<Root> {
-    let wrapped = row.wraps.get(kind.name())?;
-    let key = wrap::unwrap(seal_key, wrap_aad(kind).as_bytes(), &wrapped.bytes).ok()?;
-    Some(Root { key: Arc::new(key), cluster_id: row.cluster_id })
 }
 
 /// Everything a new store needs: root, first term, the other keys.
@@ -156,6 +225,9 @@ pub(crate) fn create(kind: SealKind, seal_key: &Secret, split: Option<Split>, no
     }
     Ok(Birth { root, barrier, edit, token_key })
 }
+
+/// Under which name the wrap of the shares before a rekey stays until the new ones are known to be in somebody's hands.
+const SUPERSEDED: &str = "shamir-superseded";
 
 /// The row that counts a term's reserved seals.
 pub(crate) fn counter_row(term: u32) -> String {

@@ -166,6 +166,11 @@ impl Given {
         }
     }
 
+    /// Those that were given.
+    pub(crate) fn held(&self) -> &[Secret] {
+        &self.shares
+    }
+
     /// Forgets them.
     pub(crate) fn clear(&mut self) {
         self.shares.clear();

@@ -4,8 +4,8 @@ use coffer_api::operator::{ShareStatus, Status};
 
 use super::{
     SealKind,
-    root::{self, Root, RootRow},
-    shares::{self, Gave, Given, Share, Split},
+    root::{self, Opened, Root, RootRow, Tried, Wrapped},
+    shares::{Given, Share, Split},
 };
 use crate::{
     Context, Core, Error, StartError,
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct Unsealing {
     given: Given,
     /// From the last share to the seal: a standby needs it when it takes over.
-    root: Option<Root>,
+    opened: Option<Opened>,
     split: Option<Split>,
     migrating: bool,
 }
@@ -47,23 +47,19 @@ impl Core {
         };
         self.see_seal(&row);
         let split = row.split().map_err(|error| Error::invalid(error.to_string()))?;
-        let gave = self.opened.lock().given.give(share, split.threshold());
-        let given = match gave {
-            Gave::Again => return Ok(self.status()),
-            Gave::More => {
+        let tried = row.give(&mut self.opened.lock().given, share)?;
+        let opened = match tried {
+            Tried::Again => return Ok(self.status()),
+            Tried::More => {
                 let progress = format!("{}/{}", self.opened.lock().given.progress(), split.threshold());
                 self.note("system.unseal", &cx, None, Some(progress)).await?;
                 return Ok(self.status());
             }
-            Gave::Enough(given) => given,
+            Tried::Enough(opened) => opened,
         };
-        let opened = shares::combine(&given).and_then(|key| {
-            root::unwrap_with(&row, SealKind::Shamir, &key).ok_or_else(|| Error::invalid(shares::WRONG_SHARES))
-        });
-        drop(given);
         let progress = format!("{0}/{0}", split.threshold());
         self.note("system.unseal", &cx, opened.as_ref().err().map(Error::code), Some(progress)).await?;
-        self.opened.lock().root = Some(opened?);
+        self.opened.lock().opened = Some(opened?);
         self.unseal_now().await?;
         drop(turn);
         Ok(self.status())
@@ -131,14 +127,20 @@ impl Unsealing {
     /// Every key and share leaves memory.
     pub(crate) fn forget(&mut self) {
         self.given.clear();
-        self.root = None;
+        self.opened = None;
     }
 
     /// The root key that shares have opened.
     pub(crate) fn root(&self, row: &RootRow) -> Result<Root, StartError> {
         row.check(SealKind::Shamir)?;
-        let root = self.root.clone().filter(|root| root.cluster_id == row.cluster_id);
-        root.ok_or_else(|| StartError::Seal("no shares were given for this store".to_owned()))
+        let root = self.opened.as_ref().map(|opened| opened.root.clone());
+        root.filter(|root| root.cluster_id == row.cluster_id)
+            .ok_or_else(|| StartError::Seal("no shares were given for this store".to_owned()))
+    }
+
+    /// The wrap that shares have opened.
+    pub(crate) fn by(&self) -> Option<Wrapped> {
+        self.opened.as_ref().map(|opened| opened.by.clone())
     }
 
     /// Whether the store is on its way to another seal.

@@ -1,9 +1,14 @@
 //! The core as a whole, with a look at the rows that it keeps.
 
+mod lockout;
 mod logins;
+mod rekeyed;
+mod renamed;
 mod revoked;
 mod rows;
 mod shred;
+mod swept;
+mod trees;
 mod unversioned;
 mod wiped;
 

@@ -20,7 +20,7 @@ use crate::{
     active::Active,
     caller::Done,
     codec,
-    commit::{Edit, Urgency},
+    commit::{Edit, Urgency, again},
     policies,
     policy::{Operation, Parameters},
     record::Record,
@@ -35,8 +35,6 @@ pub(super) const MAX_NAME: usize = 256;
 pub(super) const DEFAULT: &str = "default";
 /// Why a login gives no root token.
 pub(crate) const NO_ROOT_BY_LOGIN: &str = "auth methods cannot create root tokens";
-/// How often a creation that met a renewal of its parent starts over.
-const RETRIES: u32 = 8;
 
 /// Whether a token may carry `root`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -72,6 +70,8 @@ pub(crate) struct Wanted {
     pub(crate) initial: bool,
     /// A token that wraps a response: alone with its fixed policy.
     pub(crate) wrapping: bool,
+    /// The stay of the login method that checked the credential; the token does not outlive it.
+    pub(crate) tenure: Option<Uuid>,
     /// The login that it is for.
     pub(crate) login: Option<Login>,
     pub(crate) warnings: Vec<String>,
@@ -147,22 +147,22 @@ impl Caller {
             let id = request.id.as_ref().map(|id| Zeroizing::new(id.expose().clone()));
             let wanted = self.wanted(how, &path, grant, request, more).await?;
             let record = describe(record, &wanted);
-            let mut tries = 0;
-            loop {
-                let made = self.active.make_token(wanted.clone(), id.clone()).await?;
+            // The parent may be renewed meanwhile, or a chosen id taken: it is looked at again.
+            again!(async {
+                // Of two who choose one id while the key changes, the later one sees the earlier one's.
+                let turn = match &id {
+                    Some(id) => Some(self.active.locks.lock(&[id.as_str()]).await),
+                    None => None,
+                };
+                let mut made = self.active.make_token(wanted.clone(), id.clone()).await?;
                 if made.edit.is_empty() {
                     return Ok(Done::Unlogged(made.grant));
                 }
-                match self.commit(made.edit, record.clone()).await {
-                    Ok(logged) => return Ok(Done::Logged(made.grant, logged)),
-                    // The parent was renewed meanwhile; a chosen id that is taken stays taken.
-                    Err(error) if error.code() == Code::Conflict && id.is_none() && tries < RETRIES => tries += 1,
-                    Err(error) if error.code() == Code::Conflict && id.is_some() => {
-                        return Err(Error::invalid("cannot create a token with a duplicate ID"));
-                    }
-                    Err(error) => return Err(error),
+                if let Some(turn) = turn {
+                    made.edit.hold(turn);
                 }
-            }
+                Ok(Done::Logged(made.grant, self.commit(made.edit, record.clone()).await?))
+            })
         })
         .await
     }
@@ -196,7 +196,7 @@ impl Active {
         let mut entry = TokenEntry {
             policies,
             entity: wanted.entity,
-            tenure: self.login_tenure(&wanted.path),
+            tenure: wanted.tenure,
             display_name: wanted.display_name,
             path: wanted.path,
             metadata: wanted.metadata,
@@ -282,6 +282,8 @@ impl Active {
         id: Option<Zeroizing<String>>,
         warnings: &mut Vec<String>,
     ) -> Result<(Zeroizing<String>, String, Edit), Error> {
+        let mut edit = Edit::default();
+        let is_chosen = id.is_some();
         let token = match id {
             Some(id) => {
                 check_chosen(&id)?;
@@ -291,10 +293,21 @@ impl Active {
             None => random_service()?,
         };
         let hashed = self.hash_token(&token)?;
+        if is_chosen {
+            // Under an older key it has another row. There may be none when this one is written.
+            for (kid, key) in self.keyrings.token.all().iter() {
+                let accessor = accessor(&token, key);
+                if self.token_entry(&accessor).await?.is_some() {
+                    return Err(Error::invalid("cannot create a token with a duplicate ID"));
+                }
+                if *kid != hashed.kid {
+                    edit.check(token_row(&accessor), Expect::Absent);
+                }
+            }
+        }
         entry.hash = hashed.hash;
         entry.kid = hashed.kid;
         let accessor = hashed.accessor;
-        let mut edit = Edit::default();
         edit.put_expiring(token_row(&accessor), codec::encode(entry)?, Some(Expect::Absent), entry.expires_ms);
         if let Some(expires) = entry.expires_ms {
             edit.put(expiry_row(expires, &accessor), codec::encode(&Marker {})?, None);

@@ -17,7 +17,7 @@ use crate::{
     caller::Done,
     clock::Expiry,
     codec,
-    commit::{Edit, Logged, Urgency},
+    commit::{Edit, Logged, Urgency, again},
     engine::cubbyhole::cubbyhole_lock,
     keys,
     ops::list::ListPart,
@@ -98,7 +98,13 @@ impl Caller {
                 (None, None) => Arc::clone(&self.token),
                 _ => self.referred(&of).await?,
             };
-            let (mut grant, edit) = self.active.renewal(&state, request.increment.unwrap_or(0)).await?;
+            let record = record.fact("accessor", state.accessor.clone());
+            // The token may change meanwhile: its parent goes, say, and leaves it an orphan.
+            let renewed = again!(async {
+                let (grant, edit) = self.active.renewal(&state, request.increment.unwrap_or(0)).await?;
+                Ok((grant, self.commit(edit, record.clone()).await?))
+            });
+            let (mut grant, logged) = renewed?;
             grant.identity_policies.clone_from(&self.active.authority_of(&state).await?.identity_policies);
             grant.policies = [grant.token_policies.clone(), grant.identity_policies.clone()].concat();
             grant.policies.sort_unstable();
@@ -106,8 +112,7 @@ impl Caller {
             if let Some(token) = &of.token {
                 grant.token = token.clone();
             }
-            let record = record.fact("accessor", state.accessor.clone());
-            Ok(Done::Logged(grant, self.commit(edit, record).await?))
+            Ok(Done::Logged(grant, logged))
         })
         .await
     }
@@ -137,7 +142,8 @@ impl Caller {
                 return Err(Error::invalid("root or sudo privileges required to revoke and orphan"));
             }
             let state = self.referred(of).await?;
-            self.active.orphan_children(&state.accessor, &record).await?;
+            // A child may be renewed meanwhile.
+            again!(self.active.orphan_children(&state.accessor, &record))?;
             let record = record.fact("accessor", state.accessor.clone());
             let logged = self.active.revoke_tree(&state.accessor, record).await?;
             Ok(Done::Logged((), logged))
@@ -422,7 +428,7 @@ impl Active {
                 edit.delete(child_row(accessor, child), None);
             }
             let record = record.clone().fact("orphaned", children.join(","));
-            edit.in_force(move |active| children.iter().for_each(|child| active.tokens.forget_quietly(child)));
+            edit.in_force(move |active| children.iter().for_each(|child| active.tokens.moved(child)));
             self.commit(edit, record, Urgency::Essential).await?.spend();
         }
     }

@@ -19,7 +19,18 @@ pub(crate) struct Tokens {
     pub(super) cache: Coherent<[u8; 32], Arc<TokenState>>,
     states: Mutex<States>,
     /// Compiled policy sets shared by tokens whose policies have no templates.
-    shared: Mutex<HashMap<Vec<String>, Compiled>>,
+    shared: Mutex<HashMap<Basis, Compiled>>,
+}
+
+/// Everything that decides what a policy set without templates is compiled from: who has the same shares it.
+#[derive(Eq, Hash, PartialEq)]
+pub(super) enum Basis {
+    /// The policies of these names, sorted.
+    Named(Vec<String>),
+    /// A root token's right to everything.
+    Root,
+    /// The fixed policy of a token that wraps a response.
+    Wrapping,
 }
 
 /// A policy set, and the value of `Active::authority` it was compiled at.
@@ -49,9 +60,12 @@ impl Tokens {
         }
     }
 
-    /// The token is read anew at its next use: its place in the tree changed.
-    pub(crate) fn forget_quietly(&self, accessor: &str) {
-        self.drop_state(accessor);
+    /// The token's place in the tree changed: it is read anew at its next use, and with it what lives below it, whose
+    /// states still hold the old one.
+    pub(crate) fn moved(&self, accessor: &str) {
+        if let Some(state) = self.drop_state(accessor) {
+            state.moved.store(true, Ordering::Release);
+        }
     }
 
     /// The token was renewed: requests that hold it see the new expiry, later ones its new entry.
@@ -85,8 +99,14 @@ impl Tokens {
         state
     }
 
+    /// The state in use, unless it is out of place.
     pub(super) fn known(&self, accessor: &str) -> Option<Arc<TokenState>> {
-        self.states.lock().by_accessor.get(accessor).and_then(Weak::upgrade)
+        self.states.lock().known(accessor)
+    }
+
+    /// The state of this hash, unless it is out of place.
+    pub(super) fn cached(&self, hash: &[u8; 32]) -> Option<Arc<TokenState>> {
+        self.cache.get(hash).map(|state| Arc::clone(state.as_ref())).filter(|state| state.is_in_place())
     }
 
     pub(super) fn forgotten(&self) -> u64 {
@@ -96,7 +116,7 @@ impl Tokens {
     /// The one state of a token: the one in use, else this; `None` where something was forgotten since.
     pub(super) fn adopt(&self, state: TokenState, forgotten: u64) -> Option<Arc<TokenState>> {
         let mut states = self.states.lock();
-        if let Some(known) = states.by_accessor.get(&state.accessor).and_then(Weak::upgrade) {
+        if let Some(known) = states.known(&state.accessor) {
             return Some(known);
         }
         if states.forgotten != forgotten {
@@ -107,17 +127,23 @@ impl Tokens {
         Some(state)
     }
 
-    pub(super) fn shared_acl(&self, names: Vec<String>, generation: u64, compile: impl FnOnce() -> Acl) -> Arc<Acl> {
+    pub(super) fn shared_acl(&self, basis: Basis, generation: u64, compile: impl FnOnce() -> Acl) -> Arc<Acl> {
         let mut shared = self.shared.lock();
-        if let Some((known, acl)) = shared.get(&names)
+        if let Some((known, acl)) = shared.get(&basis)
             && *known == generation
             && let Some(acl) = acl.upgrade()
         {
             return acl;
         }
         let acl = Arc::new(compile());
-        shared.insert(names, (generation, Arc::downgrade(&acl)));
+        shared.insert(basis, (generation, Arc::downgrade(&acl)));
         acl
+    }
+}
+
+impl States {
+    fn known(&self, accessor: &str) -> Option<Arc<TokenState>> {
+        self.by_accessor.get(accessor).and_then(Weak::upgrade).filter(|state| state.is_in_place())
     }
 }
 

@@ -41,6 +41,7 @@ use crate::{
     record::Actor,
 };
 
+use memory::Basis;
 pub(crate) use memory::Tokens;
 
 /// Prefixes by which tokens and leaked tokens are recognised.
@@ -126,6 +127,8 @@ pub(crate) struct TokenState {
     /// When it expires, UTC milliseconds; 0 = never. Moves with renewals.
     expires_ms: AtomicI64,
     revoked: AtomicBool,
+    /// Its place in the tree changed: whoever asks for it, or for a token below it, reads anew.
+    moved: AtomicBool,
     authority: ArcSwapOption<Authority>,
     actor: Arc<Actor>,
 }
@@ -155,9 +158,9 @@ pub(crate) struct Hashed {
 impl TokenState {
     pub(crate) fn new(kind: TokenKind, accessor: String, entry: TokenEntry, parent: Option<Arc<Self>>) -> Self {
         let expires_ms = AtomicI64::new(entry.expires_ms.unwrap_or(0));
-        let revoked = AtomicBool::new(false);
+        let (revoked, moved) = (AtomicBool::new(false), AtomicBool::new(false));
         let actor = Arc::new(crate::caller::actor_of(&accessor, &entry));
-        Self { kind, accessor, entry, parent, expires_ms, revoked, authority: ArcSwapOption::empty(), actor }
+        Self { kind, accessor, entry, parent, expires_ms, revoked, moved, authority: ArcSwapOption::empty(), actor }
     }
 
     /// Who acts with it, as records say it.
@@ -186,6 +189,12 @@ impl TokenState {
         self.revoked.load(Ordering::Acquire)
     }
 
+    /// Whether neither it nor a token above it was moved in its tree since it was read.
+    fn is_in_place(&self) -> bool {
+        std::iter::successors(Some(self), |state| state.parent.as_deref())
+            .all(|state| !state.moved.load(Ordering::Acquire))
+    }
+
     /// Its depth in its tree: 0 for an orphan.
     pub(crate) fn depth(&self) -> usize {
         std::iter::successors(self.parent.as_ref(), |state| state.parent.as_ref()).count()
@@ -207,13 +216,6 @@ impl Active {
         })
     }
 
-    /// The stay of the login method that a token made at `path` comes from; `None` where it comes from none.
-    pub(crate) fn login_tenure(&self, path: &str) -> Option<Uuid> {
-        let by_login = path.starts_with("auth/") && !path.starts_with("auth/token/");
-        // A method that went while somebody logged in is none that ever stands.
-        by_login.then(|| self.mounts.resolve(path).map_or(Uuid::nil(), |mount| mount.tenure))
-    }
-
     async fn living_state(&self, token: &str) -> Result<Option<Arc<TokenState>>, Error> {
         if token.is_empty() || token.len() > MAX_TOKEN {
             return Ok(None);
@@ -223,8 +225,7 @@ impl Active {
         }
         for (kid, key) in self.keyrings.token.all().iter() {
             let hash = token_hash(token, key);
-            if let Some(state) = self.tokens.cache.get(&hash) {
-                let state = Arc::clone(state.as_ref());
+            if let Some(state) = self.tokens.cached(&hash) {
                 return Ok(state.is_alive(&self.clock).then_some(state));
             }
             let visit = self.tokens.cache.visit(&hash);
@@ -315,19 +316,23 @@ impl Active {
         names.extend(identity_policies.iter().cloned());
         names.sort_unstable();
         names.dedup();
-        let is_root = state.entry.policies == [crate::policies::ROOT];
-        let policies: Vec<_> = match (is_root, state.entry.wrapping) {
-            (true, _) => vec![Arc::new(Policy::root())],
-            (false, true) => vec![self.policies.response_wrapping()?],
+        let basis = match (state.entry.policies == [crate::policies::ROOT], state.entry.wrapping) {
+            (true, _) => Basis::Root,
+            (false, true) => Basis::Wrapping,
+            (false, false) => Basis::Named(names),
+        };
+        let policies: Vec<_> = match &basis {
+            Basis::Root => vec![Arc::new(Policy::root())],
+            Basis::Wrapping => vec![self.policies.response_wrapping()?],
             // `root` is no policy like others: it counts for a token that was made with it alone.
-            (false, false) => names.iter().filter_map(|name| self.policies.find(name)).collect(),
+            Basis::Named(names) => names.iter().filter_map(|name| self.policies.find(name)).collect(),
         };
         let acl = if policies.iter().any(|policy| policy.is_templated()) {
             let ids = SubjectIds::new(entity.as_ref(), &groups);
             let subject = subject(entity.as_ref(), &groups, &ids);
             Arc::new(Acl::compile(policies.iter().map(AsRef::as_ref), &subject))
         } else {
-            self.tokens.shared_acl(names, generation, || {
+            self.tokens.shared_acl(basis, generation, || {
                 Acl::compile(policies.iter().map(AsRef::as_ref), &crate::policy::Subject::anonymous())
             })
         };

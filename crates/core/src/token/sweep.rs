@@ -6,7 +6,13 @@ use std::sync::Arc;
 use coffer_storage::{Expect, Key, Limit, Prefix};
 
 use super::{TokenEntry, UsesRow, child_row, manage::forget, token_row, uses_row, wrap::wrapped_row};
-use crate::{Error, active::Active, commit::Edit, keys, record::Record};
+use crate::{
+    Error,
+    active::Active,
+    commit::{Edit, again},
+    keys,
+    record::Record,
+};
 
 /// Index rows worked off in one round.
 const ROUND: usize = 500;
@@ -16,10 +22,16 @@ pub(crate) async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
     if active.clock.is_in_doubt() {
         return Ok(false);
     }
+    // What was renewed meanwhile is none of the next try's.
+    again!(round(active))
+}
+
+async fn round(active: &Arc<Active>) -> Result<bool, Error> {
     let prefix = Prefix::new(keys::TOKEN_EXPIRY)?;
     let page = active.store.scan_keys(&prefix, None::<&Key>, Limit::new(ROUND)?).await?;
     let minute = u64::try_from(active.clock.now() / 60_000).unwrap_or(0);
     let mut edit = Edit::default();
+    let mut trees = Vec::new();
     for (key, _) in &page.items {
         let Some((bucket, accessor)) = std::str::from_utf8(key.as_bytes())
             .ok()
@@ -39,11 +51,9 @@ pub(crate) async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
                 let below = !active.children(accessor).await?.is_empty();
                 if below || found.value.cubbyhole {
                     let reason = if below { "expired, with tokens below it" } else { "expired, with its cubbyhole" };
-                    let record = Record::system("token.revoke").fact("accessor", accessor).fact("reason", reason);
-                    active.revoke_tree(accessor, record).await?.spend();
+                    trees.push((accessor.to_owned(), reason));
                     continue;
                 }
-                // A renewal that came first makes the whole round wait for the next one.
                 edit.delete(token_row(accessor), Some(Expect::Revision(found.revision)));
                 edit.delete(row, None);
                 if let Some(parent) = &found.value.parent {
@@ -59,8 +69,7 @@ pub(crate) async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
             }
             // Nobody came to the end of its last request: a client that hung up, a crash.
             Some(found) if active.is_used_up(accessor, &found.value).await? => {
-                let record = Record::system("token.revoke").fact("accessor", accessor).fact("reason", "uses exhausted");
-                active.revoke_tree(accessor, record).await?.spend();
+                trees.push((accessor.to_owned(), "uses exhausted"));
             }
             // Renewed since, under another minute; or of this very minute and not yet due.
             Some(found) if super::expiry_row(found.value.expires_ms.unwrap_or(0), accessor) != row => {
@@ -69,11 +78,23 @@ pub(crate) async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
             Some(_) => {}
         }
     }
-    if edit.is_empty() {
+    if edit.is_empty() && trees.is_empty() {
         return Ok(false);
     }
-    active.commit_bookkeeping(edit).await?;
-    Ok(page.more)
+    if !edit.is_empty() {
+        active.commit_bookkeeping(edit).await?;
+    }
+    // After what goes by itself, which may be part of them.
+    let mut failed = None;
+    for (accessor, reason) in trees {
+        let record = Record::system("token.revoke").fact("accessor", accessor.clone()).fact("reason", reason);
+        match active.revoke_tree(&accessor, record).await {
+            Ok(logged) => logged.spend(),
+            // The others do not wait for this one.
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok(page.more), Err)
 }
 
 impl Active {

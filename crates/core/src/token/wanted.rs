@@ -129,6 +129,7 @@ impl Caller {
             bound_cidrs: role.map(|role| role.bound_cidrs).unwrap_or_default(),
             initial: false,
             wrapping: false,
+            tenure: None,
             login: None,
             warnings,
         })

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use coffer_api::{Code, Sensitive};
 use coffer_storage::{Expect, Revision};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
@@ -339,9 +340,18 @@ impl Active {
             explicit_max_ttl: ttl,
             num_uses: 1,
             wrapping: true,
+            tenure: self.tenure_at(creation_path),
             ..Wanted::default()
         };
         self.make_token(wanted, None).await
+    }
+
+    /// The stay of the login method that a reply comes from; `None` where it comes from none. What is wrapped goes with
+    /// the method that gave it.
+    fn tenure_at(&self, path: &str) -> Option<Uuid> {
+        let by_login = path.starts_with("auth/") && !path.starts_with("auth/token/");
+        // A method that went meanwhile is none that ever stands.
+        by_login.then(|| self.mounts.resolve(path).map_or(Uuid::nil(), |mount| mount.tenure))
     }
 
     fn store_wrapped(made: &Made, mut row: WrappedRow, edit: &mut Edit) -> Result<Wrapped, Error> {

@@ -181,6 +181,9 @@ pub(crate) async fn authenticated(
             }
         }
     };
+    if answered.is_ok() {
+        call.caller.answered();
+    }
     call.caller.finish().await;
     answered
 }

@@ -41,7 +41,10 @@ pub(super) async fn answer(
             let token = token_of(&parts.headers);
             let asker = app.core().asker(cx, token.as_ref().map(|token| token.expose().as_str()), ceremony).await?;
             let answered = match given(app, &asker, ceremony, step, verb, &parts, body).await {
-                Ok(response) => Ok(response),
+                Ok(response) => {
+                    asker.answered();
+                    Ok(response)
+                }
                 Err(Failure::Recorded(error)) => Err(error),
                 Err(Failure::Request(error)) => Err(asker.refuse(verb.operation(), path, error).await),
                 Err(Failure::MediaType) => {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use coffer_api::{Code, Sensitive, token::TokenGrant};
 use coffer_storage::{Expect, Revision};
 
-use super::{AppRole, MAX_ID, RoleIdRow, SecretId, role_id_row, role_row, secret_id::are_within, secret_row};
+use super::{
+    AppRole, MAX_ID, RoleIdRow, SecretId, expiry_of_row, role_id_row, role_row, secret_id::are_within, secret_row,
+};
 use crate::{
     Context, Error, Mount, MountKind, TokenParameters,
     active::{Active, Found},
@@ -18,12 +20,10 @@ use crate::{
     },
     caller::anonymous,
     cidr, codec,
-    commit::Edit,
+    commit::{Edit, again},
     record::Record,
 };
 
-/// How often a login starts over whose role or secret id changed meanwhile.
-const RETRIES: u32 = 8;
 const WRONG: &str = "invalid role or secret ID";
 
 /// The rows by which somebody logged in, as they were found.
@@ -49,13 +49,11 @@ impl Active {
     ) -> Result<TokenGrant, Error> {
         let path = format!("auth/{}/", mount_path.trim_matches('/'));
         let mut record = Record::of_request("auth.login", format!("{path}login"), anonymous(), cx);
-        let mut tries = 0;
-        let failed = loop {
-            match self.log_in_role(&path, role_id, secret_id, cx, &mut record).await {
-                Ok(grant) => return Ok(grant),
-                Err(error) if error.code() == Code::Conflict && tries < RETRIES => tries += 1,
-                Err(error) => break error,
-            }
+        // Role or secret id may change meanwhile.
+        let login = again!(self.log_in_role(&path, role_id, secret_id, cx, &mut record));
+        let failed = match login {
+            Ok(grant) => return Ok(grant),
+            Err(error) => error,
         };
         Err(self.login_failed(record, failed).await)
     }
@@ -84,11 +82,12 @@ impl Active {
             Ok(found) => found,
             Err(error) => {
                 if error.code() == Code::InvalidCredentials {
-                    self.logins.failed(&login);
+                    self.logins.failed(&login)?;
                 }
                 return Err(error);
             }
         };
+        self.logins.check(&login)?;
         let wanted = self.admit(known, cx, record).await?;
         let edit = self.take_use(place).await?;
         let grant = self.issue_with(wanted, record.clone(), None, edit).await?;
@@ -181,8 +180,12 @@ impl Active {
         secret.left -= 1;
         secret.updated_ms = self.clock.now();
         match secret.left {
-            // Its place in the index of expiry goes when the sweep comes by.
-            0 => edit.delete(row, Some(Expect::Revision(revision))),
+            0 => {
+                if let Some(expires) = secret.expires_ms {
+                    edit.delete(expiry_of_row(&row, expires), None);
+                }
+                edit.delete(row, Some(Expect::Revision(revision)));
+            }
             _ => edit.put_expiring(row, codec::encode(&secret)?, Some(Expect::Revision(revision)), secret.expires_ms),
         }
         Ok(edit)

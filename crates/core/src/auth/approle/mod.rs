@@ -208,9 +208,10 @@ fn secret_row(mount: &Mount, role: &AppRole, accessor: &str) -> String {
     format!("{}{accessor}", secret_prefix(mount, role))
 }
 
-fn expiry_row(mount: &Mount, role: &AppRole, expires_ms: i64, accessor: &str) -> String {
+/// The place of a secret id's row in the index of expiry.
+fn expiry_of_row(row: &str, expires_ms: i64) -> String {
     let minute = expires_ms.max(0) / 60_000;
-    format!("{}{minute:010x}/{}/{}/{accessor}", keys::SECRET_ID_EXPIRY, mount.id, role.uid)
+    format!("{}{minute:010x}/{}", keys::SECRET_ID_EXPIRY, row.strip_prefix(keys::SECRET_ID).unwrap_or(row))
 }
 
 #[cfg(test)]

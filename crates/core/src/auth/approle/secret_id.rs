@@ -8,8 +8,8 @@ use coffer_storage::Expect;
 use zeroize::Zeroizing;
 
 use super::{
-    AppRole, Hashed, MAX_BLOCKS, MAX_ID, Marker, SecretId, expiry_row, role::role_path, role_row, secret_prefix,
-    secret_row, sweep, too_many_blocks,
+    AppRole, Hashed, MAX_BLOCKS, MAX_ID, Marker, SecretId, expiry_of_row, role::role_path, role_row, secret_prefix,
+    secret_row, too_many_blocks,
 };
 use crate::{
     Caller, Error, Mount,
@@ -17,10 +17,11 @@ use crate::{
     auth::login::one_error,
     caller::Done,
     cidr, codec,
-    commit::Edit,
+    commit::{Edit, again},
     keys,
     ops::list::ListPart,
     policy::{Operation, Parameters},
+    record::Record,
     time::rfc3339,
     token::create::milliseconds,
 };
@@ -109,57 +110,8 @@ impl Caller {
         let record = self.record("secret_id.issue", &path);
         self.recorded(record.clone(), async {
             self.authorise(&path, Operation::Update, parameters)?;
-            let Some(Found { value: role, revision }) = self.active.approle(mount, name).await? else {
-                return Err(Error::new(Code::NotFound, no_role(name)));
-            };
-            if !role.bind_secret_id {
-                return Err(Error::invalid("bind_secret_id is not set on the role"));
-            }
-            check_blocks(&role, &issue)?;
-            check_metadata(&issue.metadata)?;
-            let num_uses = within("num_uses", "higher", "secret_id_num_uses", issue.num_uses, role.secret_id_num_uses)?;
-            let ttl = within("ttl", "longer", "secret_id_ttl", issue.ttl, role.secret_id_ttl)?;
-            let ttl = if ttl > 0 { ttl.min(self.active.limits.lease_ttls(Some(mount)).max) } else { 0 };
-            let secret_id = match issue.custom {
-                Some(custom) => {
-                    check_chosen(custom.expose())?;
-                    custom
-                }
-                None => Sensitive::new(random()?.to_string()),
-            };
-            let (kid, key) = self.active.keyrings.token.current()?;
-            let hashed = Hashed::of(kid, &key, &role, secret_id.expose());
-            let row = secret_row(mount, &role, &hashed.accessor);
-            let guard = self.active.locks.lock(&[&row]).await;
-            let taken = self.active.secret_id(mount, &role, secret_id.expose()).await?;
-            if taken.is_some() {
-                return Err(Error::invalid(one_error("failed to store secret_id: SecretID is already registered")));
-            }
-            let now = self.active.clock.now();
-            let expires_ms = (ttl > 0).then(|| now.saturating_add(milliseconds(ttl)));
-            let stored = SecretId {
-                hash: hashed.hash,
-                kid,
-                num_uses,
-                left: num_uses,
-                ttl,
-                created_ms: now,
-                updated_ms: now,
-                expires_ms,
-                metadata: issue.metadata,
-                cidr_list: issue.cidr_list,
-                token_bound_cidrs: issue.token_bound_cidrs,
-            };
-            let mut edit = Edit::under(guard);
-            // The role must still be there: what lies under a deleted one is nobody's.
-            edit.check(role_row(mount, name)?, Expect::Revision(revision));
-            edit.put_expiring(row, codec::encode(&stored)?, None, expires_ms);
-            if let Some(expires) = expires_ms {
-                edit.put(expiry_row(mount, &role, expires, &hashed.accessor), codec::encode(&Marker {})?, None);
-            }
-            let record = record.fact("secret_id_accessor", hashed.accessor.clone());
-            let issued = SecretIdIssued { secret_id, accessor: hashed.accessor, num_uses, ttl };
-            Ok(Done::Logged(issued, self.commit(edit, record).await?))
+            // The role may be written meanwhile.
+            again!(self.issue_secret(mount, name, &issue, record.clone()))
         })
         .await
     }
@@ -235,10 +187,10 @@ impl Caller {
                 return Ok(Done::Unlogged(Destroyed::Nothing));
             };
             let mut edit = Edit::under(guard);
-            edit.delete(row, Some(Expect::Revision(found.revision)));
             if let Some(expires) = found.value.expires_ms {
-                edit.delete(expiry_row(mount, &role, expires, &accessor), None);
+                edit.delete(expiry_of_row(&row, expires), None);
             }
+            edit.delete(row, Some(Expect::Revision(found.revision)));
             let record = record.fact("secret_id_accessor", accessor);
             Ok(Done::Logged(Destroyed::One, self.commit(edit, record).await?))
         })
@@ -253,15 +205,70 @@ impl Caller {
         let path = format!("{}tidy/secret-id", mount.path);
         self.recorded(self.record("secret_id.tidy", &path), async {
             self.authorise(&path, Operation::Update, parameters)?;
-            let active = std::sync::Arc::clone(&self.active);
-            tokio::spawn(async move {
-                if let Err(error) = sweep::sweep_all(&active).await {
-                    tracing::warn!(cause = ?error, "a tidy of secret ids failed; it is tried again");
-                }
-            });
+            self.active.secrets_sweep_asked.notify_one();
             Ok(Done::Unlogged(()))
         })
         .await
+    }
+
+    async fn issue_secret(
+        &self,
+        mount: &Mount,
+        name: &str,
+        issue: &SecretIdIssue,
+        record: Record,
+    ) -> Result<Done<SecretIdIssued>, Error> {
+        let Some(Found { value: role, revision }) = self.active.approle(mount, name).await? else {
+            return Err(Error::new(Code::NotFound, no_role(name)));
+        };
+        if !role.bind_secret_id {
+            return Err(Error::invalid("bind_secret_id is not set on the role"));
+        }
+        check_blocks(&role, issue)?;
+        check_metadata(&issue.metadata)?;
+        let num_uses = within("num_uses", "higher", "secret_id_num_uses", issue.num_uses, role.secret_id_num_uses)?;
+        let ttl = within("ttl", "longer", "secret_id_ttl", issue.ttl, role.secret_id_ttl)?;
+        let ttl = if ttl > 0 { ttl.min(self.active.limits.lease_ttls(Some(mount)).max) } else { 0 };
+        let secret_id = match &issue.custom {
+            Some(custom) => {
+                check_chosen(custom.expose())?;
+                custom.clone()
+            }
+            None => Sensitive::new(random()?.to_string()),
+        };
+        let (kid, key) = self.active.keyrings.token.current()?;
+        let hashed = Hashed::of(kid, &key, &role, secret_id.expose());
+        let row = secret_row(mount, &role, &hashed.accessor);
+        let guard = self.active.locks.lock(&[&row]).await;
+        let taken = self.active.secret_id(mount, &role, secret_id.expose()).await?;
+        if taken.is_some() {
+            return Err(Error::invalid(one_error("failed to store secret_id: SecretID is already registered")));
+        }
+        let now = self.active.clock.now();
+        let expires_ms = (ttl > 0).then(|| now.saturating_add(milliseconds(ttl)));
+        let stored = SecretId {
+            hash: hashed.hash,
+            kid,
+            num_uses,
+            left: num_uses,
+            ttl,
+            created_ms: now,
+            updated_ms: now,
+            expires_ms,
+            metadata: issue.metadata.clone(),
+            cidr_list: issue.cidr_list.clone(),
+            token_bound_cidrs: issue.token_bound_cidrs.clone(),
+        };
+        let mut edit = Edit::under(guard);
+        // The role must still be there: what lies under a deleted one is nobody's.
+        edit.check(role_row(mount, name)?, Expect::Revision(revision));
+        if let Some(expires) = expires_ms {
+            edit.put(expiry_of_row(&row, expires), codec::encode(&Marker {})?, None);
+        }
+        edit.put_expiring(row, codec::encode(&stored)?, None, expires_ms);
+        let record = record.fact("secret_id_accessor", hashed.accessor.clone());
+        let issued = SecretIdIssued { secret_id, accessor: hashed.accessor, num_uses, ttl };
+        Ok(Done::Logged(issued, self.commit(edit, record).await?))
     }
 
     async fn role_of_secret(&self, mount: &Mount, name: &str) -> Result<AppRole, Error> {

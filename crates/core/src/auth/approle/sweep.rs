@@ -10,7 +10,7 @@ use crate::{
     Error,
     active::Active,
     clock::Expiry,
-    commit::{Edit, Urgency},
+    commit::{Edit, Urgency, again},
     keys,
     record::Record,
 };
@@ -22,11 +22,11 @@ const PURGED_TOGETHER: usize = 500;
 
 /// Sweeps until there is no more to do; whoever else sweeps meanwhile is waited for.
 pub(crate) async fn sweep_all(active: &Arc<Active>) -> Result<(), Error> {
-    let _turn = active.locks.lock(&[keys::SECRET_ID_EXPIRY]).await;
+    let _turn = active.sweeping_secrets.lock().await;
     if active.clock.is_in_doubt() {
         return Ok(());
     }
-    while sweep(active).await? {}
+    while again!(sweep(active))? {}
     while purge(active).await? {}
     Ok(())
 }

@@ -206,6 +206,42 @@ async fn sweep_visits_what_is_due_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn chosen_secret_id_issued_again_leaves_the_sweep_going() {
+    let setup = Setup::new().await;
+    let active = Arc::clone(&setup.root.active);
+    setup.role("r", |_| {}).await;
+    let chosen = |ttl| SecretIdIssue {
+        custom: Some(Sensitive::from("chosen")),
+        num_uses: Some(1),
+        ttl: Some(ttl),
+        ..SecretIdIssue::default()
+    };
+    let first = setup.issue("r", chosen(3600)).await;
+    assert_eq!(rows(&active, keys::SECRET_ID_EXPIRY).await.len(), 1);
+    setup.log_in("r", &first.secret_id).await.unwrap();
+    assert_eq!(rows(&active, keys::SECRET_ID_EXPIRY).await, Vec::<String>::new(), "it goes with the last use");
+    let again = setup.issue("r", chosen(7200)).await;
+    assert_eq!(again.accessor, first.accessor);
+    // Both its places are due, as they would be after a long time without this node.
+    let row = rows(&active, keys::SECRET_ID).await.remove(0);
+    let found = active.row::<SecretId>(&row).await.unwrap().unwrap().value;
+    let past = active.clock.now() - 3_600_000;
+    let mut edit = Edit::default();
+    edit.delete(expiry_of_row(&row, found.expires_ms.unwrap()), None);
+    for at in [past, past - 600_000] {
+        edit.put(expiry_of_row(&row, at), crate::codec::encode(&Marker {}).unwrap(), None);
+    }
+    let due = crate::codec::encode(&SecretId { expires_ms: Some(past), ..found }).unwrap();
+    edit.put_expiring(row, due, None, Some(past));
+    setup.root.commit(edit, setup.root.record("test", "test")).await.unwrap().spend();
+    sweep::sweep_all(&active).await.unwrap();
+    assert_eq!(rows(&active, keys::SECRET_ID).await, Vec::<String>::new());
+    assert_eq!(rows(&active, keys::SECRET_ID_EXPIRY).await, Vec::<String>::new());
+    drop(active);
+    setup.stop().await;
+}
+
+#[tokio::test]
 async fn deleted_role_leaves_no_rows_behind() {
     let setup = Setup::new().await;
     let active = Arc::clone(&setup.root.active);

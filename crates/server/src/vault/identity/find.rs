@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coffer_core::{By, EntityView, Error, GroupView, IdentityClue};
+use coffer_core::{By, EntityView, Error, GroupBrief, IdentityClue};
 use serde::Serialize;
 
 use super::{
@@ -123,11 +123,11 @@ pub(super) async fn group_list(call: &mut VaultCall) -> Outcome {
     }
     let page = call.page().await?;
     let groups = call.caller.group_list(&call.path, page.part()).await?;
-    let info = |group: &'_ GroupView| {
+    let info = |group: &'_ GroupBrief| {
         serde_json::to_value(Info {
             name: &group.name,
-            num_member_entities: group.member_entity_ids.as_ref().map_or(0, Vec::len),
-            num_parent_groups: group.parent_group_ids.len(),
+            num_member_entities: group.member_entities,
+            num_parent_groups: group.parent_groups,
         })
     };
     listed(call, groups.iter().map(|group| (group.id.as_str(), info(group))))
