@@ -16,6 +16,7 @@ use crate::{
     commit::{Edit, Logged, Urgency},
     keys,
     locks::PathGuard,
+    ops,
     record::Record,
     refusals,
     seal::root::{Reservation, counter_row},
@@ -69,6 +70,7 @@ pub(crate) async fn keep(active: Arc<Active>) {
         if tick % EVERY_HALF_MINUTE == 0 {
             report("rotate the term", rotate_if_old(&active).await);
             report("sweep tokens", sweep_all(&active).await);
+            report("end policies", ops::policy::sweep(&active).await);
             report("sweep secret ids", approle::sweep::sweep_all(&active).await);
             active.tokens.tidy();
         }

@@ -50,6 +50,7 @@ mod tests;
 
 pub use auth::{
     approle::{AppRole, Destroyed, SecretIdFound, SecretIdInfo, SecretIdIssue, SecretIdIssued, SecretIdRef},
+    login::is_of_gone_user,
     parameters::{LoginKind, OldSpelling, TokenParameters},
     userpass::{LockedUsers, Password, User},
 };
@@ -79,9 +80,11 @@ pub use ops::{
     identity_group::GroupView,
     identity_merge::EntityMerge,
     list::ListPart,
+    policy::{PolicyEnd, PolicyFound, PolicyWrite},
     system::{KeyStatus, RotateKey, Rotation},
     tools::MAX_RANDOM,
 };
+pub use policies::PolicySettings;
 pub use policy::{Operation, Parameters};
 pub use seal::{
     asker::{Asker, Ceremony},
@@ -99,6 +102,7 @@ pub use token::{
     role::{OldNames, RoleRow},
     wanted::CreateMore,
     wrap::{MAX_WRAPPED, NOT_VALID, Tells, Unwrapped, Wrap, WrapInfo, Wrapped},
+    wrap_jwt::WrapForm,
 };
 pub use versions::InstalledVersion;
 

@@ -197,7 +197,7 @@ impl Acl {
     }
 
     fn add(&mut self, policy: &Policy, rule: &Rule, subject: &Subject<'_>, by_pattern: &mut HashMap<Box<str>, usize>) {
-        let pattern = match rule.path.resolve(subject) {
+        let pattern = match rule.path.resolve(subject, policy.values()) {
             Ok(path) => Pattern::parse(&path).ok(),
             Err(_) => None,
         };

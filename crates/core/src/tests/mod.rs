@@ -1,6 +1,7 @@
 //! The core as a whole, with a look at the rows that it keeps.
 
 mod logins;
+mod policies;
 mod revoked;
 mod rows;
 mod shred;

@@ -1,35 +1,50 @@
 //! `auth/<mount>/…` of the user name and password method: login without a token, users.
 
 use axum::{body::Body, http::request::Parts, response::Response};
-use coffer_api::Sensitive;
+use coffer_api::{Code, Sensitive};
 use coffer_core::{AppRole, Core, Error, Mount, MountKind, OldSpelling, Password, User};
 
 use super::{
     call::{Failure, Outcome, VaultCall, Verb, done, small_body},
+    ignored,
     lenient::Fields,
     token::granted,
-    token_parameters::{Defaults, Dialect, Shown, TokenChange},
+    token_parameters::{Defaults, Dialect, Shown, TokenChange, Uses},
 };
 use crate::app::{App, Origin};
 
 /// `auth/<mount>/login/<user>`.
 pub(crate) struct Login {
+    verb: Verb,
     mount: String,
     user: String,
 }
 
 impl Login {
-    /// The login that a path stands for, unless another method is mounted there.
-    pub(crate) fn of(core: &Core, path: &str) -> Option<Self> {
-        let login = Self::parse(path)?;
-        let kind = core.mount_kind(&format!("auth/{}/", login.mount));
-        kind.is_none_or(|kind| kind == MountKind::Userpass).then_some(login)
+    /// The login that a request stands for, whatever its verb and the user's name; where nothing is mounted, a write
+    /// of a plain name.
+    pub(crate) fn of(core: &Core, verb: Verb, path: &str) -> Option<Self> {
+        let below = path.strip_prefix("auth/")?;
+        let places = below.match_indices(LOGIN).filter_map(|(at, _)| {
+            let (mount, user) = (below.get(..at)?, below.get(at + LOGIN.len()..)?);
+            (!mount.is_empty() && !user.is_empty()).then_some((mount, user))
+        });
+        let login = |(mount, user): (&str, &str)| Self { verb, mount: mount.to_owned(), user: user.to_owned() };
+        let kind = |mount: &str| core.mount_kind(&format!("auth/{mount}/"));
+        if let Some(found) = places.clone().find(|(mount, _)| kind(mount) == Some(MountKind::Userpass)) {
+            return Some(login(found));
+        }
+        let (mount, user) = places.last()?;
+        let is_login = verb == Verb::Write && !user.contains('/') && kind(mount).is_none();
+        is_login.then(|| login((mount, user)))
     }
 
-    fn parse(path: &str) -> Option<Self> {
-        let (mount, user) = path.strip_prefix("auth/")?.rsplit_once("/login/")?;
-        let plain = !mount.is_empty() && !user.is_empty() && !user.contains('/');
-        plain.then(|| Self { mount: mount.to_owned(), user: user.to_owned() })
+    /// Why it is none, whoever asks.
+    fn refused(&self) -> Option<Error> {
+        if !AppRole::is_name(&self.user) {
+            return Some(Error::new(Code::NotFound, "unsupported path"));
+        }
+        (self.verb != Verb::Write).then(|| Error::new(Code::MethodNotAllowed, "unsupported operation"))
     }
 
     /// Logs in. A token that is sent along means nothing here.
@@ -41,19 +56,29 @@ impl Login {
         body: Body,
     ) -> Result<Response, Error> {
         let cx = app.context(origin, &parts);
-        let password = match self.password(app, &parts, body).await {
-            Ok(password) => password,
+        if let Some(refused) = self.refused().filter(|_| app.core().mount_kind(&self.mount_path()).is_some()) {
+            return Err(app.core().refuse_anonymous(cx, refused).await);
+        }
+        let (password, warnings) = match self.password(app, &parts, body).await {
+            Ok(sent) => sent,
             Err(error) => return Err(app.core().refuse_anonymous(cx, error).await),
         };
         let grant = app.core().login_userpass(cx, &self.mount, &self.user, &password).await?;
-        Ok(granted(&grant, None).reply(origin.id))
+        Ok(granted(&grant, None).with_warnings(warnings).reply(origin.id))
     }
 
-    async fn password(&self, app: &App, parts: &Parts, body: Body) -> Result<Sensitive<String>, Error> {
+    fn mount_path(&self) -> String {
+        format!("auth/{}/", self.mount)
+    }
+
+    /// The password, and what is to be said of what came with it.
+    async fn password(&self, app: &App, parts: &Parts, body: Body) -> Result<(Sensitive<String>, Vec<String>), Error> {
         let body = small_body(app, parts, body).await?;
-        let password = body.fields()?.text("password")?;
-        let password = password.filter(|password| !password.is_empty());
-        password.map(|password| Sensitive::from(password.as_str())).ok_or_else(|| Error::invalid("missing password"))
+        let fields = body.fields()?;
+        let password = fields.text("password")?.filter(|password| !password.is_empty());
+        let password = password.ok_or_else(|| Error::invalid("missing password"))?;
+        let warnings = ignored::warnings(MountKind::Userpass, &format!("login/{}", self.user), &fields);
+        Ok((Sensitive::from(password.as_str()), warnings))
     }
 }
 
@@ -117,6 +142,9 @@ async fn user_write(call: &mut VaultCall, mount: &Mount, user: &str) -> Outcome 
     Ok(done())
 }
 
+/// What a login's path has behind its mount.
+const LOGIN: &str = "/login/";
+
 /// A password as it was sent.
 enum NewPassword {
     Bcrypt(Sensitive<String>),
@@ -150,6 +178,7 @@ const NO_PASSWORD: &str = "must provide either password or password_hash";
 const DIALECT: Dialect = Dialect {
     old: &[OldSpelling::BoundCidrs, OldSpelling::MaxTtl, OldSpelling::Policies, OldSpelling::Ttl],
     defaults: Defaults::Refused,
+    uses: Uses::Counted,
 };
 
 #[cfg(test)]
