@@ -79,8 +79,8 @@ pub struct TokenGrant {
     pub identity_policies: Vec<String>,
     /// Metadata of the login or creation.
     pub metadata: BTreeMap<String, String>,
-    /// Seconds to live; 0 = for ever.
-    pub lease_duration: u64,
+    /// Seconds to live; 0 = for ever, negative = over already, as a mount with such a lifetime has it.
+    pub lease_duration: i64,
     /// May be renewed.
     pub renewable: bool,
     /// The entity, where there is one.
@@ -89,8 +89,8 @@ pub struct TokenGrant {
     pub kind: TokenKind,
     /// Has no parent.
     pub orphan: bool,
-    /// Uses left; 0 = unlimited.
-    pub num_uses: u64,
+    /// Uses left; 0 = unlimited, negative = none at all, as a role may have it.
+    pub num_uses: i64,
     /// What the caller should know (capped lifetimes, unknown policies).
     #[serde(default)]
     pub warnings: Vec<String>,

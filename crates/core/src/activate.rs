@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -33,7 +33,7 @@ use crate::{
     keys,
     lease::Lease,
     locks::PathLocks,
-    mount::{Mount, Mounts, Moves},
+    mount::{Mount, Mounts, Moves, Standing},
     node::Core,
     ops,
     outbox::{LogHead, Outbox},
@@ -210,6 +210,7 @@ pub(crate) async fn activate(
         leftovers_asked: Notify::new(),
         sweeping_secrets: tokio::sync::Mutex::default(),
         ceremonies: Ceremonies::new(core.config.seal, Arc::clone(&core.opened)),
+        wrapping_key: OnceLock::new(),
         stop: watch::Sender::new(false),
     });
     catch_up(&active, known).await?;
@@ -289,10 +290,15 @@ pub(crate) async fn give_birth(
     let now = core.clock.load().now();
     let Birth { root, barrier, mut edit, .. } = birth;
     for policy in builtin::ALL {
-        let row = PolicyRow { text: policy.text.to_owned(), updated_ms: now };
+        let row = PolicyRow::plain(policy.text, now);
         edit.put(ops::policy::row(policy.name)?, codec::encode(&row)?, Some(Expect::Absent));
     }
-    for mount in Mount::first(now)? {
+    // In development mode they are what clients expect to find, as of other servers in that mode.
+    let standing = match core.config.dev {
+        Some(_) => Standing::Chosen,
+        None => Standing::Provisional,
+    };
+    for mount in Mount::first(now, standing)? {
         edit.put(Mount::row(&mount.path), codec::encode(&mount)?, Some(Expect::Absent));
     }
     match (core.config.seal, &core.config.dev) {

@@ -2,13 +2,13 @@
 //! what sealing means.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
 use coffer_api::Code;
-use coffer_crypto::Secret;
+use coffer_crypto::{Secret, es512::Es512Key};
 use coffer_storage::{Entry, Epoch, Key, Limit, Prefix, Revision, Store};
 use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
@@ -81,6 +81,8 @@ pub(crate) struct Active {
     pub(crate) sweeping_secrets: tokio::sync::Mutex<()>,
     /// Rounds of giving shares that are under way: a rekey, a new root token.
     pub(crate) ceremonies: Ceremonies,
+    /// What JWTs of wrapping tokens are signed with, once one was needed.
+    pub(crate) wrapping_key: OnceLock<Arc<Es512Key>>,
     pub(crate) stop: watch::Sender<bool>,
 }
 

@@ -154,6 +154,12 @@ impl Edit {
         self.in_force.extend(other.in_force);
     }
 
+    /// Whether it writes a row of which this holds.
+    pub(crate) fn puts(&self, is: impl Fn(&str) -> bool) -> bool {
+        let is_put = |row: &Row| matches!(row.value, Value::Plain(_) | Value::Sealed(_));
+        self.rows.iter().any(|row| is_put(row) && is(&row.key))
+    }
+
     /// How many rows it has.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
@@ -220,6 +226,8 @@ impl Active {
         urgency: Urgency,
     ) -> Result<Logged, Error> {
         self.may_change(urgency)?;
+        let mut edit = edit;
+        self.note_use(&mut edit)?;
         let mut prepared = self.prepare(edit, record)?;
         prepared.batch.room = match urgency {
             Urgency::Essential => Room::Reserve,

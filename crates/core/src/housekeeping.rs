@@ -16,6 +16,7 @@ use crate::{
     commit::{Edit, Logged, Urgency},
     keys,
     locks::PathGuard,
+    ops,
     record::Record,
     refusals,
     seal::{
@@ -76,6 +77,7 @@ pub(crate) async fn keep(active: Arc<Active>) {
             report("rotate the term", rotate_if_old(&active).await);
             report("end the shares before a rekey", rekey::retire(&active).await);
             report("sweep tokens", sweep_all(&active).await);
+            report("end policies", ops::policy::sweep(&active).await);
             report("sweep secret ids", approle::sweep::sweep_all(&active).await);
             active.tokens.tidy();
         }

@@ -82,7 +82,7 @@ pub(crate) async fn recover(active: &Arc<Active>, config: &Config, cx: &Context)
     let stored = active.row::<PolicyRow>(&policy_row).await?;
     let restored = stored.is_none_or(|stored| stored.value.text != builtin::ADMINISTRATOR);
     if restored {
-        let row = PolicyRow { text: builtin::ADMINISTRATOR.to_owned(), updated_ms: active.clock.now() };
+        let row = PolicyRow::plain(builtin::ADMINISTRATOR, active.clock.now());
         edit.put(policy_row, codec::encode(&row)?, None);
         record = record.fact("policy_restored", ADMINISTRATOR);
     }

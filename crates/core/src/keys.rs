@@ -48,6 +48,8 @@ pub(crate) const TOKEN_ROLE: &str = "token-role/";
 pub(crate) const REVOKING: &str = "revoking/";
 /// Private entries of a service token: `cubbyhole/{accessor}/{path}`.
 pub(crate) const CUBBYHOLE: &str = "cubbyhole/";
+/// The key that JWTs of wrapping tokens are signed with, from the first one on.
+pub(crate) const WRAPPING_KEY: &str = "wrapping-key";
 /// Wrapped responses: `wrapped/{accessor of the wrapping token}`.
 pub(crate) const WRAPPED: &str = "wrapped/";
 /// Users of a userpass mount: `user/{mount id}/{name}`.

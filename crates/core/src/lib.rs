@@ -52,6 +52,7 @@ mod tests;
 
 pub use auth::{
     approle::{AppRole, Destroyed, SecretIdFound, SecretIdInfo, SecretIdIssue, SecretIdIssued, SecretIdRef},
+    login::is_of_gone_user,
     parameters::{LoginKind, OldSpelling, TokenParameters},
     userpass::{LockedUsers, Password, User},
 };
@@ -81,10 +82,11 @@ pub use ops::{
     identity_group::{GroupBrief, GroupView},
     identity_merge::EntityMerge,
     list::ListPart,
-    policy::PolicyNames,
+    policy::{PolicyEnd, PolicyFound, PolicyNames, PolicyWrite},
     system::{KeyStatus, RotateKey, Rotation},
     tools::MAX_RANDOM,
 };
+pub use policies::PolicySettings;
 pub use policy::{Loaded, Operation, Parameters, Unreadable};
 pub use seal::{
     asker::{Asker, Ceremony},
@@ -102,6 +104,7 @@ pub use token::{
     role::{OldNames, RoleRow},
     wanted::CreateMore,
     wrap::{MAX_WRAPPED, NOT_VALID, Tells, Unwrapped, Wrap, WrapInfo, Wrapped},
+    wrap_jwt::WrapForm,
 };
 pub use versions::InstalledVersion;
 

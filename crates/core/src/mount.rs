@@ -1,6 +1,7 @@
 //! The mount table: which engine or login method answers which path.
 
 mod enable;
+mod provisional;
 pub(crate) mod purge;
 mod remount;
 mod tune;
@@ -8,7 +9,7 @@ mod visible;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use arc_swap::ArcSwap;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 use crate::{Caller, Error, active::Active, codec::Persisted, config::Limits, engine::kv::KvConfig, keys};
 
 pub use enable::MountEnable;
+pub(crate) use provisional::Standing;
 pub use remount::MountMove;
 pub(crate) use remount::Moves;
 pub use tune::{Listing, LoginTokenType, MountTune, Tuned, Tuning};
@@ -63,10 +65,10 @@ pub struct Mount {
     pub accessor: String,
     /// Names the mount's data in the store; never reused.
     pub id: Uuid,
-    /// Seconds, 0 = the system's.
-    pub default_lease_ttl: u64,
-    /// Seconds, 0 = the system's.
-    pub max_lease_ttl: u64,
+    /// Seconds, 0 = the system's; negative = over at once.
+    pub default_lease_ttl: i64,
+    /// Seconds, 0 = the system's; negative = nothing may live.
+    pub max_lease_ttl: i64,
     /// Everything else that can be tuned.
     pub tuning: Tuning,
     /// Settings of a KV mount.
@@ -75,6 +77,8 @@ pub struct Mount {
     pub created_ms: i64,
     /// Names its stay at its path; never reused. The tokens of a login method end with it.
     pub(crate) tenure: Uuid,
+    /// Whose choice it is.
+    pub(crate) standing: Standing,
 }
 
 impl Persisted for Mount {}
@@ -83,15 +87,17 @@ impl Persisted for Mount {}
 #[derive(Default)]
 pub(crate) struct Mounts {
     table: ArcSwap<HashMap<String, Arc<Mount>>>,
+    /// Whether any is provisional: so that every commit need not look.
+    has_provisional: AtomicBool,
 }
 
-/// Lifetimes that a mount gives, in seconds.
+/// Lifetimes that a mount gives, in seconds; negative where it was told so.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LeaseTtls {
     /// Where nobody asks for another.
-    pub default: u64,
+    pub default: i64,
     /// At most.
-    pub max: u64,
+    pub max: i64,
 }
 
 impl MountKind {
@@ -118,6 +124,7 @@ impl Mounts {
             table.insert(mount.path.clone(), Arc::clone(&mount));
             table
         });
+        self.note_provisional();
     }
 
     pub(crate) fn remove(&self, path: &str) {
@@ -126,6 +133,7 @@ impl Mounts {
             table.remove(path);
             table
         });
+        self.note_provisional();
     }
 
     pub(crate) fn at(&self, path: &str) -> Option<Arc<Mount>> {
@@ -148,6 +156,7 @@ impl Mounts {
             table.insert(mount.path.clone(), Arc::clone(&mount));
             table
         });
+        self.note_provisional();
     }
 
     /// The mount with this accessor.
@@ -162,9 +171,11 @@ impl Mounts {
         all
     }
 
-    fn overlaps(&self, path: &str) -> Option<String> {
+    /// The mounts that a path lies at or below, and those below it.
+    fn overlapping(&self, path: &str) -> Vec<Arc<Mount>> {
         let table = self.table.load();
-        table.keys().find(|known| path.starts_with(known.as_str()) || known.starts_with(path)).cloned()
+        let known = table.iter().filter(|(known, _)| path.starts_with(known.as_str()) || known.starts_with(path));
+        known.map(|(_, mount)| Arc::clone(mount)).collect()
     }
 }
 
@@ -190,6 +201,7 @@ impl Mount {
             kv: KvConfig::default(),
             created_ms: now,
             tenure: Uuid::new_v4(),
+            standing: Standing::Chosen,
         })
     }
 
@@ -198,8 +210,8 @@ impl Mount {
         format!("{}{path}", keys::MOUNT)
     }
 
-    /// The mounts that every store begins with.
-    pub(crate) fn first(now: i64) -> Result<Vec<Self>, Error> {
+    /// The mounts that every store begins with; those that others could do without have the `standing`.
+    pub(crate) fn first(now: i64, standing: Standing) -> Result<Vec<Self>, Error> {
         let mount = |path: &str, kind, description: &str, tuning: Tuning| {
             let request = MountEnable { description: description.to_owned(), tuning, ..MountEnable::default() };
             Self::new(path, kind, request, now)
@@ -208,13 +220,17 @@ impl Mount {
             |header: &str| Tuning { passthrough_request_headers: vec![header.to_owned()], ..Tuning::default() };
         let local = Tuning { local: true, ..Tuning::default() };
         let system = Tuning { seal_wrap: true, ..passing("Accept") };
-        Ok(vec![
+        let mut mounts = vec![
             mount("auth/token/", MountKind::Token, "token based credentials", Tuning::default())?,
             mount("cubbyhole/", MountKind::Cubbyhole, "per-token private secret storage", local)?,
             mount("identity/", MountKind::Identity, "identity store", passing("Authorization"))?,
             mount("secret/", MountKind::KvV2, "key/value secret storage", Tuning::default())?,
             mount("sys/", MountKind::System, "system endpoints used for control, policy and debugging", system)?,
-        ])
+        ];
+        for mount in mounts.iter_mut().filter(|mount| !mount.kind.is_fixed()) {
+            mount.standing = standing;
+        }
+        Ok(mounts)
     }
 
     /// An engine option that was set.
@@ -237,11 +253,21 @@ impl Mount {
 impl Limits {
     /// The lifetimes that a mount gives: its own where it has them, else the system's. A mount's may be longer.
     pub(crate) fn lease_ttls(&self, mount: Option<&Mount>) -> LeaseTtls {
-        let own = |ttl: fn(&Mount) -> u64| mount.map(ttl).filter(|ttl| *ttl > 0);
+        let own = |ttl: fn(&Mount) -> i64| mount.map(ttl).filter(|ttl| *ttl != 0);
         LeaseTtls {
-            default: own(|mount| mount.default_lease_ttl).unwrap_or(self.default_lease_ttl),
-            max: own(|mount| mount.max_lease_ttl).unwrap_or(self.max_lease_ttl),
+            default: own(|mount| mount.default_lease_ttl).unwrap_or(signed(self.default_lease_ttl)),
+            max: own(|mount| mount.max_lease_ttl).unwrap_or(signed(self.max_lease_ttl)),
         }
+    }
+}
+
+impl LeaseTtls {
+    /// The bound, for what lives at all.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Invalid`] where the mount lets nothing live.
+    pub(crate) fn most(self) -> Result<u64, Error> {
+        u64::try_from(self.max).map_err(|_| Error::invalid("max TTL must be greater than zero"))
     }
 }
 
@@ -255,6 +281,11 @@ impl Caller {
     pub fn lease_ttls(&self, mount: &Mount) -> LeaseTtls {
         self.active.limits.lease_ttls(Some(mount))
     }
+}
+
+/// Seconds that may be negative elsewhere.
+pub(crate) fn signed(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 
 impl Active {
@@ -282,9 +313,11 @@ mod tests {
         assert_eq!(path("path/to/kv/data/x").as_deref(), Some("path/to/kv/"));
         assert_eq!(path("path/to"), None);
         assert_eq!(path("secret"), None);
-        assert_eq!(mounts.overlaps("path/").as_deref(), Some("path/to/kv/"));
-        assert_eq!(mounts.overlaps("secret/x/").as_deref(), Some("secret/"));
-        assert_eq!(mounts.overlaps("secret2/"), None);
+        let overlapping =
+            |path: &str| mounts.overlapping(path).iter().map(|mount| mount.path.clone()).collect::<Vec<_>>();
+        assert_eq!(overlapping("path/"), ["path/to/kv/"]);
+        assert_eq!(overlapping("secret/x/"), ["secret/"]);
+        assert_eq!(overlapping("secret2/"), [""; 0]);
     }
 
     #[test]

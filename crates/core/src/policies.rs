@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     codec::Persisted,
-    policy::{Policy, builtin},
+    policy::{ParseError, Policy, TemplateValues, builtin},
 };
 
 /// The policy of those who administer the server.
@@ -28,9 +28,46 @@ const MAX_POLICIES: usize = 28_000;
 pub(crate) struct PolicyRow {
     pub(crate) text: String,
     pub(crate) updated_ms: i64,
+    pub(crate) settings: PolicySettings,
+}
+
+/// What is set of a policy beside its text.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PolicySettings {
+    /// Counts its writes, from 1; a policy that is made anew begins again.
+    pub version: u64,
+    /// Whether a write must name the version that it replaces.
+    pub cas_required: bool,
+    /// The last UTC millisecond at which it exists.
+    pub until_ms: Option<i64>,
+    /// What its templates take.
+    pub values: TemplateValues,
+    /// Whether any of this was ever written: who does not use it is not shown it.
+    pub is_used: bool,
 }
 
 impl Persisted for PolicyRow {}
+
+impl PolicyRow {
+    /// A policy with nothing set beside its text.
+    pub(crate) fn plain(text: &str, now: i64) -> Self {
+        let settings = PolicySettings { version: 1, ..PolicySettings::default() };
+        Self { text: text.to_owned(), updated_ms: now, settings }
+    }
+
+    /// Whether it has come to its end.
+    pub(crate) fn has_ended(&self, now: i64) -> bool {
+        self.settings.until_ms.is_some_and(|until| now > until)
+    }
+
+    /// As it is in force.
+    ///
+    /// # Errors
+    /// As [`Policy::parse`].
+    pub(crate) fn parse(&self, name: &str) -> Result<Policy, ParseError> {
+        Ok(Policy::parse(name, &self.text)?.until(self.settings.until_ms).taking(self.settings.values))
+    }
+}
 
 /// All parsed policies by name.
 #[derive(Default)]
@@ -70,8 +107,20 @@ impl Policies {
         !self.on_alias_metadata.read().is_empty()
     }
 
+    /// A policy, also one that has come to its end and grants nothing.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Policy>> {
         self.by_name.read().get(name).cloned()
+    }
+
+    /// Whether there is such a policy at a time.
+    pub(crate) fn has(&self, name: &str, now: i64) -> bool {
+        self.by_name.read().get(name).is_some_and(|policy| !policy.has_ended(now))
+    }
+
+    /// Names of those that have come to their end.
+    pub(crate) fn ended(&self, now: i64) -> Vec<String> {
+        let by_name = self.by_name.read();
+        by_name.values().filter(|policy| policy.has_ended(now)).map(|policy| policy.name().to_owned()).collect()
     }
 
     /// The policy of wrapping tokens, which no text of anybody's replaces.
@@ -83,9 +132,11 @@ impl Policies {
         Ok(Arc::clone(self.wrapping.get_or_init(|| Arc::new(policy))))
     }
 
-    /// Names in order.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.by_name.read().keys().cloned().collect();
+    /// Names in order, without those that have come to their end.
+    pub(crate) fn names(&self, now: i64) -> Vec<String> {
+        let by_name = self.by_name.read();
+        let live = by_name.iter().filter(|(_, policy)| !policy.has_ended(now));
+        let mut names: Vec<String> = live.map(|(name, _)| name.clone()).collect();
         names.sort_unstable();
         names
     }

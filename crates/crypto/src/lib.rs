@@ -7,6 +7,7 @@
 mod aead;
 pub mod envelope;
 mod error;
+pub mod es512;
 pub mod hash;
 pub mod kdf;
 pub mod object;

@@ -48,8 +48,8 @@ enum Method {
 #[derive(serde::Serialize)]
 struct LoggedIn {
     policies: Vec<String>,
-    /// Seconds; 0 = for ever.
-    lease_duration: u64,
+    /// Seconds; 0 = for ever, negative = over already.
+    lease_duration: i64,
     renewable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_file: Option<PathBuf>,
@@ -76,9 +76,10 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     token_file::write(&path, &token)?;
     result.token_file = Some(path.clone());
     session.output.show_or_note(&result, |result| {
-        let lifetime = match result.lease_duration {
-            0 => "for ever".to_owned(),
-            seconds => format!("for {}", duration::show(seconds)),
+        let lifetime = match u64::try_from(result.lease_duration) {
+            Ok(0) => "for ever".to_owned(),
+            Ok(seconds) => format!("for {}", duration::show(seconds)),
+            Err(_) => "for no time".to_owned(),
         };
         format!("logged in {lifetime} with policies {}; token in {}", result.policies.join(", "), path.display())
     })?;
@@ -126,7 +127,15 @@ async fn token(session: &Session) -> Result<(Sensitive<String>, LoggedIn), Failu
         )
     })?;
     let policies = info.policies.into_iter().chain(info.identity_policies).collect();
-    Ok((token, LoggedIn { policies, lease_duration: info.ttl, renewable: info.renewable, token_file: None }))
+    Ok((
+        token,
+        LoggedIn {
+            policies,
+            lease_duration: i64::try_from(info.ttl).unwrap_or(i64::MAX),
+            renewable: info.renewable,
+            token_file: None,
+        },
+    ))
 }
 
 fn of_grant(session: &Session, grant: coffer_api::token::TokenGrant) -> (Sensitive<String>, LoggedIn) {

@@ -188,7 +188,7 @@ pub(crate) fn table(info: &TokenInfo) -> Table {
 #[derive(serde::Serialize)]
 struct Renewed<'a> {
     accessor: &'a str,
-    lease_duration: u64,
+    lease_duration: i64,
     renewable: bool,
 }
 
@@ -271,8 +271,12 @@ fn kind(kind: TokenKind) -> &'static str {
     }
 }
 
-fn lifetime(seconds: u64) -> String {
-    if seconds == 0 { "ever".to_owned() } else { duration::show(seconds) }
+fn lifetime(seconds: i64) -> String {
+    match u64::try_from(seconds) {
+        Ok(0) => "ever".to_owned(),
+        Ok(seconds) => duration::show(seconds),
+        Err(_) => "no time".to_owned(),
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

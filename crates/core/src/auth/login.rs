@@ -127,7 +127,7 @@ impl Active {
             // As long as it was given the last time.
             let began = entry.last_renewal_ms.unwrap_or(entry.created_ms);
             let ttl = entry.expires_ms.map_or(0, |expires| seconds(expires.saturating_sub(began)));
-            return Ok(Terms { ttl, max: of_mount.max, period: entry.period });
+            return Ok(Terms { ttl, max: of_mount.most()?, period: entry.period });
         };
         let gone = || not_renewed("the login method that gave the token is gone");
         let mount = self.mounts.with_accessor(&login.mount).ok_or_else(gone)?;
@@ -139,7 +139,7 @@ impl Active {
                 .ok_or_else(|| not_renewed(&format!("role {:?} does not exist during renewal", login.name)))?,
             MountKind::Userpass => {
                 let user = self.user(&mount, &login.name).await?;
-                let user = user.ok_or_else(|| not_renewed(&format!("user {:?} does not exist", login.name)))?;
+                let user = user.ok_or_else(|| not_renewed(USER_GONE))?;
                 if !gives(&user.token.policies, &entry.policies) {
                     return Err(not_renewed("policies have changed, not renewing"));
                 }
@@ -154,8 +154,9 @@ impl Active {
             | MountKind::Token => return Err(gone()),
         };
         let bounds = self.limits.lease_ttls(Some(&mount));
-        let ttl = if parameters.ttl > 0 { parameters.ttl } else { bounds.default };
-        Ok(Terms { ttl, max: smaller(bounds.max, parameters.max_ttl), period: parameters.period })
+        let default = u64::try_from(bounds.default).unwrap_or_default();
+        let ttl = if parameters.ttl > 0 { parameters.ttl } else { default };
+        Ok(Terms { ttl, max: smaller(bounds.most()?, parameters.max_ttl), period: parameters.period })
     }
 }
 
@@ -167,6 +168,11 @@ pub(crate) fn display(mount: &Mount) -> String {
 /// Where several things went wrong, or one, as clients of this dialect read it.
 pub(crate) fn one_error(message: &str) -> String {
     format!("1 error occurred:\n\t* {message}\n\n")
+}
+
+/// Whether a renewal came to nothing since the user whose login gave the token is gone.
+pub fn is_of_gone_user(error: &Error) -> bool {
+    error.public().contains(USER_GONE)
 }
 
 fn not_renewed(why: &str) -> Error {
@@ -188,6 +194,9 @@ fn smaller(one: u64, other: u64) -> u64 {
         (one, other) => one.min(other),
     }
 }
+
+/// Why nothing is renewed, of a token whose user was deleted.
+const USER_GONE: &str = "the user that the token was given to does not exist";
 
 #[cfg(test)]
 mod tests {

@@ -24,8 +24,8 @@ pub struct TokenParameters {
     pub max_ttl: u64,
     /// Without the `default` policy.
     pub no_default_policy: bool,
-    /// Uses of a token, 0 = unlimited.
-    pub num_uses: u64,
+    /// Uses of a token, 0 = unlimited, negative = none.
+    pub num_uses: i64,
     /// 0 = not periodic.
     pub period: u64,
     /// As they were written.
@@ -78,7 +78,7 @@ impl TokenParameters {
             return Err(Error::invalid("'token_ttl' cannot be greater than 'token_max_ttl'"));
         }
         match self.kind {
-            LoginKind::Batch if self.num_uses > 0 => {
+            LoginKind::Batch if self.num_uses != 0 => {
                 return Err(Error::invalid(format!("{NO_BATCH} tokens with limited use count")));
             }
             LoginKind::Batch if self.period > 0 => return Err(Error::invalid(format!("{NO_BATCH} periodic tokens"))),

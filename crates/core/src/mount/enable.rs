@@ -6,6 +6,7 @@ use coffer_storage::Expect;
 
 use super::{
     Mount, MountKind,
+    provisional::{Place, displace},
     purge::{PurgeRow, purge_row},
     tune::Tuning,
 };
@@ -15,6 +16,7 @@ use crate::{
     codec,
     commit::Edit,
     keys,
+    mount::signed,
     policy::{Operation, Parameters},
     spelled::Spelled,
 };
@@ -32,9 +34,9 @@ pub struct MountEnable {
     /// Engine options; at most 64 pairs.
     pub options: Option<BTreeMap<String, String>>,
     /// Seconds, 0 = the system's.
-    pub default_lease_ttl: u64,
+    pub default_lease_ttl: i64,
     /// Seconds, 0 = the system's.
-    pub max_lease_ttl: u64,
+    pub max_lease_ttl: i64,
     /// Everything else.
     pub tuning: Tuning,
 }
@@ -91,19 +93,28 @@ impl Caller {
             check_ttls(&request, self.active.limits.max_lease_ttl)?;
             // One at a time: nesting is a question about all paths.
             let guard = self.active.locks.lock(&[keys::MOUNT]).await;
-            if let Some(known) = self.active.mounts.overlaps(path) {
-                let shown = known.strip_prefix("auth/").unwrap_or(&known);
-                return Err(Error::invalid(format!("path is already in use at {shown}")));
-            }
+            let place = self.active.mounts.place(path, kind)?;
             if self.active.mounts.all().len() >= MAX_MOUNTS {
                 return Err(Error::invalid(format!("there are {MAX_MOUNTS} mounts, which is the limit")));
             }
-            let mount = Mount::new(path, kind, request, self.active.clock.now())?;
+            let mut mount = Mount::new(path, kind, request, self.active.clock.now())?;
             mount.check_bounds()?;
             let mut edit = Edit::under(guard);
-            edit.put(Mount::row(path), codec::encode(&mount)?, Some(Expect::Absent));
+            let mut record = record.fact("type", kind.name());
+            match place {
+                Place::Adopted(known) => {
+                    record = record.fact("adopted", known.accessor.clone());
+                    mount = mount.in_place_of(&known);
+                    edit.put(Mount::row(path), codec::encode(&mount)?, None);
+                }
+                Place::Free(gone) => {
+                    record = displace(&gone, path, &mut edit, record);
+                    let replaces = gone.iter().any(|gone| gone.path == path);
+                    edit.put(Mount::row(path), codec::encode(&mount)?, (!replaces).then_some(Expect::Absent));
+                }
+            }
             edit.in_force(move |active| active.mounts.put(mount));
-            Ok(Done::Logged((), self.commit(edit, record.fact("type", kind.name())).await?))
+            Ok(Done::Logged((), self.commit(edit, record).await?))
         })
         .await
     }
@@ -160,15 +171,13 @@ impl MountKind {
 }
 
 /// # Errors
-/// Where a path is no mount's: too long, with empty or relative segments, or with what patterns are made of.
+/// Where a path is no mount's: too long, with empty or relative segments.
 pub(super) fn check_path(path: &str) -> Result<(), Error> {
     let inner = path.strip_prefix("auth/").unwrap_or(path).strip_suffix('/').unwrap_or_default();
-    let plain = inner.chars().all(|c| !c.is_control() && !matches!(c, '*' | '+'));
+    let plain = inner.chars().all(|c| !c.is_control());
     let segments = inner.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
     if inner.is_empty() || inner.len() > 256 || !plain || !segments {
-        return Err(Error::invalid(
-            "a mount path has 1 to 256 printable bytes, without empty or relative segments, '*' or '+'",
-        ));
+        return Err(Error::invalid("a mount path has 1 to 256 printable bytes, without empty or relative segments"));
     }
     Ok(())
 }
@@ -185,10 +194,10 @@ fn check_place(path: &str, kind: MountKind) -> Result<(), Error> {
 
 fn check_ttls(request: &MountEnable, system_max: u64) -> Result<(), Error> {
     match (request.default_lease_ttl, request.max_lease_ttl) {
-        (default, 0) if default > system_max => {
+        (default, 0) if default > signed(system_max) => {
             Err(Error::invalid(format!("given default lease TTL greater than system max lease TTL of {system_max}")))
         }
-        (default, max) if max > 0 && default > max => {
+        (default, max) if max != 0 && default > max => {
             Err(Error::invalid("given default lease TTL greater than given max lease TTL"))
         }
         _ => Ok(()),
@@ -214,10 +223,10 @@ mod tests {
 
     #[test]
     fn unusable_mount_paths_are_refused() {
-        for good in ["kv/", "auth/userpass/", "path/to/secret engine/"] {
+        for good in ["kv/", "auth/userpass/", "path/to/secret engine/", "a*/", "+/", "a/+/b/"] {
             assert!(check_path(good).is_ok(), "{good}");
         }
-        for bad in ["", "/", "auth/", "a//b/", "a/../b/", "a*/", "+/", "a\n/", "kv"] {
+        for bad in ["", "/", "auth/", "a//b/", "a/../b/", "a\n/", "kv"] {
             assert!(check_path(bad).is_err(), "{bad}");
         }
     }
@@ -244,7 +253,7 @@ mod tests {
         let check = |default_lease_ttl, max_lease_ttl| {
             check_ttls(&MountEnable { default_lease_ttl, max_lease_ttl, ..MountEnable::default() }, 100).is_ok()
         };
-        assert!(check(0, 0) && check(100, 0) && check(1000, 2000) && check(0, 1));
-        assert!(!check(101, 0) && !check(2, 1));
+        assert!(check(0, 0) && check(100, 0) && check(1000, 2000) && check(0, 1) && check(-1, 0) && check(-2, -1));
+        assert!(!check(101, 0) && !check(2, 1) && !check(0, -1) && !check(-1, -2));
     }
 }

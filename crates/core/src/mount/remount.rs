@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Mount,
     enable::{check_path, is_taken},
+    provisional::{Standing, displace},
 };
 use crate::{
     Caller, Error,
@@ -72,18 +73,20 @@ impl Caller {
             check_move(&from, &to)?;
             check_path(&to)?;
             let guard = self.active.locks.lock(&[keys::MOUNT]).await;
-            if let Some(known) = self.active.mounts.overlaps(&to) {
-                return Err(Error::invalid(format!("path already in use at {known:?}")));
-            }
             let absent = || Error::invalid(format!("no matching mount at {from:?}"));
-            let mut mount = self.active.mounts.at(&from).ok_or_else(absent)?.as_ref().clone();
+            let mount = self.active.mounts.at(&from);
+            let gone = self.active.mounts.place_of_move(&from, &to)?;
+            let mut mount = mount.ok_or_else(absent)?.as_ref().clone();
+            mount.standing = Standing::Chosen;
             mount.path.clone_from(&to);
             mount.tenure = Uuid::new_v4();
             let made = MountMove { id: Uuid::new_v4(), from: from.clone(), to: to.clone() };
             let id = made.id;
             let mut edit = Edit::under(guard);
             edit.delete(Mount::row(&from), None);
-            edit.put(Mount::row(&to), codec::encode(&mount)?, Some(Expect::Absent));
+            let record = displace(&gone, &to, &mut edit, record);
+            let replaces = gone.iter().any(|gone| gone.path == to);
+            edit.put(Mount::row(&to), codec::encode(&mount)?, (!replaces).then_some(Expect::Absent));
             edit.in_force(move |active| {
                 active.mounts.rename(&from, mount);
                 active.moves.remember(made);

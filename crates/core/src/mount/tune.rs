@@ -80,9 +80,9 @@ pub struct MountTune {
     /// Options to set; one with an empty value is removed.
     pub options: Option<BTreeMap<String, String>>,
     /// Seconds, 0 = the system's.
-    pub default_lease_ttl: Option<u64>,
+    pub default_lease_ttl: Option<i64>,
     /// Seconds, 0 = the system's.
-    pub max_lease_ttl: Option<u64>,
+    pub max_lease_ttl: Option<i64>,
     /// Who sees the mount without a token.
     pub listing: Option<Listing>,
     /// What a login gives.
@@ -161,6 +161,7 @@ impl Caller {
             let absent = || Error::invalid(format!("tune of path {path:?} failed: no mount entry found"));
             let mut mount = self.active.mounts.at(path).ok_or_else(absent)?.as_ref().clone();
             let tuned = mount.tune(tune)?;
+            mount.used();
             let record = match tuned {
                 Tuned::Settings => record,
                 Tuned::Versioned => record.fact("upgraded", "kv version 2"),
@@ -191,7 +192,7 @@ impl Mount {
         set(&mut self.default_lease_ttl, tune.default_lease_ttl);
         set(&mut self.max_lease_ttl, tune.max_lease_ttl);
         let (default, max) = (self.default_lease_ttl, self.max_lease_ttl);
-        if max > 0 && default > max {
+        if max != 0 && default != 0 && default > max {
             return Err(Error::invalid(format!(
                 "backend max lease TTL of {max} would be less than backend default lease TTL of {default}"
             )));

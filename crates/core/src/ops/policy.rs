@@ -1,6 +1,6 @@
 //! Policies: list, read, write, delete.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, sync::Arc};
 
 use coffer_api::{Page, policy::PolicyText};
 
@@ -9,12 +9,15 @@ use crate::{
     active::Active,
     caller::Done,
     codec,
-    commit::Edit,
+    commit::{Edit, Urgency},
     engine::kv::list::MAX_LISTED,
     keys,
     ops::list::ListPart,
-    policies::{ADMINISTRATOR, PolicyRow, RESPONSE_WRAPPING, ROOT},
-    policy::{Operation, Parameters, Policy, builtin},
+    policies::{ADMINISTRATOR, PolicyRow, PolicySettings, RESPONSE_WRAPPING, ROOT},
+    policy::{Operation, Parameters, TemplateValues, builtin},
+    record::Record,
+    time::rfc3339,
+    token::create::milliseconds,
 };
 
 /// Names that no text may be stored under.
@@ -61,7 +64,7 @@ impl Caller {
     ) -> Result<Page<String>, Error> {
         self.recorded(self.record("policy.list", path), async {
             let part = self.authorise_part(path, operation, part, MAX_LISTED)?;
-            let mut names = self.active.policies.names();
+            let mut names = self.active.policies.names(self.active.clock.now());
             names.push(ROOT.to_owned());
             names.retain(|name| which.has(name));
             names.sort_unstable_by(|one, other| which.order(one, other));
@@ -71,34 +74,36 @@ impl Caller {
         .await
     }
 
-    /// A policy's text; `root` has none.
+    /// A policy's text, which `root` has none of, and what is set beside it.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without read on `sys/policies/acl/{name}`; [`coffer_api::Code::NotFound`] where
     /// there is no such policy.
-    pub async fn policy_read(&self, name: &str, family: &str) -> Result<PolicyText, Error> {
+    pub async fn policy_read(&self, name: &str, family: &str) -> Result<PolicyFound, Error> {
         let name = name.to_lowercase();
         let path = format!("{family}{name}");
         self.recorded(self.record("policy.read", &path), async {
             self.authorise(&path, Operation::Read, &())?;
-            if name == ROOT {
-                return Ok(Done::Unlogged(PolicyText { name: name.clone(), policy: String::new() }));
-            }
-            if name == RESPONSE_WRAPPING {
-                let policy = builtin::RESPONSE_WRAPPING.to_owned();
-                return Ok(Done::Unlogged(PolicyText { name: name.clone(), policy }));
-            }
-            let found = self.active.row::<PolicyRow>(&row(&name)?).await?.ok_or_else(Error::not_found)?;
-            Ok(Done::Unlogged(PolicyText { name: name.clone(), policy: found.value.text }))
+            let found = match name.as_str() {
+                ROOT => PolicyRow::plain("", 0),
+                RESPONSE_WRAPPING => PolicyRow::plain(builtin::RESPONSE_WRAPPING, 0),
+                _ => self.active.stored_policy(&row(&name)?).await?.ok_or_else(Error::not_found)?,
+            };
+            let text = PolicyText { name: name.clone(), policy: found.text };
+            Ok(Done::Unlogged(PolicyFound {
+                text,
+                modified: rfc3339(found.updated_ms),
+                expiration: found.settings.until_ms.map(rfc3339),
+                settings: found.settings,
+            }))
         })
         .await
     }
 
-    /// Writes a policy.
+    /// Writes a policy, with nothing set beside its text.
     ///
     /// # Errors
-    /// [`coffer_api::Code::Denied`] without update on `sys/policies/acl/{name}`; [`coffer_api::Code::Invalid`] where
-    /// the text does not parse or asks for what Coffer does not enforce.
+    /// As [`Caller::policy_set`].
     pub async fn policy_write(
         &self,
         name: &str,
@@ -106,26 +111,54 @@ impl Caller {
         text: &str,
         parameters: &dyn Parameters,
     ) -> Result<(), Error> {
+        let write = PolicyWrite { text: Some(text.to_owned()), ..PolicyWrite::default() };
+        self.policy_set(name, family, Operation::Update, write, parameters).await
+    }
+
+    /// Writes a policy, or, with the operation patch, changes what `write` names of one that exists.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without update (or patch) on `sys/policies/acl/{name}`;
+    /// [`coffer_api::Code::Invalid`] where there is none to patch, where the text does not parse or asks for what Coffer
+    /// does not enforce, where the policy would have ended already, and where the version is another than the one that
+    /// is to be replaced, or must be named and is not.
+    pub async fn policy_set(
+        &self,
+        name: &str,
+        family: &str,
+        operation: Operation,
+        write: PolicyWrite,
+        parameters: &dyn Parameters,
+    ) -> Result<(), Error> {
         let name = name.to_lowercase();
         let path = format!("{family}{name}");
         let record = self.record("policy.write", &path);
         self.recorded(record.clone(), async {
-            self.authorise(&path, Operation::Update, parameters)?;
+            self.authorise(&path, operation, parameters)?;
             if FIXED.contains(&name.as_str()) {
                 return Err(Error::invalid(format!("cannot update {name:?} policy")));
             }
-            if text.is_empty() {
-                return Err(Error::invalid("'policy' parameter not supplied or empty"));
-            }
-            if text.len() > MAX_TEXT {
-                return Err(Error::new(coffer_api::Code::TooLarge, "a policy has at most 1 MiB"));
-            }
-            let policy = Policy::parse(&name, text)
-                .map_err(|error| Error::invalid(format!("failed to parse policy: {error}")))?;
             let row = row(&name)?;
             let mut edit = Edit::under(self.active.locks.lock(&[&row]).await);
             self.active.policies.check_room(&name)?;
-            let stored = PolicyRow { text: text.to_owned(), updated_ms: self.active.clock.now() };
+            let old = self.active.stored_policy(&row).await?;
+            if operation == Operation::Patch && old.is_none() {
+                return Err(Error::invalid("policy not found"));
+            }
+            let now = self.active.clock.now();
+            let stored = write.onto(old.as_ref().filter(|_| operation == Operation::Patch), now);
+            check_text(&stored.text)?;
+            if stored.settings.until_ms.is_some_and(|until| until <= now) {
+                return Err(Error::invalid("refusing to update policy as expiration time has already elapsed"));
+            }
+            if stored.settings.until_ms.is_some() && name == ADMINISTRATOR {
+                return Err(Error::invalid(
+                    "\"administrator\" policy cannot expire: it is what recovery gives back; change it instead",
+                ));
+            }
+            let policy =
+                stored.parse(&name).map_err(|error| Error::invalid(format!("failed to parse policy: {error}")))?;
+            let stored = stored.after(old.as_ref(), operation, write.cas)?;
             edit.put(row, codec::encode(&stored)?, None);
             edit.in_force(move |active| {
                 active.policies.put(&name, policy);
@@ -178,7 +211,7 @@ impl Caller {
             }
             let row = row(&name)?;
             let guard = self.active.locks.lock(&[&row]).await;
-            if self.active.policies.find(&name).is_none() {
+            if !self.active.policies.has(&name, self.active.clock.now()) {
                 return missing().map(Done::Unlogged);
             }
             let mut edit = Edit::under(guard);
@@ -194,16 +227,152 @@ impl Caller {
 }
 
 impl Active {
+    /// The policy of a row, unless it has come to its end.
+    async fn stored_policy(&self, row: &str) -> Result<Option<PolicyRow>, Error> {
+        let found = self.row::<PolicyRow>(row).await?.map(|found| found.value);
+        Ok(found.filter(|stored| !stored.has_ended(self.clock.now())))
+    }
+
     /// Reads and parses every stored policy.
     pub(crate) async fn load_policies(&self) -> Result<(), Error> {
         self.each(keys::POLICY, |key, stored: PolicyRow| {
             let name = key.strip_prefix(keys::POLICY).unwrap_or(key);
-            let policy = Policy::parse(name, &stored.text).map_err(|error| codec::damaged(key, error))?;
+            let policy = stored.parse(name).map_err(|error| codec::damaged(key, error))?;
             self.policies.put(name, policy);
             Ok(())
         })
         .await
     }
+}
+
+/// A policy as it was found.
+#[derive(Clone, Debug)]
+pub struct PolicyFound {
+    /// Its name and text.
+    pub text: PolicyText,
+    /// When it was last written, RFC 3339.
+    pub modified: String,
+    /// The last moment at which it exists, RFC 3339.
+    pub expiration: Option<String>,
+    /// What is set beside the text.
+    pub settings: PolicySettings,
+}
+
+/// What a write of a policy sets; a patch leaves what is absent as it is.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyWrite {
+    /// HCL or JSON of at most 1 MiB.
+    pub text: Option<String>,
+    /// The version that it replaces: 0 where there is none, -1 where there must be none.
+    pub cas: Option<i64>,
+    /// Whether later writes must name a version.
+    pub cas_required: Option<bool>,
+    /// When it ends.
+    pub end: Option<PolicyEnd>,
+    /// Whether templates take values with `*` or `+`.
+    pub wildcards: Option<bool>,
+    /// Whether templates take values with `/`.
+    pub slashes: Option<bool>,
+}
+
+/// When a policy ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PolicyEnd {
+    /// After this many seconds.
+    After(u64),
+    /// After this UTC millisecond.
+    At(i64),
+    /// Never.
+    Never,
+}
+
+impl PolicyWrite {
+    fn onto(&self, old: Option<&PolicyRow>, now: i64) -> PolicyRow {
+        let base = old.map(|old| old.settings.clone()).unwrap_or_default();
+        let until_ms = match self.end {
+            Some(PolicyEnd::After(seconds)) => Some(now.saturating_add(milliseconds(seconds))),
+            Some(PolicyEnd::At(at)) => Some(at),
+            Some(PolicyEnd::Never) => None,
+            None => base.until_ms,
+        };
+        let text = self.text.clone().or_else(|| old.map(|old| old.text.clone()));
+        let is_used = self.cas.is_some()
+            || self.cas_required.is_some()
+            || self.end.is_some()
+            || self.wildcards.is_some()
+            || self.slashes.is_some();
+        let settings = PolicySettings {
+            version: base.version,
+            cas_required: self.cas_required.unwrap_or(base.cas_required),
+            until_ms,
+            values: TemplateValues {
+                wildcards: self.wildcards.unwrap_or(base.values.wildcards),
+                slashes: self.slashes.unwrap_or(base.values.slashes),
+            },
+            is_used,
+        };
+        PolicyRow { text: text.unwrap_or_default(), updated_ms: now, settings }
+    }
+}
+
+impl PolicyRow {
+    /// As the next version after `old`, where `cas` allows that.
+    fn after(mut self, old: Option<&Self>, operation: Operation, cas: Option<i64>) -> Result<Self, Error> {
+        let old = old.map(|old| &old.settings);
+        let current = old.map_or(0, |old| old.version);
+        let must_match = self.settings.cas_required || old.is_some_and(|old| old.cas_required);
+        match cas {
+            // A patch goes by the version that it was made from.
+            None if must_match && operation != Operation::Patch => {
+                return Err(Error::invalid("check-and-set parameter required for this call"));
+            }
+            Some(-1) if old.is_some() => {
+                return Err(Error::invalid("check-and-set parameter set to -1 on existing entry"));
+            }
+            Some(cas) if cas != -1 && u64::try_from(cas) != Ok(current) => {
+                return Err(Error::invalid(format!(
+                    "check-and-set parameter {cas} did not match the current version {current}"
+                )));
+            }
+            None | Some(_) => {}
+        }
+        self.settings.version = current.saturating_add(1);
+        self.settings.is_used |= old.is_some_and(|old| old.is_used);
+        Ok(self)
+    }
+}
+
+/// Removes policies that have come to their end. They grant nothing any more before that; this only frees the rows.
+pub(crate) async fn sweep(active: &Arc<Active>) -> Result<(), Error> {
+    if active.clock.is_in_doubt() {
+        return Ok(());
+    }
+    for name in active.policies.ended(active.clock.now()) {
+        let row = row(&name)?;
+        let mut edit = Edit::under(active.locks.lock(&[&row]).await);
+        // It may have been written anew.
+        if active.stored_policy(&row).await?.is_some() {
+            continue;
+        }
+        let record = Record::system("policy.end").fact("name", name.clone());
+        edit.delete(row, None);
+        edit.in_force(move |active| {
+            active.policies.remove(&name);
+            active.authority_changed();
+        });
+        active.commit(edit, record, Urgency::Ordinary).await?.spend();
+    }
+    Ok(())
+}
+
+fn check_text(text: &str) -> Result<(), Error> {
+    if text.is_empty() {
+        return Err(Error::invalid("'policy' parameter not supplied or empty"));
+    }
+    if text.len() > MAX_TEXT {
+        return Err(Error::new(coffer_api::Code::TooLarge, "a policy has at most 1 MiB"));
+    }
+    Ok(())
 }
 
 /// The row of a policy.

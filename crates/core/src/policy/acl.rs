@@ -235,7 +235,7 @@ impl Acl {
         subject: &Subject<'_>,
         by_pattern: &mut HashMap<Box<str>, usize>,
     ) {
-        let pattern = match (rule.path.resolve(subject), letters) {
+        let pattern = match (rule.path.resolve(subject, policy.values()), letters) {
             (Ok(path), Letters::AsWritten) => Pattern::parse(&path).ok(),
             (Ok(path), Letters::Lower) => Pattern::parse(&path.to_lowercase()).ok(),
             (Err(_), _) => None,

@@ -26,6 +26,7 @@ pub use acl::{Access, Acl, RuleView};
 pub use decision::{Decision, Denial, Grant, Loaded, ParameterFault, Parameters, Request, Unreadable};
 pub use explain::{Candidate, DroppedRule, Explanation, ParameterReport, ParameterVerdict, Standing};
 pub use operation::{Capabilities, Capability, Operation};
-pub use read::{ParseError, Policy};
+pub use read::{ParseError, Policy, moment};
 pub use subject::{Alias, Entity, Group, Metadata, Subject};
 pub use sudo::needs_sudo;
+pub use template::TemplateValues;

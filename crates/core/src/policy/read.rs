@@ -12,13 +12,16 @@ use super::hcl::{self, Form, Item, Key, Node, Position, Syntax, SyntaxError, Val
 use super::operation::{Capabilities, Capability};
 use super::pattern::Pattern;
 use super::permissions::Permissions;
-use super::template::Template;
+use super::template::{Template, TemplateValues};
 
 /// A policy: read from its text and checked.
 #[derive(Clone, Debug)]
 pub struct Policy {
     name: Arc<str>,
     grants: Grants,
+    /// The last UTC millisecond at which it exists.
+    until: Option<i64>,
+    values: TemplateValues,
 }
 
 #[derive(Clone, Debug)]
@@ -78,12 +81,44 @@ impl Policy {
                 other => return Err(fault(item.key.position, format!("invalid key {}", quoted(other)))),
             }
         }
-        Ok(Policy { name: name.into(), grants: Grants::Rules(rules) })
+        Ok(Policy::of(name, Grants::Rules(rules)))
     }
 
     /// The policy that allows everything. It counts only where it is alone.
     pub fn root() -> Policy {
-        Policy { name: "root".into(), grants: Grants::Everything }
+        Policy::of("root", Grants::Everything)
+    }
+
+    fn of(name: &str, grants: Grants) -> Policy {
+        Policy { name: name.into(), grants, until: None, values: TemplateValues::default() }
+    }
+
+    /// The policy with an end: it counts up to and including that UTC millisecond.
+    #[must_use]
+    pub fn until(mut self, until: Option<i64>) -> Policy {
+        if let (Grants::Rules(rules), Some(until)) = (&mut self.grants, until) {
+            for rule in rules {
+                rule.expiry = Some(rule.expiry.map_or(until, |own| own.min(until)));
+            }
+        }
+        self.until = until;
+        self
+    }
+
+    /// The policy with templates that take these values.
+    #[must_use]
+    pub fn taking(mut self, values: TemplateValues) -> Policy {
+        self.values = values;
+        self
+    }
+
+    /// Whether it has come to its end.
+    pub fn has_ended(&self, now: i64) -> bool {
+        self.until.is_some_and(|until| now > until)
+    }
+
+    pub(super) fn values(&self) -> TemplateValues {
+        self.values
     }
 
     /// The name it was read under.
@@ -315,15 +350,20 @@ fn read_limit(node: &Node) -> Result<Option<NonZeroU32>, ParseError> {
     }
 }
 
+/// A moment, as seconds since 1970 or RFC 3339, to the last UTC millisecond that is not after it.
+pub fn moment(text: &str) -> Option<i64> {
+    match text.parse::<i64>() {
+        Ok(seconds) => seconds.checked_mul(1_000),
+        Err(_) => text.parse::<jiff::Timestamp>().ok().and_then(floor_to_millisecond),
+    }
+}
+
 /// A timestamp to the last UTC millisecond that is not after it; none if it is empty.
 fn read_expiration(node: &Node) -> Result<Option<i64>, ParseError> {
     let millis = match &node.value {
         Value::Integer(seconds) => seconds.checked_mul(1_000),
         Value::String(text) if text.is_empty() => return Ok(None),
-        Value::String(text) => match text.parse::<i64>() {
-            Ok(seconds) => seconds.checked_mul(1_000),
-            Err(_) => text.parse::<jiff::Timestamp>().ok().and_then(floor_to_millisecond),
-        },
+        Value::String(text) => moment(text),
         Value::Bool(_) | Value::Float(_) | Value::List(_) | Value::Null | Value::Object(_) => None,
     };
     match millis {

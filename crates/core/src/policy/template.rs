@@ -47,6 +47,16 @@ enum GroupField {
     Name,
 }
 
+/// Which values a policy's templates take beside plain ones, which is none unless who writes it says so: they change
+/// what a path matches.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct TemplateValues {
+    /// Values with `*` or `+`.
+    pub wildcards: bool,
+    /// Values with `/`.
+    pub slashes: bool,
+}
+
 /// Why a path is no template.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum TemplateError {
@@ -106,10 +116,15 @@ impl Template {
     }
 
     /// The path for `subject`. An empty value counts as missing: it would widen what the path matches.
-    pub(super) fn resolve(&self, subject: &Subject<'_>) -> Result<Cow<'_, str>, Unresolved> {
+    pub(super) fn resolve(&self, subject: &Subject<'_>, values: TemplateValues) -> Result<Cow<'_, str>, Unresolved> {
         self.fill(|selector| {
             let value = selector.value(subject).filter(|value| !value.is_empty()).ok_or(Unresolved::Missing)?;
-            if value.contains(['*', '+', '/']) { Err(Unresolved::Forbidden) } else { Ok(value) }
+            let is_forbidden = |c: char| match c {
+                '*' | '+' => !values.wildcards,
+                '/' => !values.slashes,
+                _ => false,
+            };
+            if value.contains(is_forbidden) { Err(Unresolved::Forbidden) } else { Ok(value) }
         })
     }
 
@@ -259,7 +274,7 @@ mod tests {
             ("{{identity.groups.names.ops.metadata.room}}", "12"),
         ] {
             let template = Template::parse(text).unwrap();
-            assert_eq!(template.resolve(&subject()).as_deref(), Ok(path), "{text}");
+            assert_eq!(template.resolve(&subject(), TemplateValues::default()).as_deref(), Ok(path), "{text}");
             assert_eq!(template.is_templated(), text != "a/b");
         }
     }
@@ -276,8 +291,12 @@ mod tests {
             ("{{identity.groups.names.dev.id}}", Unresolved::Missing),
         ] {
             let template = Template::parse(text).unwrap();
-            assert_eq!(template.resolve(&subject()).unwrap_err(), reason, "{text}");
-            assert_eq!(template.resolve(&Subject::anonymous()).unwrap_err(), Unresolved::Missing, "{text}");
+            assert_eq!(template.resolve(&subject(), TemplateValues::default()).unwrap_err(), reason, "{text}");
+            assert_eq!(
+                template.resolve(&Subject::anonymous(), TemplateValues::default()).unwrap_err(),
+                Unresolved::Missing,
+                "{text}"
+            );
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod lockout;
 mod logins;
+mod policies;
 mod rekeyed;
 mod renamed;
 mod revoked;

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{caller, dev, facts, rows};
 use crate::{
-    Caller, Core, CreatePath, Operation, Tells, Wrap, Wrapped,
+    Caller, Core, CreatePath, Operation, Tells, Wrap, WrapForm, Wrapped,
     active::Active,
     codec,
     commit::{Edit, Urgency},
@@ -36,9 +36,16 @@ async fn put(core: &Core, token: &TokenGrant, path: &str) {
 async fn wrap(by: &Caller) -> Wrapped {
     let payload = Sensitive::from(CANARY);
     let ttl = Duration::from_secs(60);
-    by.wrap(Wrap { creation_path: "secret/data/a", ttl, payload, tells: Tells::Result, token_accessor: None })
-        .await
-        .unwrap()
+    by.wrap(Wrap {
+        creation_path: "secret/data/a",
+        ttl,
+        payload,
+        tells: Tells::Result,
+        token_accessor: None,
+        form: WrapForm::Plain,
+    })
+    .await
+    .unwrap()
 }
 
 /// As if the token had been made to end a moment ago.
@@ -201,6 +208,7 @@ async fn token_whose_reply_cannot_be_wrapped_is_revoked() {
         payload,
         tells: Tells::Result,
         token_accessor,
+        form: WrapForm::Plain,
     };
     assert_eq!(root.wrap(wrap).await.unwrap_err().code(), coffer_api::Code::TooLarge);
     assert!(core.active().unwrap().token_entry(&inner.accessor).await.unwrap().is_none());
@@ -220,6 +228,7 @@ async fn largest_reply_is_wrapped_and_unwrapped() {
         payload,
         tells: Tells::Result,
         token_accessor: None,
+        form: WrapForm::Plain,
     };
     let wrapped = root.wrap(wrap).await.unwrap();
     assert_eq!(wrapped.ttl, 29, "whole seconds");

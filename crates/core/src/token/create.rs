@@ -63,7 +63,8 @@ pub(crate) struct Wanted {
     pub(crate) explicit_max_ttl: u64,
     pub(crate) period: u64,
     pub(crate) renewable: bool,
-    pub(crate) num_uses: u64,
+    /// 0 = unlimited, negative = none.
+    pub(crate) num_uses: i64,
     pub(crate) parent: Option<String>,
     pub(crate) role: Option<String>,
     pub(crate) bound_cidrs: Vec<String>,
@@ -192,7 +193,10 @@ impl Active {
             policies.push(DEFAULT.to_owned());
             policies.sort_unstable();
         }
-        let ttl = self.lifetime(&wanted, is_root, &mut warnings);
+        let lifetime = self.lifetime(&wanted, is_root, &mut warnings)?;
+        let ttl = u64::try_from(lifetime).unwrap_or_default();
+        // Over before it begins, or without a use: it is given out as was asked, and nothing knows it.
+        let is_void = lifetime < 0 || wanted.num_uses < 0;
         let mut entry = TokenEntry {
             policies,
             entity: wanted.entity,
@@ -202,11 +206,11 @@ impl Active {
             metadata: wanted.metadata,
             created_ms: now,
             creation_ttl: ttl,
-            expires_ms: (ttl > 0).then(|| now.saturating_add(milliseconds(ttl))),
+            expires_ms: (lifetime != 0).then(|| now.saturating_add(lifetime.saturating_mul(1000))),
             explicit_max_ttl: wanted.explicit_max_ttl,
             period: wanted.period,
-            renewable: wanted.renewable && ttl > 0 && wanted.kind == TokenKind::Service,
-            num_uses: wanted.num_uses,
+            renewable: wanted.renewable && lifetime != 0 && wanted.kind == TokenKind::Service,
+            num_uses: wanted.num_uses.unsigned_abs(),
             parent: wanted.parent,
             role: wanted.role,
             bound_cidrs: wanted.bound_cidrs,
@@ -225,6 +229,7 @@ impl Active {
             }
             TokenKind::Service => self.make_service(&mut entry, id, &mut warnings).await?,
         };
+        let edit = if is_void { Edit::default() } else { edit };
         let mut all = [entry.policies.clone(), wanted.identity_policies.clone()].concat();
         all.sort_unstable();
         all.dedup();
@@ -235,12 +240,12 @@ impl Active {
             token_policies: entry.policies,
             identity_policies: wanted.identity_policies,
             metadata: entry.metadata,
-            lease_duration: ttl,
+            lease_duration: lifetime,
             renewable: entry.renewable,
             entity_id: entry.entity.map(EntityId),
             kind: wanted.kind,
             orphan: entry.parent.is_none(),
-            num_uses: entry.num_uses,
+            num_uses: wanted.num_uses,
             warnings,
         };
         Ok(Made { grant, edit, created_ms: now })

@@ -1,7 +1,7 @@
 //! How long a token lives: what is asked for, within the bounds of its login's mount, its role and itself.
 
 use super::{TokenEntry, create::Wanted};
-use crate::{LeaseTtls, active::Active, time::go_seconds};
+use crate::{Error, active::Active, mount::signed, time::go_seconds};
 
 /// What a renewal goes by, in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -15,26 +15,34 @@ pub(crate) struct Terms {
 }
 
 impl Active {
-    /// A new token's lifetime in seconds; 0 = for ever.
-    pub(crate) fn lifetime(&self, wanted: &Wanted, is_root: bool, warnings: &mut Vec<String>) -> u64 {
-        let LeaseTtls { default, max } = self.limits.lease_ttls(self.mounts.resolve(&wanted.path).as_deref());
+    /// A new token's lifetime in seconds; 0 = for ever, negative = over already.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Invalid`] where its mount lets no token live.
+    pub(crate) fn lifetime(&self, wanted: &Wanted, is_root: bool, warnings: &mut Vec<String>) -> Result<i64, Error> {
+        let of_mount = self.limits.lease_ttls(self.mounts.resolve(&wanted.path).as_deref());
         if is_root && wanted.period == 0 && wanted.ttl.is_none() && wanted.explicit_max_ttl == 0 {
-            return 0;
+            return Ok(0);
         }
+        let default = u64::try_from(of_mount.default).unwrap_or_default();
         if wanted.wrapping {
-            return wanted.ttl.unwrap_or(default);
+            return Ok(signed(wanted.ttl.unwrap_or(default)));
+        }
+        let max = of_mount.most()?;
+        if wanted.period == 0 && wanted.ttl.is_none() && of_mount.default < 0 {
+            return Ok(of_mount.default);
         }
         let most = least([max, wanted.max_ttl.unwrap_or(0), wanted.explicit_max_ttl]);
         if wanted.period > 0 {
-            return capped("period", wanted.period, most, warnings);
+            return Ok(signed(capped("period", wanted.period, most, warnings)));
         }
-        match wanted.ttl {
+        Ok(signed(match wanted.ttl {
             Some(ttl) => capped("TTL", ttl, most, warnings),
             // Nobody asked for the default of a root token, which has none.
             None if is_root => default.min(most),
             None if wanted.explicit_max_ttl > 0 || wanted.login.is_some() => capped("TTL", default, most, warnings),
             None => default.min(most),
-        }
+        }))
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     commit::{Edit, Logged, Urgency, again},
     engine::cubbyhole::cubbyhole_lock,
     keys,
+    mount::signed,
     ops::list::ListPart,
     policy::{Operation, Parameters},
     record::Record,
@@ -299,12 +300,12 @@ impl Active {
             token_policies: entry.policies,
             identity_policies: Vec::new(),
             metadata: entry.metadata,
-            lease_duration: seconds(ttl),
+            lease_duration: signed(seconds(ttl)),
             renewable: true,
             entity_id: entry.entity.map(EntityId),
             kind: TokenKind::Service,
             orphan: entry.parent.is_none(),
-            num_uses: entry.num_uses,
+            num_uses: signed(entry.num_uses),
             warnings,
         };
         Ok((grant, edit))

@@ -13,6 +13,7 @@ pub(crate) mod role;
 pub(crate) mod sweep;
 pub(crate) mod wanted;
 pub(crate) mod wrap;
+pub(crate) mod wrap_jwt;
 
 use std::{
     collections::BTreeMap,

@@ -14,6 +14,7 @@ use crate::{
     Caller, Error,
     identity::{self, AliasKey},
     initial::INITIAL,
+    mount::signed,
     policies,
     policy::Grant,
 };
@@ -123,7 +124,7 @@ impl Caller {
             ),
             period: role.as_ref().map_or(0, |role| role.period).max(request.period.filter(|_| privileged).unwrap_or(0)),
             renewable: request.renewable.unwrap_or(true) && role.as_ref().is_none_or(|role| role.renewable),
-            num_uses: from_role(role.as_ref().map_or(0, |role| role.num_uses), Some(request.num_uses)),
+            num_uses: signed(from_role(role.as_ref().map_or(0, |role| role.num_uses), Some(request.num_uses))),
             parent: (!orphan).then(|| self.token.accessor.clone()),
             role: role_name,
             bound_cidrs: role.map(|role| role.bound_cidrs).unwrap_or_default(),
@@ -167,7 +168,7 @@ impl Caller {
         }
         let is_known = |name: &String| {
             [policies::ROOT, policies::RESPONSE_WRAPPING].contains(&name.as_str())
-                || self.active.policies.find(name).is_some()
+                || self.active.policies.has(name, self.active.clock.now())
         };
         for name in policies.iter().filter(|name| !is_known(name)) {
             warnings.push(format!("Policy {name:?} does not exist"));

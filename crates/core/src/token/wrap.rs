@@ -14,6 +14,7 @@ use super::{
     expiry_row,
     manage::forget,
     token_row, uses_row,
+    wrap_jwt::WrapForm,
 };
 use crate::{
     Caller, Context, Core, Error,
@@ -74,6 +75,8 @@ pub struct Wrap<'a> {
     pub tells: Tells,
     /// The accessor of the token that the reply hands out, which is revoked where it cannot be wrapped.
     pub token_accessor: Option<&'a str>,
+    /// How the wrapping token is handed out.
+    pub form: WrapForm,
 }
 
 /// A reply that was wrapped.
@@ -244,7 +247,10 @@ impl Caller {
     async fn take(&self, token: Option<&Sensitive<String>>) -> Result<Taken, Error> {
         let active = &self.active;
         let state = match token {
-            Some(token) => active.token_state(token.expose()).await?.ok_or_else(not_valid)?,
+            Some(token) => {
+                let token = active.wrapping_token_in(token.expose()).await?;
+                active.token_state(&token).await?.ok_or_else(not_valid)?
+            }
             None => Arc::clone(&self.token),
         };
         if !state.entry.wrapping {
@@ -275,7 +281,8 @@ struct Taken {
 impl Active {
     /// A wrapping token that can still be used, and what it wraps.
     async fn unused(&self, token: &str) -> Result<(Arc<TokenState>, Found<WrappedRow>), Error> {
-        let state = self.token_state(token).await?.filter(|state| state.entry.wrapping).ok_or_else(not_valid)?;
+        let token = self.wrapping_token_in(token).await?;
+        let state = self.token_state(&token).await?.filter(|state| state.entry.wrapping).ok_or_else(not_valid)?;
         let uses = self.row::<UsesRow>(&uses_row(&state.accessor)).await?;
         if uses.is_none_or(|uses| uses.value.left == 0) {
             return Err(not_valid());
@@ -318,12 +325,15 @@ impl Active {
         let row = WrappedRow {
             creation_path: wrap.creation_path.to_owned(),
             created_ms: made.created_ms,
-            ttl: made.grant.lease_duration,
+            ttl: made.grant.lease_duration.unsigned_abs(),
             tells: wrap.tells,
             payload: wrap.payload,
         };
         let mut edit = Edit::default();
-        let wrapped = Self::store_wrapped(&made, row, &mut edit)?;
+        let mut wrapped = Self::store_wrapped(&made, row, &mut edit)?;
+        if let WrapForm::Jwt { address } = &wrap.form {
+            wrapped.token = self.wrapping_jwt(&wrapped, made.created_ms, wrap.token_accessor, address).await?;
+        }
         edit.append(made.edit);
         let logged = self.commit(edit, record, Urgency::Ordinary).await?;
         Ok((wrapped, logged))

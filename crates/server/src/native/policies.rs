@@ -43,7 +43,7 @@ pub(super) async fn policy_list(call: Call<(), PageQuery>) -> Response {
     params(("name" = String, Path)), security(("token" = [])),
     responses((status = 200, body = PolicyText), (status = "default", body = Problem)))]
 pub(super) async fn policy_read(call: Call<String>) -> Response {
-    let policy = call.caller.policy_read(&call.path, FAMILY).await;
+    let policy = call.caller.policy_read(&call.path, FAMILY).await.map(|found| found.text);
     call.with(policy).await
 }
 

@@ -150,6 +150,39 @@ impl VaultCall {
         }
     }
 
+    /// Whether anything was sent beside the path: a body that was read, or a query where that counts.
+    pub(crate) fn has_parameters(&self) -> bool {
+        match self.verb {
+            Verb::Patch | Verb::Write => self.sent.is_some(),
+            Verb::Delete | Verb::List | Verb::Read | Verb::Scan => {
+                self.parts.uri.query().is_some_and(|query| !query.is_empty())
+            }
+        }
+    }
+
+    /// A write's parameters, as far as they were read.
+    pub(crate) fn sent_params(&self) -> Option<Params> {
+        self.sent.clone()
+    }
+
+    /// The query's parameters, without the flag that made a list of a GET.
+    pub(crate) fn query_params(&self) -> Option<Params> {
+        let flag = match (self.verb, self.parts.method == Method::GET) {
+            (Verb::List, true) => Some("list"),
+            (Verb::Scan, true) => Some("scan"),
+            (Verb::List | Verb::Scan, false) | (Verb::Delete | Verb::Patch | Verb::Read | Verb::Write, _) => None,
+        };
+        let query = self.parts.uri.query()?;
+        let query = match flag {
+            None => query.to_owned(),
+            Some(flag) => {
+                let is_flag = |pair: &&str| pair.split_once('=').map_or(*pair, |(name, _)| name) == flag;
+                query.split('&').filter(|pair| !is_flag(pair)).collect::<Vec<_>>().join("&")
+            }
+        };
+        Some(Params::new(Body::of_query(Some(&query)).ok()?, None))
+    }
+
     /// Shows the policies what a read asks with; `help` is not for them.
     pub(crate) fn see_query(&mut self) -> Result<(), Failure> {
         if self.verb != Verb::Read || self.parts.uri.query().is_none_or(str::is_empty) {

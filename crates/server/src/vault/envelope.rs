@@ -8,7 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::wrapping::Carried;
+use super::{lenient::Fields, wrapping::Carried};
 use crate::error::{self, Success};
 
 /// A body under construction: may hold values, so it is wiped when it is dropped, as is what is made of it.
@@ -45,13 +45,13 @@ pub(crate) struct Auth<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub(crate) identity_policies: &'a [String],
     pub(crate) metadata: Option<&'a std::collections::BTreeMap<String, String>>,
-    pub(crate) lease_duration: u64,
+    pub(crate) lease_duration: i64,
     pub(crate) renewable: bool,
     pub(crate) entity_id: String,
     pub(crate) token_type: &'static str,
     pub(crate) orphan: bool,
     pub(crate) mfa_requirement: Option<()>,
-    pub(crate) num_uses: u64,
+    pub(crate) num_uses: i64,
 }
 
 /// How a wrapped reply is announced.
@@ -176,6 +176,28 @@ pub(crate) fn spliced_lease(request_id: Uuid, lease: i64, size: usize, fill: imp
     fill(&mut out);
     out.extend_from_slice(br#","wrap_info":null,"warnings":null,"auth":null}"#);
     wiped(out)
+}
+
+/// An enveloped body with more warnings at its end; `None` where it is no such body.
+pub(crate) fn warned(body: &[u8], more: Vec<String>) -> Option<Bytes> {
+    let fields = Fields::parse(body).ok()?;
+    let mut warnings: Vec<String> =
+        serde_json::from_str::<Option<_>>(fields.raw("warnings")?.get()).ok()?.unwrap_or_default();
+    let room = more.iter().map(|text| 6 * text.len() + 3).sum::<usize>();
+    warnings.extend(more);
+    let mut out = Zeroizing::new(Vec::with_capacity(body.len() + room));
+    for (name, raw) in fields.iter() {
+        let before = if out.is_empty() { b'{' } else { b',' };
+        out.push(before);
+        out.extend_from_slice(&to_json(&name));
+        out.push(b':');
+        match name {
+            "warnings" => out.extend_from_slice(&to_json(&warnings)),
+            _ => out.extend_from_slice(raw.get().as_bytes()),
+        }
+    }
+    out.push(b'}');
+    Some(wiped(out))
 }
 
 /// The reply in place of one that was wrapped.

@@ -32,7 +32,7 @@ pub(crate) async fn answer(call: &mut VaultCall, mount: &Mount, path: &str) -> O
 /// What the value says of its own lifetime is told as the lease's.
 async fn read(call: &mut VaultCall, mount: &Mount, path: &str) -> Outcome {
     let data = call.caller.kv1_read(mount, path).await?;
-    let default = i64::try_from(call.caller.lease_ttls(mount).default).unwrap_or(i64::MAX);
+    let default = call.caller.lease_ttls(mount).default;
     let lease = lifetime(&data).unwrap_or(default);
     let body = envelope::spliced_lease(call.id, lease, data.len(), |out| out.extend_from_slice(&data));
     Ok(error::respond(error::success(Success::Body), error::JSON, body))

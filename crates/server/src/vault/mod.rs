@@ -7,6 +7,7 @@ mod cubbyhole;
 pub(crate) mod envelope;
 mod help;
 mod identity;
+mod ignored;
 mod kv;
 mod kv1;
 mod leases;

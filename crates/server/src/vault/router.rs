@@ -11,7 +11,7 @@ use coffer_core::{Core, Error, MountKind};
 use super::{
     approle,
     call::{Failure, Outcome, VaultCall, Verb, done},
-    cubbyhole, help, identity, kv, kv1, lenient,
+    cubbyhole, help, identity, ignored, kv, kv1, lenient,
     lenient::decode_percent,
     seal, status, sys, token, userpass, wrapping,
 };
@@ -44,10 +44,10 @@ async fn answer_anywhere(app: &App, origin: Origin, parts: Box<Parts>, body: Bod
     }
     let outcome = match split(&parts) {
         Ok(Split { verb, path }) => {
-            if let (Verb::Write, Some(login)) = (verb, userpass::Login::of(app.core(), &path)) {
+            if let Some(login) = userpass::Login::of(app.core(), verb, &path) {
                 let wish = wrapping::OfLogin::new(app, origin, &parts, &path);
                 Box::pin(wish.around(app, login.answer(app, origin, parts, body))).await
-            } else if let (Verb::Write, Some(login)) = (verb, approle::Login::parse(app.core(), &path)) {
+            } else if let Some(login) = approle::Login::parse(app.core(), verb, &path) {
                 let wish = wrapping::OfLogin::new(app, origin, &parts, &path);
                 Box::pin(wish.around(app, login.answer(app, origin, parts, body))).await
             } else if path == "sys/wrapping/lookup" && matches!(verb, Verb::Read | Verb::Write) {
@@ -55,7 +55,8 @@ async fn answer_anywhere(app: &App, origin: Origin, parts: Box<Parts>, body: Bod
             } else if seal::is_seal(&path) {
                 Box::pin(seal::answer(app, origin, verb, &path, parts, body)).await
             } else if is_for_anybody(verb, &path, &parts.headers) {
-                Box::pin(sys::anonymous(app, origin, app.context(origin, &parts))).await
+                let warnings = ignored::of_query(parts.uri.query(), MountKind::System, "internal/ui/mounts");
+                Box::pin(sys::anonymous(app, origin, app.context(origin, &parts), warnings)).await
             } else if verb == Verb::Write && matches!(path.as_str(), "sys/wrapping/unwrap" | "sys/wrapping/rewrap") {
                 Box::pin(wrapping::take(app, origin, path, parts, body)).await
             } else if verb == Verb::Write && path == "sys/seal" && app.core().status().state == NodeState::Sealed {
@@ -167,7 +168,7 @@ pub(crate) async fn authenticated(
     };
     let answered = match outcome {
         Ok(response) if call.caller.context().wrap_ttl.is_some() => {
-            Box::pin(wrapping::enclose(&mut call, response)).await
+            Box::pin(wrapping::enclose(app, &mut call, response)).await
         }
         Ok(response) => Ok(response),
         Err(Failure::Recorded(error)) => Err(error),
@@ -198,7 +199,7 @@ async fn routed(call: &mut VaultCall) -> Outcome {
         return Box::pin(help::answer(call, &mount)).await;
     }
     let rest = call.path.strip_prefix(mount.path.as_str()).unwrap_or_default().to_owned();
-    match mount.kind {
+    let answered = match mount.kind {
         MountKind::Approle => Box::pin(approle::answer(call, &mount, &rest)).await,
         MountKind::KvV2 => kv::answer(call, &mount, &rest).await,
         MountKind::Generic | MountKind::KvV1 => Box::pin(kv1::answer(call, &mount, &rest)).await,
@@ -207,7 +208,15 @@ async fn routed(call: &mut VaultCall) -> Outcome {
         MountKind::Token => Box::pin(token::answer(call, &rest)).await,
         MountKind::Userpass => Box::pin(userpass::answer(call, &mount, &rest)).await,
         MountKind::Cubbyhole => Box::pin(cubbyhole::answer(call, &rest)).await,
+    }?;
+    if !call.has_parameters() {
+        return Ok(answered);
     }
+    let warnings = ignored::of_call(call, &answered, mount.kind, &rest);
+    if warnings.is_empty() {
+        return Ok(answered);
+    }
+    Ok(Box::pin(ignored::told(answered, warnings)).await)
 }
 
 fn no_route(path: &str) -> Failure {

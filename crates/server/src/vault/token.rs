@@ -6,7 +6,7 @@ use coffer_api::{
     Code, Sensitive,
     token::{TokenCreate, TokenGrant, TokenInfo, TokenKind, TokenRef, TokenRenew},
 };
-use coffer_core::{AppRole, CreateMore, CreatePath, Error};
+use coffer_core::{AppRole, CreateMore, CreatePath, Error, is_of_gone_user};
 use serde::Serialize;
 
 use super::{
@@ -143,6 +143,8 @@ fn kind(fields: &Fields<'_>) -> Result<Option<TokenKind>, Failure> {
 }
 
 async fn lookup_self(call: &mut VaultCall) -> Outcome {
+    // Nothing of it is asked for; what is sent is told to be passed over.
+    call.params().await?.fields()?;
     let info = call.caller.token_lookup_self(call.verb.operation()).await?;
     let own = token_of(&call.parts.headers);
     Ok(call.data(&shown(&info, own.as_ref().map_or("", |own| own.expose()))))
@@ -174,7 +176,7 @@ async fn renew_self(call: &mut VaultCall) -> Outcome {
     let params = call.params().await?;
     let fields = params.fields()?;
     let request = TokenRenew { increment: seconds(&fields, "increment")?, ..TokenRenew::default() };
-    let grant = call.caller.token_renew(&request, &fields).await.map_err(unknown_token)?;
+    let Some(grant) = renewed(call.caller.token_renew(&request, &fields).await)? else { return Ok(done()) };
     let own = token_of(&call.parts.headers);
     Ok(call.envelope(granted(&grant, own.as_ref().map(|own| own.expose().as_str()))))
 }
@@ -185,7 +187,7 @@ async fn renew(call: &mut VaultCall) -> Outcome {
     let Some(token) = secret(&fields, "token")? else { return Err(Failure::invalid("missing token ID")) };
     let increment = seconds(&fields, "increment")?;
     let request = TokenRenew { token: Some(token.clone()), increment, ..TokenRenew::default() };
-    let grant = call.caller.token_renew(&request, &fields).await.map_err(unknown_token)?;
+    let Some(grant) = renewed(call.caller.token_renew(&request, &fields).await)? else { return Ok(done()) };
     Ok(call.envelope(granted(&grant, Some(token.expose()))))
 }
 
@@ -347,6 +349,15 @@ fn seconds(fields: &Fields<'_>, field: &'static str) -> Result<Option<u64>, Fail
     }
 }
 
+/// A renewal's grant; none where the user is gone, of which clients are told nothing: the token lives on as it was.
+fn renewed(renewal: Result<TokenGrant, Error>) -> Result<Option<TokenGrant>, Error> {
+    match renewal {
+        Ok(grant) => Ok(Some(grant)),
+        Err(error) if is_of_gone_user(&error) => Ok(None),
+        Err(error) => Err(unknown_token(error)),
+    }
+}
+
 fn unknown_token(error: Error) -> Error {
     match error.code() {
         Code::NotFound => Error::invalid("token not found"),
@@ -357,6 +368,7 @@ fn unknown_token(error: Error) -> Error {
 fn invalid_accessor(error: Error) -> Error {
     match error.code() {
         Code::NotFound => Error::invalid("1 error occurred:\n\t* invalid accessor\n\n"),
+        _ if is_of_gone_user(&error) => Error::invalid("1 error occurred:\n\t* failed to lookup the token\n\n"),
         _ => error,
     }
 }

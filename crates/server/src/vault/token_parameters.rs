@@ -11,6 +11,17 @@ pub(crate) struct Dialect {
     pub(crate) old: &'static [OldSpelling],
     /// What it makes of `default-service` and `default-batch`.
     pub(crate) defaults: Defaults,
+    /// Which numbers of uses it takes.
+    pub(crate) uses: Uses,
+}
+
+/// Which numbers of uses are taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Uses {
+    /// Negative ones too: tokens without a use.
+    Any,
+    /// From 0.
+    Counted,
 }
 
 /// What becomes of a token type that is meant for mounts.
@@ -30,7 +41,7 @@ pub(crate) struct TokenChange {
     pub(crate) kind: Option<LoginKind>,
     pub(crate) max_ttl: Option<Written<u64>>,
     pub(crate) no_default_policy: Option<bool>,
-    pub(crate) num_uses: Option<Written<u64>>,
+    pub(crate) num_uses: Option<Written<i64>>,
     pub(crate) period: Option<Written<u64>>,
     pub(crate) policies: Option<Written<Vec<String>>>,
     pub(crate) strictly_bind_ip: Option<bool>,
@@ -60,7 +71,11 @@ impl TokenChange {
             max_ttl: duration("token_max_ttl", "max_ttl", OldSpelling::MaxTtl)?,
             no_default_policy: fields.boolean("token_no_default_policy")?,
             num_uses: either(fields, "token_num_uses", "num_uses", knows(OldSpelling::NumUses), |fields, name| {
-                count(fields, name, "'token_num_uses' cannot be negative")
+                let uses = fields.integer(name)?;
+                match (dialect.uses, uses) {
+                    (Uses::Counted, Some(..0)) => Err(Failure::invalid("'token_num_uses' cannot be negative")),
+                    (Uses::Any | Uses::Counted, uses) => Ok(uses),
+                }
             })?,
             period: duration("token_period", "period", OldSpelling::Period)?,
             policies: list("token_policies", "policies", OldSpelling::Policies)?,
@@ -110,7 +125,7 @@ pub(crate) struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_ttl: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    num_uses: Option<u64>,
+    num_uses: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     period: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,7 +134,7 @@ pub(crate) struct Shown<'a> {
     token_explicit_max_ttl: u64,
     token_max_ttl: u64,
     token_no_default_policy: bool,
-    token_num_uses: u64,
+    token_num_uses: i64,
     token_period: u64,
     token_policies: &'a [String],
     token_strictly_bind_ip: bool,
@@ -134,7 +149,7 @@ impl<'a> Shown<'a> {
         Self {
             bound_cidrs: old_list(of, OldSpelling::BoundCidrs, &of.bound_cidrs),
             max_ttl: old_number(of, OldSpelling::MaxTtl, of.max_ttl),
-            num_uses: old_number(of, OldSpelling::NumUses, of.num_uses),
+            num_uses: (of.spelled.contains(&OldSpelling::NumUses) && of.num_uses > 0).then_some(of.num_uses),
             period: old_number(of, OldSpelling::Period, of.period),
             policies: old_list(of, OldSpelling::Policies, &of.policies),
             token_bound_cidrs: &of.bound_cidrs,

@@ -1,31 +1,41 @@
 //! `auth/<mount>/…` of the user name and password method: login without a token, users.
 
 use axum::{body::Body, http::request::Parts, response::Response};
-use coffer_api::Sensitive;
+use coffer_api::{Code, Sensitive};
 use coffer_core::{AppRole, Core, Error, Mount, MountKind, OldSpelling, Password, User};
 
 use super::{
     call::{Failure, Outcome, VaultCall, Verb, done, small_body},
+    ignored,
     lenient::Fields,
     token::granted,
-    token_parameters::{Defaults, Dialect, Shown, TokenChange},
+    token_parameters::{Defaults, Dialect, Shown, TokenChange, Uses},
 };
 use crate::app::{App, Origin};
 
 /// `auth/<mount>/login/<user>`.
 pub(crate) struct Login {
+    verb: Verb,
     /// With `auth/` and its final slash.
     mount: String,
     user: String,
 }
 
 impl Login {
-    /// The login that a path stands for: below a mount of this method, whatever other paths look like.
-    pub(crate) fn of(core: &Core, path: &str) -> Option<Self> {
+    /// The login that a request stands for, whatever its verb and the user's name: below a mount of this method,
+    /// whatever other paths look like.
+    pub(crate) fn of(core: &Core, verb: Verb, path: &str) -> Option<Self> {
         let mount = core.resolve(path).filter(|mount| mount.kind == MountKind::Userpass)?;
         let user = path.strip_prefix(mount.path.as_str())?.strip_prefix("login/")?;
-        let plain = !user.is_empty() && !user.contains('/');
-        plain.then(|| Self { mount: mount.path.clone(), user: user.to_owned() })
+        (!user.is_empty()).then(|| Self { verb, mount: mount.path.clone(), user: user.to_owned() })
+    }
+
+    /// Why it is none, whoever asks.
+    fn refused(&self) -> Option<Error> {
+        if !AppRole::is_name(&self.user) {
+            return Some(Error::new(Code::NotFound, "unsupported path"));
+        }
+        (self.verb != Verb::Write).then(|| Error::new(Code::MethodNotAllowed, "unsupported operation"))
     }
 
     /// Logs in. A token that is sent along means nothing here.
@@ -37,22 +47,28 @@ impl Login {
         body: Body,
     ) -> Result<Response, Error> {
         let cx = app.context(origin, &parts);
-        let password = match self.password(app, &parts, body).await {
-            Ok(password) => password,
+        if let Some(refused) = self.refused() {
+            return Err(app.core().refuse_anonymous(cx, refused).await);
+        }
+        let (password, warnings) = match self.password(app, &parts, body).await {
+            Ok(sent) => sent,
             Err(error) => return Err(app.core().refuse_anonymous(cx, error).await),
         };
         let grant = app
             .core()
             .login_userpass(cx, self.mount.strip_prefix("auth/").unwrap_or_default(), &self.user, &password)
             .await?;
-        Ok(granted(&grant, None).reply(origin.id))
+        Ok(granted(&grant, None).with_warnings(warnings).reply(origin.id))
     }
 
-    async fn password(&self, app: &App, parts: &Parts, body: Body) -> Result<Sensitive<String>, Error> {
+    /// The password, and what is to be said of what came with it.
+    async fn password(&self, app: &App, parts: &Parts, body: Body) -> Result<(Sensitive<String>, Vec<String>), Error> {
         let body = small_body(app, parts, body).await?;
-        let password = body.fields()?.text("password")?;
-        let password = password.filter(|password| !password.is_empty());
-        password.map(|password| Sensitive::from(password.as_str())).ok_or_else(|| Error::invalid("missing password"))
+        let fields = body.fields()?;
+        let password = fields.text("password")?.filter(|password| !password.is_empty());
+        let password = password.ok_or_else(|| Error::invalid("missing password"))?;
+        let warnings = ignored::warnings(MountKind::Userpass, &format!("login/{}", self.user), &fields);
+        Ok((Sensitive::from(password.as_str()), warnings))
     }
 }
 
@@ -149,4 +165,5 @@ const NO_PASSWORD: &str = "must provide either password or password_hash";
 const DIALECT: Dialect = Dialect {
     old: &[OldSpelling::BoundCidrs, OldSpelling::MaxTtl, OldSpelling::Policies, OldSpelling::Ttl],
     defaults: Defaults::Refused,
+    uses: Uses::Counted,
 };

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, request::Parts},
     response::Response,
 };
 use bytes::Bytes;
 use coffer_api::{Code, Sensitive};
-use coffer_core::{Context, Error, NOT_VALID, Tells, Unwrapped, Wrap, Wrapped};
+use coffer_core::{Context, Error, MountKind, NOT_VALID, Tells, Unwrapped, Wrap, WrapForm, Wrapped};
 use serde::Serialize;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -19,6 +19,7 @@ use super::{
     call::{Failure, Outcome, VaultCall, Verb},
     cubbyhole::Object,
     envelope::{self, Envelope, WrapBlock},
+    ignored,
     lenient::{self, Fields, GoDuration},
     router::authenticated,
 };
@@ -37,10 +38,17 @@ pub(crate) fn asked(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     let duration: GoDuration = text.parse().map_err(|_| unparsable(text))?;
     let nanos = u64::try_from(duration.nanos())
         .map_err(|_| Error::invalid("error parsing X-Vault-Wrap-TTL header: requested wrap ttl cannot be negative"))?;
-    if nanos > 0 && headers.get("x-vault-wrap-format").is_some_and(|format| format.as_bytes() == b"jwt") {
-        return Err(Error::invalid("wrapping tokens are no JWTs here: leave out X-Vault-Wrap-Format"));
-    }
     Ok(Some(Duration::from_nanos(nanos)).filter(|ttl| !ttl.is_zero()))
+}
+
+/// How the wrapping token is to be handed out.
+fn form(app: &App, headers: &HeaderMap) -> WrapForm {
+    match headers.get("x-vault-wrap-format") {
+        Some(format) if format.as_bytes() == b"jwt" => {
+            WrapForm::Jwt { address: app.core().status().active_address.unwrap_or_default() }
+        }
+        Some(_) | None => WrapForm::Plain,
+    }
 }
 
 /// A login's wish for wrapping, noted before the request is taken apart.
@@ -48,11 +56,13 @@ pub(crate) struct OfLogin {
     asked: Result<Option<Duration>, Error>,
     cx: Context,
     path: String,
+    form: WrapForm,
 }
 
 impl OfLogin {
     pub(crate) fn new(app: &App, origin: Origin, parts: &Parts, path: &str) -> Self {
-        Self { asked: asked(&parts.headers), cx: app.context(origin, parts), path: path.to_owned() }
+        let form = form(app, &parts.headers);
+        Self { asked: asked(&parts.headers), cx: app.context(origin, parts), path: path.to_owned(), form }
     }
 
     /// Runs a login, and wraps its reply where that was asked for.
@@ -77,6 +87,7 @@ impl OfLogin {
             payload: enclosed.payload,
             tells: enclosed.tells,
             token_accessor: token.as_deref(),
+            form: self.form,
         };
         let wrapped = app.core().wrap_login(&self.cx, wrap).await?;
         Ok(reply(&wrapped, enclosed.carried.as_ref()))
@@ -84,7 +95,7 @@ impl OfLogin {
 }
 
 /// Wraps the reply of an authenticated request where that was asked for.
-pub(crate) async fn enclose(call: &mut VaultCall, response: Response) -> Result<Response, Error> {
+pub(crate) async fn enclose(app: &App, call: &mut VaultCall, response: Response) -> Result<Response, Error> {
     let Some(ttl) = call.caller.context().wrap_ttl else { return Ok(response) };
     let enclosed = match Enclosed::of(response).await {
         Ok(enclosed) => enclosed,
@@ -97,6 +108,7 @@ pub(crate) async fn enclose(call: &mut VaultCall, response: Response) -> Result<
         payload: enclosed.payload,
         tells: enclosed.tells,
         token_accessor: token.as_deref(),
+        form: form(app, &call.parts.headers),
     };
     let wrapped = call.caller.wrap(wrap).await?;
     Ok(reply(&wrapped, enclosed.carried.as_ref()))
@@ -178,14 +190,16 @@ pub(crate) async fn lookup(app: &App, origin: Origin, parts: Box<Parts>, body: B
     let sent = match Verb::of(&parts.method) {
         Some(Verb::Write) => {
             let read = app.bodies().read_small(&parts.headers, body).await;
-            read.and_then(|read| named(&parts, read.bytes))
+            read.and_then(|read| body_of(&parts, read.bytes))
         }
-        Some(_) | None => {
-            lenient::Body::of_query(parts.uri.query()).map_err(invalid).and_then(|query| token_in(&query))
-        }
+        Some(_) | None => lenient::Body::of_query(parts.uri.query()).map_err(invalid),
     };
-    let asked = match sent {
-        Ok(sent) => sent.or_else(|| token_of(&parts.headers)),
+    let sent = sent.and_then(|sent| {
+        let warnings = ignored::warnings(MountKind::System, "wrapping/lookup", &sent.fields().map_err(invalid)?);
+        Ok((token_in(&sent)?, warnings))
+    });
+    let (asked, warnings) = match sent {
+        Ok((sent, warnings)) => (sent.or_else(|| token_of(&parts.headers)), warnings),
         Err(error) => return Err(app.core().refuse_anonymous(cx, error).await),
     };
     let Some(token) = asked else {
@@ -198,7 +212,7 @@ pub(crate) async fn lookup(app: &App, origin: Origin, parts: Box<Parts>, body: B
         creation_time: found.creation_time,
         creation_ttl: found.creation_ttl,
     };
-    Ok(Envelope::data(&found).reply(origin.id))
+    Ok(Envelope::data(&found).with_warnings(warnings).reply(origin.id))
 }
 
 /// `sys/wrapping/unwrap` and `rewrap`: a token in the header that is good for nothing is the wrapping token, where the
@@ -207,19 +221,35 @@ pub(crate) async fn take(
     app: &App,
     origin: Origin,
     path: String,
-    parts: Box<Parts>,
+    mut parts: Box<Parts>,
     body: Body,
 ) -> Result<Response, Error> {
     let bytes = match app.bodies().read_small(&parts.headers, body).await {
         Ok(read) => read.bytes,
         Err(error) => return Err(app.core().refuse_anonymous(app.context(origin, &parts), error).await),
     };
-    let by_header = token_of(&parts.headers).is_some() && matches!(named(&parts, bytes.clone()), Ok(None));
+    let named = named(&parts, bytes.clone());
+    let own = token_of(&parts.headers).filter(|_| matches!(named, Ok(None)));
+    let by_header = own.is_some();
+    if let Some(own) = own {
+        let is_plain = |token: &Sensitive<String>| token.expose() == own.expose();
+        let token = app.core().wrapping_token(&app.context(origin, &parts), own.clone()).await?;
+        if !is_plain(&token) {
+            put_token(&mut parts, &token);
+        }
+    }
     let body = Body::from(envelope::wiped(bytes));
     match authenticated(app, origin, Verb::Write, path, parts, body).await {
         Err(error) if by_header && error.code() == Code::Unauthenticated => Err(Error::invalid(NOT_VALID)),
         answered => answered,
     }
+}
+
+/// Puts a token in the place of the one that a request came with.
+fn put_token(parts: &mut Parts, token: &Sensitive<String>) {
+    let Ok(mut value) = HeaderValue::from_str(token.expose()) else { return };
+    value.set_sensitive(true);
+    parts.headers.insert(HeaderName::from_static("x-vault-token"), value);
 }
 
 /// Answers below `sys/wrapping/`, for a caller who is known.
@@ -271,8 +301,12 @@ fn as_it_was(id: Uuid, unwrapped: &Unwrapped) -> Outcome {
 
 /// The token that a write's body names.
 fn named(parts: &Parts, body: Zeroizing<Vec<u8>>) -> Result<Option<Sensitive<String>>, Error> {
+    token_in(&body_of(parts, body)?)
+}
+
+fn body_of(parts: &Parts, body: Zeroizing<Vec<u8>>) -> Result<lenient::Body, Error> {
     let declared = text_header(&parts.headers, &axum::http::header::CONTENT_TYPE);
-    token_in(&lenient::Body::of_write(body, declared).map_err(invalid)?)
+    lenient::Body::of_write(body, declared).map_err(invalid)
 }
 
 fn token_in(body: &lenient::Body) -> Result<Option<Sensitive<String>>, Error> {

@@ -107,7 +107,7 @@ async fn role_is_written_shown_listed_and_deleted() {
         ("POST", "/v1/auth/approle/role/-a", 404),
         ("LIST", "/v1/auth/approle/role/r1", 404),
         ("GET", "/v1/auth/approle/tidy/secret-id", 405),
-        ("GET", "/v1/auth/approle/login", 405),
+        ("GET", "/v1/auth/approle/login?role_id=x", 405),
     ] {
         server.root(method, path, Value::Null).await.is(status);
     }
@@ -617,5 +617,41 @@ async fn policies_of_a_caller_hold_for_every_path() {
     }
     let tidied = server.root("POST", "/v1/auth/approle/tidy/secret-id", Value::Null).await.is(202).json();
     assert_eq!((&tidied["data"], tidied["warnings"].as_array().unwrap().len()), (&Value::Null, 1));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn negative_number_of_uses_gives_tokens_without_any() {
+    let server = enabled().await;
+    role(&server, "r", json!({"token_policies": "default"})).await;
+    let whole = json!({"token_num_uses": -1});
+    server.root("POST", "/v1/auth/approle/role/r", whole.clone()).await.is(400);
+    let alone = "/v1/auth/approle/role/r/token-num-uses";
+    server.root("POST", alone, whole).await.is(204);
+    assert_eq!(server.root("GET", alone, Value::Null).await.data(), json!({"token_num_uses": -1}));
+    assert_eq!(server.root("GET", "/v1/auth/approle/role/r", Value::Null).await.data()["token_num_uses"], -1);
+    let role_id = server.root("GET", "/v1/auth/approle/role/r/role-id", Value::Null).await.data();
+    let secret = secret_id(&server, "r", json!({})).await;
+    let body = json!({"role_id": role_id["role_id"], "secret_id": secret["secret_id"]});
+    let given = login(&server, body).await.is(200).json()["auth"].take();
+    assert_eq!(given["num_uses"], -1);
+    let token = given["client_token"].as_str().unwrap();
+    for _ in 0..2 {
+        server.as_token(token, "GET", "/v1/auth/token/lookup-self", Value::Null).await.is(403);
+    }
+    server.root("DELETE", alone, Value::Null).await.is(204);
+    assert_eq!(server.root("GET", alone, Value::Null).await.data(), json!({"token_num_uses": 0}));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn login_takes_no_other_operation() {
+    let server = enabled().await;
+    for method in ["GET", "DELETE"] {
+        let unsupported = server.raw(method, "/v1/auth/approle/login?role_id=x", None, "").await;
+        assert_eq!(unsupported.errors(405), json!(["unsupported operation"]), "{method}");
+        server.raw(method, "/v1/auth/approle/login", None, "").await.is(400);
+    }
+    server.raw("LIST", "/v1/auth/approle/login", None, "").await.is(403);
     server.stop().await;
 }

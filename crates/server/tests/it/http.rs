@@ -80,7 +80,7 @@ async fn unknown_routes_and_methods_are_told_to_the_known_only() {
 async fn malformed_bodies_are_refused_with_a_reason() {
     let server = TestServer::dev().await;
     let errors = async |body: &str| server.raw("POST", "/v1/secret/data/a", Some(ROOT), body).await.errors(400);
-    for body in ["{bad json", "[1]", "\"x\"", "{\"data\":{}}{}"] {
+    for body in ["{bad json", "[1]", "\"x\"", "{\"data\":{}}x"] {
         let errors = errors(body).await;
         assert!(errors[0].as_str().unwrap().starts_with("failed to decode JSON input: "), "{errors}");
     }
@@ -319,5 +319,26 @@ async fn malformed_write_is_judged_as_what_it_would_have_been() {
             assert_eq!(refused.status, status, "{path}: {}", refused.text());
         }
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn more_json_behind_a_body_is_passed_over_and_anything_else_refused() {
+    let server = TestServer::dev().await;
+    let write = async |body: &str| server.raw("POST", "/v1/secret/data/x", Some(crate::server::ROOT), body).await;
+    for behind in [" ", "{\"data\":{\"a\":2}}", "\n\n{", "null", " [", " \"text\""] {
+        write(&format!("{{\"data\":{{\"a\":1}}}}{behind}")).await.is(200);
+        let read = server.root("GET", "/v1/secret/data/x", Value::Null).await.data();
+        assert_eq!(read["data"], json!({"a": 1}), "{behind}");
+    }
+    for behind in [" trailing", "]", ",", "x", "\u{0}", " \"abc", " [}"] {
+        let refused = write(&format!("{{\"data\":{{\"a\":1}}}}{behind}")).await.errors(400);
+        assert!(refused[0].as_str().unwrap().starts_with("failed to decode JSON input: "), "{refused}");
+    }
+    for body in ["null x", "nullx"] {
+        let refused = write(body).await.errors(400);
+        assert!(refused[0].as_str().unwrap().starts_with("failed to decode JSON input: "), "{refused}");
+    }
+    write("null null").await.is(400);
     server.stop().await;
 }

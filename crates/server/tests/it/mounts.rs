@@ -85,7 +85,8 @@ async fn unusable_mounts_are_refused() {
     for config in [
         json!({"default_lease_ttl": "2h", "max_lease_ttl": "1h"}),
         json!({"default_lease_ttl": "769h"}),
-        json!({"default_lease_ttl": "-1h"}),
+        json!({"max_lease_ttl": "-1h"}),
+        json!({"default_lease_ttl": "-1h", "max_lease_ttl": "-2h"}),
         json!({"default_lease_ttl": "bad"}),
         json!({"listing_visibility": "bad"}),
         json!({"plugin_version": "v1.0.0"}),
@@ -108,7 +109,6 @@ async fn unusable_mounts_are_refused() {
         let refused = server.root("DELETE", &format!("/v1/sys/{fixed}"), Value::Null).await;
         assert_eq!(refused.errors(400), json!([message]));
     }
-    server.root("POST", "/v1/sys/mounts/a%2B", json!({"type": "kv-v2"})).await.is(400);
     server.stop().await;
 }
 
@@ -143,5 +143,58 @@ async fn preflight_names_the_mount_to_whom_it_concerns() {
         let data = ask(ROOT, path).await.data();
         assert_eq!((&data["type"], data.get("deprecation_status")), (&json!(kind), None));
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn mount_path_may_hold_what_patterns_are_made_of() {
+    let server = TestServer::dev().await;
+    for path in ["a*", "a%2Bb", "%2B", "x/%2B/y", "*/y"] {
+        server.root("POST", &format!("/v1/sys/mounts/{path}"), json!({"type": "kv"})).await.is(204);
+        server.root("POST", &format!("/v1/{path}/k"), json!({"v": path})).await.is(204);
+    }
+    for path in ["a*", "a%2Bb", "%2B", "x/%2B/y", "*/y"] {
+        assert_eq!(server.root("GET", &format!("/v1/{path}/k"), Value::Null).await.data()["v"], path);
+    }
+    // A policy's pattern in the same letters means what patterns mean.
+    let token = server.token_with(ROOT, r#"path "a*" { capabilities = ["read"] }"#).await;
+    for path in ["/v1/a*/k", "/v1/a%2Bb/k"] {
+        server.as_token(&token, "GET", path, Value::Null).await.is(200);
+    }
+    server.root("POST", "/v1/sys/remount", json!({"from": "a*", "to": "b+"})).await.is(200);
+    assert_eq!(server.root("GET", "/v1/b%2B/k", Value::Null).await.data()["v"], "a*");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn negative_lifetime_is_kept_and_gives_tokens_that_are_over() {
+    let server = TestServer::dev().await;
+    let config = json!({"type": "kv", "config": {"default_lease_ttl": "-1h"}});
+    server.root("POST", "/v1/sys/mounts/neg", config).await.is(204);
+    let tuned = async || server.root("GET", "/v1/sys/mounts/neg/tune", Value::Null).await.data();
+    assert_eq!(tuned().await["default_lease_ttl"], -3600);
+    server.root("POST", "/v1/neg/x", json!({"a": 1})).await.is(204);
+    assert_eq!(server.root("GET", "/v1/neg/x", Value::Null).await.is(200).json()["lease_duration"], -3600);
+    server.root("POST", "/v1/sys/mounts/neg/tune", json!({"max_lease_ttl": -7200})).await.is(400);
+    server.root("POST", "/v1/sys/mounts/neg/tune", json!({"max_lease_ttl": -60})).await.is(204);
+    assert_eq!(tuned().await["max_lease_ttl"], -60);
+
+    let method = json!({"type": "userpass", "config": {"default_lease_ttl": -60}});
+    server.root("POST", "/v1/sys/auth/up", method).await.is(204);
+    server.root("POST", "/v1/auth/up/users/ada", json!({"password": "pw"})).await.is(204);
+    let login = async || server.raw("POST", "/v1/auth/up/login/ada", None, r#"{"password":"pw"}"#).await;
+    let over = login().await.is(200).json();
+    assert_eq!(over["auth"]["lease_duration"], -60);
+    let token = over["auth"]["client_token"].as_str().unwrap();
+    server.as_token(token, "GET", "/v1/auth/token/lookup-self", Value::Null).await.is(403);
+    let accessor = json!({"accessor": over["auth"]["accessor"]});
+    server.root("POST", "/v1/auth/token/lookup-accessor", accessor).await.is(400);
+    server.root("POST", "/v1/auth/up/users/ada", json!({"token_ttl": 100})).await.is(204);
+    let live = login().await.is(200).json();
+    assert_eq!(live["auth"]["lease_duration"], 100);
+    server.root("POST", "/v1/sys/auth/up/tune", json!({"max_lease_ttl": -60})).await.is(204);
+    assert_eq!(login().await.errors(400), json!(["max TTL must be greater than zero"]));
+    let token = live["auth"]["client_token"].as_str().unwrap();
+    server.as_token(token, "POST", "/v1/auth/token/renew-self", Value::Null).await.is(400);
     server.stop().await;
 }

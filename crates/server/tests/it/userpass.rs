@@ -232,7 +232,41 @@ async fn tokens_are_as_the_user_says_and_renewed_by_that() {
     write("rn", json!({"token_policies": "default,P1", "token_max_ttl": 100})).await;
     assert!(renew().await.is(200).json()["auth"]["lease_duration"].as_u64().unwrap() <= 100);
     server.root("DELETE", "/v1/auth/userpass/users/rn", Value::Null).await.is(204);
-    renew().await.is(400);
-    server.as_token(token, "GET", "/v1/auth/token/lookup-self", Value::Null).await.is(200);
+    // Nothing is renewed, and nothing is said.
+    let left = async || {
+        server.as_token(token, "GET", "/v1/auth/token/lookup-self", Value::Null).await.data()["expire_time"].take()
+    };
+    let before = left().await;
+    assert!(renew().await.is(204).body.is_empty());
+    server.root("POST", "/v1/auth/token/renew", json!({"token": token})).await.is(204);
+    assert_eq!(left().await, before);
+    let accessor = json!({"accessor": auth["accessor"]});
+    let lookup = "1 error occurred:\n\t* failed to lookup the token\n\n";
+    assert_eq!(server.root("POST", "/v1/auth/token/renew-accessor", accessor).await.errors(400), json!([lookup]));
+    write("rn", json!({"token_policies": "p1", "token_ttl": 60})).await;
+    renew().await.is(200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn name_that_no_user_can_have_is_no_path() {
+    let server = enabled().await;
+    server.root("POST", "/v1/auth/userpass/users/ada", json!({"password": "pw"})).await.is(204);
+    let password = r#"{"password":"pw"}"#;
+    for name in ["b!b", "ada.", "-ada", "a@b.c", "ada/x", "%C3%A9"] {
+        for by in [None, Some("nosuch")] {
+            let refused = server.raw("POST", &format!("/v1/auth/userpass/login/{name}"), by, password).await;
+            assert_eq!(refused.errors(404), json!(["unsupported path"]), "{name}");
+        }
+    }
+    for method in ["GET", "DELETE", "PATCH"] {
+        let refused = server.raw(method, "/v1/auth/userpass/login/ada", None, "").await;
+        assert_eq!(refused.errors(405), json!(["unsupported operation"]), "{method}");
+    }
+    let refused = server.raw("LIST", "/v1/auth/userpass/login/ada", None, "").await;
+    assert_eq!(refused.errors(404), json!(["unsupported path"]));
+    server.raw("POST", "/v1/auth/userpass/login", None, password).await.is(403);
+    server.raw("POST", "/v1/auth/nosuch/login/b!b", None, password).await.is(403);
+    server.raw("POST", "/v1/auth/userpass/login/Ada", None, password).await.is(200);
     server.stop().await;
 }

@@ -1,5 +1,6 @@
 //! Response wrapping from outside.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::server::{ROOT, Reply, TestServer, text};
@@ -97,12 +98,6 @@ async fn wrap_ttl_that_means_nothing_is_refused_before_anything_happens() {
         let reply = wrapped(&server, Some(ROOT), "GET", "/v1/sys/mounts", Value::Null, none).await;
         assert!(reply.data().is_object(), "{none}");
     }
-    let mut jwt = server.request("GET", "/v1/sys/mounts", Some(ROOT), "");
-    jwt.headers_mut().insert("x-vault-wrap-format", "jwt".parse().unwrap());
-    let mut both = jwt.clone();
-    both.headers_mut().insert("x-vault-wrap-ttl", "60".parse().unwrap());
-    server.send(jwt).await.is(200);
-    server.send(both).await.is(400);
     let long = info(wrapped(&server, Some(ROOT), "GET", "/v1/sys/mounts", Value::Null, "90000000").await);
     assert_eq!(long["ttl"], 90_000_000, "longer than any lease");
     server.stop().await;
@@ -329,5 +324,96 @@ async fn of_many_who_unwrap_at_once_one_gets_it() {
     }
     let log = server.root("GET", "/api/v1/audit/entries?limit=1000", Value::Null).await.is(200).text();
     assert!(log.contains("wrapping.unwrap") && !log.contains("canary-5512"));
+    server.stop().await;
+}
+
+/// A reply wrapped with its token as a JWT: that, and its claims.
+async fn as_jwt(server: &TestServer, by: Option<&str>, method: &str, path: &str, body: &str) -> (String, Value) {
+    let mut request = server.request(method, path, by, body);
+    request.headers_mut().insert("x-vault-wrap-format", "jwt".parse().unwrap());
+    request.headers_mut().insert("x-vault-wrap-ttl", "60".parse().unwrap());
+    let info = info(server.send(request).await);
+    let jwt = of(&info, "token").to_owned();
+    let part = |index: usize| {
+        let decoded = URL_SAFE_NO_PAD.decode(jwt.split('.').nth(index).unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&decoded).unwrap()
+    };
+    assert_eq!(part(0), json!({"alg": "ES512", "typ": "JWT"}));
+    assert_eq!(info["accessor"].as_str().map(str::len), Some(24));
+    let mut claims = part(1);
+    claims["wrapped_accessor"] = info["wrapped_accessor"].clone();
+    (jwt, claims)
+}
+
+#[tokio::test]
+async fn wrapping_token_is_a_jwt_where_that_is_asked_for() {
+    let server = TestServer::dev().await;
+    server.root("POST", "/v1/secret/data/j", json!({"data": {"a": 1}})).await.is(200);
+    let wrap = async || as_jwt(&server, Some(ROOT), "GET", "/v1/secret/data/j", "").await;
+    let (jwt, claims) = wrap().await;
+    let at = |name: &str| claims[name].as_i64().unwrap();
+    assert_eq!((at("exp") - at("iat"), at("iat") - at("nbf")), (60, 5));
+    assert_eq!((&claims["accessor"], &claims["type"]), (&json!(""), &json!("wrapping")));
+    assert_eq!(claims["addr"], json!(format!("http://{}", server.address)));
+    assert!(of(&claims, "jti").starts_with("hvs."));
+    let lookup = "/v1/sys/wrapping/lookup";
+    let looked_up = server.raw("POST", lookup, None, &json!({"token": jwt}).to_string()).await.data();
+    assert_eq!(looked_up, server.raw("GET", lookup, Some(&jwt), "").await.data());
+    assert_eq!((&looked_up["creation_path"], &looked_up["creation_ttl"]), (&json!("secret/data/j"), &json!(60)));
+    // It is no token for anything else.
+    server.as_token(&jwt, "GET", "/v1/auth/token/lookup-self", Value::Null).await.is(403);
+    server.as_token(&jwt, "GET", "/v1/cubbyhole/response", Value::Null).await.is(403);
+    let rewrapped = server.root("POST", "/v1/sys/wrapping/rewrap", json!({"token": jwt})).await;
+    let plain = info(rewrapped);
+    assert!(of(&plain, "token").starts_with("hvs."));
+    assert_eq!(unwrap_for(&server, ROOT, &jwt).await.errors(400), json!([NOT_VALID]));
+    assert_eq!(unwrap(&server, of(&plain, "token")).await.data()["data"], json!({"a": 1}));
+
+    let (jwt, _) = wrap().await;
+    assert_eq!(unwrap(&server, &jwt).await.data()["data"], json!({"a": 1}));
+    assert_eq!(unwrap(&server, &jwt).await.errors(400), json!([NOT_VALID]));
+    let (jwt, claims) = wrap().await;
+    assert_eq!(unwrap(&server, of(&claims, "jti")).await.data()["data"], json!({"a": 1}));
+    assert_eq!(unwrap_for(&server, ROOT, &jwt).await.errors(400), json!([NOT_VALID]));
+    let (jwt, claims) = as_jwt(&server, Some(ROOT), "POST", "/v1/auth/token/create", "").await;
+    assert_eq!(claims["accessor"], claims["wrapped_accessor"]);
+    assert_eq!(unwrap_for(&server, ROOT, &jwt).await.is(200).json()["auth"]["accessor"], claims["accessor"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn jwt_of_anybody_else_is_refused() {
+    let (server, other) = (TestServer::dev().await, TestServer::dev().await);
+    let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
+    let (jwt, claims) = as_jwt(&server, Some(ROOT), "GET", "/v1/sys/mounts", "").await;
+    let parts: Vec<&str> = jwt.split('.').collect();
+    let refused = "error validating wrapping token: wrapping token ";
+    // Before the other has made a key of its own, and after.
+    for _ in 0..2 {
+        let reply = unwrap_for(&other, ROOT, &jwt).await.errors(403);
+        assert!(reply[0].as_str().unwrap().starts_with(&format!("{refused}signature")), "{reply}");
+        as_jwt(&other, Some(ROOT), "GET", "/v1/sys/mounts", "").await;
+    }
+    let forged = URL_SAFE_NO_PAD.encode(json!({"jti": claims["jti"], "type": "wrapping", "exp": 1}).to_string());
+    for bad in [
+        format!("{jwt}x"),
+        format!("{}.{forged}.{}", parts[0], parts[2]),
+        format!("{none}.{}.", parts[1]),
+        format!("{none}.{}.{}", parts[1], parts[2]),
+        format!("{}.{}.", parts[0], parts[1]),
+        "abcd.b.c".to_owned(),
+    ] {
+        for reply in [
+            unwrap(&server, &bad).await,
+            unwrap_for(&server, ROOT, &bad).await,
+            server.raw("POST", "/v1/sys/wrapping/lookup", Some(&bad), "").await,
+            server.root("POST", "/v1/sys/wrapping/rewrap", json!({"token": bad})).await,
+        ] {
+            let errors = reply.errors(403);
+            assert!(errors[0].as_str().unwrap().starts_with(refused), "{bad}: {errors}");
+        }
+    }
+    assert!(unwrap(&server, &jwt).await.data().is_object(), "and it is still good");
+    other.stop().await;
     server.stop().await;
 }

@@ -12,6 +12,7 @@ use crate::{
     codec,
     commit::Edit,
     keys,
+    mount::signed,
     ops::list::ListPart,
     policy::{Operation, Parameters},
     time::go_seconds,
@@ -168,17 +169,17 @@ impl Caller {
             Some("token-ttl") if token.max_ttl > 0 && token.ttl > token.max_ttl => {
                 Err(Error::invalid("token_ttl should not be greater than token_max_ttl"))
             }
-            Some("period") if token.period > max => Err(Error::invalid(format!(
+            Some("period") if signed(token.period) > max => Err(Error::invalid(format!(
                 "period of {:?} is greater than the backend's maximum lease TTL of {:?}",
                 go_seconds(token.period),
-                go_seconds(max)
+                go_seconds(u64::try_from(max).unwrap_or_default())
             ))),
             Some(_) | None => Ok(()),
         }
     }
 
     fn warnings(&self, mount: &Mount, role: &AppRole) -> Vec<String> {
-        let too_long = role.token.max_ttl > self.active.limits.lease_ttls(Some(mount)).max;
+        let too_long = signed(role.token.max_ttl) > self.active.limits.lease_ttls(Some(mount)).max;
         let text = "token_max_ttl is greater than the backend mount's maximum TTL value; issued tokens' max TTL value \
                     will be truncated";
         too_long.then(|| text.to_owned()).into_iter().collect()

@@ -228,7 +228,11 @@ impl Caller {
         check_metadata(&issue.metadata)?;
         let num_uses = within("num_uses", "higher", "secret_id_num_uses", issue.num_uses, role.secret_id_num_uses)?;
         let ttl = within("ttl", "longer", "secret_id_ttl", issue.ttl, role.secret_id_ttl)?;
-        let ttl = if ttl > 0 { ttl.min(self.active.limits.lease_ttls(Some(mount)).max) } else { 0 };
+        let ttl = if ttl > 0 {
+            self.active.limits.lease_ttls(Some(mount)).most().map_or(ttl, |most| ttl.min(most))
+        } else {
+            0
+        };
         let secret_id = match &issue.custom {
             Some(custom) => {
                 check_chosen(custom.expose())?;

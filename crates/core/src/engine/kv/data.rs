@@ -124,7 +124,7 @@ impl Caller {
         self.recorded(record.clone(), async {
             let path = KvPath::parse(path)?;
             let row = path.row(mount);
-            let guard = self.active.locks.lock(&[&row]).await;
+            let guard = self.active.lock_in(mount, &[&row]).await?;
             let loaded = self.active.kv_load(mount, path).await?;
             let operation = write_operation(loaded.as_ref());
             self.authorise(&logical, operation, parameters)?;

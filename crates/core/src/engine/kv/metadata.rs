@@ -142,7 +142,7 @@ impl Caller {
         self.recorded(record.clone(), async {
             let path = KvPath::parse(path)?;
             let row = path.row(mount);
-            let guard = self.active.locks.lock(&[&row]).await;
+            let guard = self.active.lock_in(mount, &[&row]).await?;
             let loaded = self.active.kv_load(mount, path).await?;
             let operation = match (absent, &loaded) {
                 (Absent::NotFound, _) => Operation::Patch,
@@ -179,7 +179,7 @@ impl Caller {
             self.authorise(&logical, Operation::Delete, &())?;
             let path = KvPath::parse(path)?;
             loop {
-                let guard = self.active.locks.lock(&[&path.row(mount)]).await;
+                let guard = self.active.lock_in(mount, &[&path.row(mount)]).await?;
                 let Some(Loaded { opened, mut head, revision }) = self.active.kv_load(mount, path).await? else {
                     return Ok(Done::Unlogged(()));
                 };
@@ -239,6 +239,7 @@ impl Caller {
             let mut mount = known.as_ref().clone();
             change(&mut mount.kv)?;
             check_max_versions(mount.kv.max_versions)?;
+            mount.used();
             let mut edit = Edit::under(guard);
             edit.put(Mount::row(&mount.path), codec::encode(&mount)?, None);
             edit.in_force(move |active| active.mounts.put(mount));

@@ -133,7 +133,7 @@ impl Caller {
         self.recorded(record.clone(), async {
             let mount = self.native_mount()?;
             let path = KvPath::parse(&path)?;
-            let guard = self.active.locks.lock(&[&path.row(&mount)]).await;
+            let guard = self.active.lock_in(&mount, &[&path.row(&mount)]).await?;
             let loaded = self.active.kv_load(&mount, path).await?;
             let operation = write_operation(loaded.as_ref());
             self.authorise(&logical, operation, &SetParameters { value, options: &options })?;
@@ -185,7 +185,7 @@ impl Caller {
             self.authorise(&logical, Operation::Read, &())?;
             let mount = self.native_mount()?;
             let path = KvPath::parse(&path)?;
-            let guard = self.active.locks.lock(&[&path.row(&mount)]).await;
+            let guard = self.active.lock_in(&mount, &[&path.row(&mount)]).await?;
             let loaded = self.active.kv_load(&mount, path).await?.ok_or_else(Error::not_found)?;
             let gone = || Error::new(Code::NotFound, format!("version {version} is not there to be rolled back to"));
             let meta = loaded.head.version(version).copied().ok_or_else(gone)?;

@@ -43,7 +43,7 @@ impl Caller {
         self.recorded(record.clone(), async {
             self.authorise(&logical, Operation::Patch, parameters)?;
             let path = KvPath::parse(path)?;
-            let guard = self.active.locks.lock(&[&path.row(mount)]).await;
+            let guard = self.active.lock_in(mount, &[&path.row(mount)]).await?;
             let Some(loaded) = self.active.kv_load(mount, path).await? else {
                 return Ok(Done::Unlogged(KvPatched::Absent));
             };

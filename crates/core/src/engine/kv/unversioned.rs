@@ -58,7 +58,7 @@ impl Caller {
         self.recorded(record.clone(), async {
             let path = KvPath::parse(path)?;
             let row = path.row(mount);
-            let guard = self.active.locks.lock(&[&row]).await;
+            let guard = self.active.lock_in(mount, &[&row]).await?;
             let loaded = self.active.kv_load(mount, path).await?;
             let operation = if loaded.is_some() { Operation::Update } else { Operation::Create };
             self.authorise(&logical, operation, parameters)?;
@@ -108,7 +108,7 @@ impl Caller {
                 return Ok(Done::Unlogged(()));
             }
             let path = KvPath::parse(path)?;
-            let guard = self.active.locks.lock(&[&path.row(mount)]).await;
+            let guard = self.active.lock_in(mount, &[&path.row(mount)]).await?;
             self.check_unchanged(mount)?;
             let Some(Loaded { head, revision, .. }) = self.active.kv_load(mount, path).await? else {
                 return Ok(Done::Unlogged(()));

@@ -154,7 +154,7 @@ impl Caller {
         self.recorded(record.clone(), async {
             self.authorise(&logical, operation, parameters)?;
             let path = KvPath::parse(path)?;
-            let guard = self.active.locks.lock(&[&path.row(mount)]).await;
+            let guard = self.active.lock_in(mount, &[&path.row(mount)]).await?;
             let loaded = self.active.kv_load(mount, path).await?;
             let now = self.active.clock.now();
             if let Insist::OnAll(called) = insist {

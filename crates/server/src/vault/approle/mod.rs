@@ -4,7 +4,7 @@ mod secret_id;
 mod setting;
 
 use axum::{body::Body, http::request::Parts, response::Response};
-use coffer_api::Sensitive;
+use coffer_api::{Code, Sensitive};
 use coffer_core::{AppRole, Core, Error, Mount, MountKind, OldSpelling};
 use serde::Serialize;
 
@@ -12,25 +12,28 @@ use self::setting::Setting;
 use super::{
     call::{Failure, Outcome, VaultCall, Verb, done, small_body},
     envelope::Envelope,
+    ignored, lenient,
     lenient::Fields,
     token::granted,
-    token_parameters::{Defaults, Dialect, Shown, TokenChange, count, seconds},
+    token_parameters::{Defaults, Dialect, Shown, TokenChange, Uses, count, seconds},
 };
 use crate::app::{App, Origin};
 
 /// How AppRole takes the parameters of tokens.
-const DIALECT: Dialect = Dialect { old: &[OldSpelling::Period, OldSpelling::Policies], defaults: Defaults::Adjusted };
+const DIALECT: Dialect =
+    Dialect { old: &[OldSpelling::Period, OldSpelling::Policies], defaults: Defaults::Adjusted, uses: Uses::Counted };
 
 /// `auth/<mount>/login`, where AppRole is mounted.
 pub(crate) struct Login {
+    verb: Verb,
     mount: String,
 }
 
 impl Login {
     /// The login that a path stands for.
-    pub(crate) fn parse(core: &Core, path: &str) -> Option<Self> {
+    pub(crate) fn parse(core: &Core, verb: Verb, path: &str) -> Option<Self> {
         let mount = core.resolve(path).filter(|mount| mount.kind == MountKind::Approle)?;
-        (path.strip_prefix(mount.path.as_str()) == Some("login")).then(|| Self { mount: mount.path.clone() })
+        (path.strip_prefix(mount.path.as_str()) == Some("login")).then(|| Self { verb, mount: mount.path.clone() })
     }
 
     /// Logs in. A token that is sent along means nothing here.
@@ -42,26 +45,38 @@ impl Login {
         body: Body,
     ) -> Result<Response, Error> {
         let cx = app.context(origin, &parts);
-        let (role_id, secret_id) = match self.credential(app, &parts, body).await {
+        let (role_id, secret_id, warnings) = match self.credential(app, &parts, body).await {
             Ok(credential) => credential,
             Err(error) => return Err(app.core().refuse_anonymous(cx, error).await),
         };
         let mount = self.mount.strip_prefix("auth/").unwrap_or_default();
         let grant = app.core().login_approle(cx, mount, &role_id, secret_id.as_ref()).await?;
-        Ok(granted(&grant, None).reply(origin.id))
+        Ok(granted(&grant, None).with_warnings(warnings).reply(origin.id))
     }
 
+    /// Role id and secret id, and what is to be said of what came with them.
     async fn credential(
         &self,
         app: &App,
         parts: &Parts,
         body: Body,
-    ) -> Result<(String, Option<Sensitive<String>>), Error> {
-        let body = small_body(app, parts, body).await?;
+    ) -> Result<(String, Option<Sensitive<String>>, Vec<String>), Error> {
+        let body = match self.verb {
+            Verb::Patch | Verb::Write => small_body(app, parts, body).await?,
+            Verb::Delete | Verb::List | Verb::Read | Verb::Scan => lenient::Body::of_query(parts.uri.query())?,
+        };
         let fields = body.fields()?;
+        if self.verb != Verb::Write {
+            // The role is looked for before anything else is.
+            return Err(match fields.text("role_id")?.is_some_and(|id| !id.is_empty()) {
+                true => Error::new(Code::MethodNotAllowed, "unsupported operation"),
+                false => Error::invalid("missing role_id"),
+            });
+        }
         let (role_id, secret_id) = (fields.text("role_id")?, fields.text("secret_id")?);
         let role_id = role_id.map_or_else(String::new, |id| id.to_string());
-        Ok((role_id, secret_id.map(|id| Sensitive::from(id.as_str()))))
+        let warnings = ignored::warnings(MountKind::Approle, "login", &fields);
+        Ok((role_id, secret_id.map(|id| Sensitive::from(id.as_str())), warnings))
     }
 }
 

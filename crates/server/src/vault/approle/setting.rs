@@ -8,7 +8,7 @@ use super::{
         call::{Failure, Outcome, VaultCall, Verb, done},
         envelope::Envelope,
         lenient::Fields,
-        token_parameters::{TokenChange, count, old_list, old_number, seconds},
+        token_parameters::{Dialect, TokenChange, Uses, count, old_list, old_number, seconds},
     },
     DIALECT, RoleChange, filled,
 };
@@ -101,7 +101,8 @@ pub(super) async fn answer(call: &mut VaultCall, mount: &Mount, name: &str, sett
 /// The change of the one setting; whatever else was sent means nothing here.
 fn sent(setting: Setting, fields: &Fields<'_>) -> Result<RoleChange, Failure> {
     let missing = |field: &str| Failure::invalid(format!("missing {field}"));
-    let token = TokenChange::parse(fields, &DIALECT)?;
+    // Alone it may be negative, in a role as a whole it may not.
+    let token = TokenChange::parse(fields, &Dialect { uses: Uses::Any, ..DIALECT })?;
     let of_token = |token: TokenChange| RoleChange { token, ..RoleChange::default() };
     Ok(match setting {
         Setting::BoundCidrList => {

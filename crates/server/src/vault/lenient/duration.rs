@@ -21,6 +21,11 @@ impl GoDuration {
     pub(crate) fn whole_secs(self) -> Option<u64> {
         u64::try_from(self.0 / SECOND).ok().filter(|_| self.0 >= 0)
     }
+
+    /// Whole seconds, towards zero, also negative ones.
+    pub(crate) fn signed_secs(self) -> i64 {
+        i64::try_from(self.0 / SECOND).unwrap_or(if self.0 < 0 { i64::MIN } else { i64::MAX })
+    }
 }
 
 impl FromStr for GoDuration {

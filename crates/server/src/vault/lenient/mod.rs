@@ -1,6 +1,7 @@
 //! What the Vault dialect's clients send, taken leniently: empty and `null` bodies, forms, numbers and booleans as
 //! strings, comma lists. Bounded in size, depth and count; the native API never comes here.
 
+mod after;
 mod duration;
 mod form;
 mod given;
@@ -58,8 +59,13 @@ impl Body {
     /// empty and `null` are an empty object.
     pub(crate) fn of_write(mut bytes: Zeroizing<Vec<u8>>, content_type: Option<&str>) -> Result<Self, LenientError> {
         let text = bytes.trim_ascii();
-        if text.is_empty() || text == b"null" {
+        if text.is_empty() {
             return Ok(Self::empty());
+        }
+        if let Some(rest) = text.strip_prefix(b"null") {
+            let mut rest = Zeroizing::new(rest.to_vec());
+            settle::settle(&mut rest)?;
+            return after::check(&rest).map(|()| Self::empty()).map_err(|message| LenientError::Json(message.into()));
         }
         let is_json = matches!(text.first(), Some(b'{' | b'['));
         if !is_json && content_type.is_some_and(|declared| declared.starts_with("application/x-www-form-urlencoded")) {
@@ -67,8 +73,8 @@ impl Body {
         }
         match text.first() {
             Some(b'{') => {}
-            Some(b'[') => return Err(LenientError::Json(NO_ARRAY.into())),
-            Some(_) | None => return Err(LenientError::Json("expected a JSON object".into())),
+            Some(first) => return Err(LenientError::Json(no_object(*first))),
+            None => return Err(LenientError::Json("unexpected end of JSON input".into())),
         }
         settle::settle(&mut bytes)?;
         Ok(Self(bytes))
@@ -97,11 +103,15 @@ impl Body {
 }
 
 impl<'a> Fields<'a> {
-    /// The top level of a JSON object.
+    /// The top level of a JSON object. What follows it must begin as JSON does, and is passed over.
     pub(crate) fn parse(text: &'a [u8]) -> Result<Self, LenientError> {
-        let mut json = serde_json::Deserializer::from_slice(text);
-        let fields = json.deserialize_any(TopLevel).map_err(|error| LenientError::Json(describe(&error)))?;
-        json.end().map_err(|error| LenientError::Json(describe(&error)))?;
+        let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Fields<'a>>();
+        let fields = match values.next() {
+            Some(fields) => fields.map_err(|error| LenientError::Json(describe(&error)))?,
+            None => return Err(LenientError::Json("unexpected end of JSON input".into())),
+        };
+        let rest = text.get(values.byte_offset()..).unwrap_or_default();
+        after::check(rest).map_err(|message| LenientError::Json(message.into()))?;
         Ok(fields)
     }
 
@@ -233,6 +243,18 @@ fn scalar(field: &'static str, raw: &RawValue) -> Result<Zeroizing<String>, Leni
     }
 }
 
+/// Why a body that begins like this is no object.
+fn no_object(first: u8) -> String {
+    let kind = match first {
+        b'[' => "array",
+        b'"' => "string",
+        b'-' | b'0'..=b'9' => "number",
+        b't' | b'f' => "bool",
+        _ => return "invalid character looking for beginning of value".to_owned(),
+    };
+    format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}")
+}
+
 /// Where the parser stopped, without the text around the place, which may be a value.
 fn describe(error: &serde_json::Error) -> String {
     match error.classify() {
@@ -241,6 +263,12 @@ fn describe(error: &serde_json::Error) -> String {
         serde_json::error::Category::Io | serde_json::error::Category::Syntax => {
             format!("invalid character at line {} column {}", error.line(), error.column())
         }
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TopLevel)
     }
 }
 
@@ -297,7 +325,6 @@ impl<'de> serde::Deserialize<'de> for Key<'de> {
     }
 }
 
-const NO_ARRAY: &str = "json: cannot unmarshal array into Go value of type map[string]interface {}";
 /// Levels of objects and arrays; serde_json's own recursive readers stop at 128.
 const MAX_DEPTH: usize = 100;
 /// Members of all objects and lists of one request: what a reader makes of each takes a hundred bytes.

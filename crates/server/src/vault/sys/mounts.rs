@@ -241,13 +241,12 @@ fn kind(
 }
 
 /// Seconds; `system` stands for 0, the system's.
-fn ttl(fields: &Fields<'_>, field: &'static str) -> Result<Option<u64>, Failure> {
+fn ttl(fields: &Fields<'_>, field: &'static str) -> Result<Option<i64>, Failure> {
     if fields.text(field)?.is_some_and(|text| text.as_str() == "system") {
         return Ok(Some(0));
     }
     let Some(duration) = fields.duration(field)? else { return Ok(None) };
-    let secs = duration.whole_secs().ok_or_else(|| Failure::invalid(format!("{field} must not be negative")))?;
-    Ok(Some(secs))
+    Ok(Some(duration.signed_secs()))
 }
 
 fn listing(fields: &Fields<'_>) -> Result<Option<Listing>, Failure> {
@@ -297,11 +296,11 @@ struct Settings<'a> {
     audit_non_hmac_request_keys: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     audit_non_hmac_response_keys: &'a [String],
-    default_lease_ttl: u64,
+    default_lease_ttl: i64,
     force_no_cache: bool,
     #[serde(skip_serializing_if = "str::is_empty")]
     listing_visibility: &'static str,
-    max_lease_ttl: u64,
+    max_lease_ttl: i64,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     passthrough_request_headers: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]

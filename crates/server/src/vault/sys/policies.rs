@@ -1,12 +1,13 @@
 //! `sys/policies/acl` and its older spelling `sys/policy`.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use coffer_core::{Operation, PolicyNames};
+use coffer_core::{Operation, PolicyEnd, PolicyNames, PolicyWrite, policy::moment};
 use serde::Serialize;
 
 use super::super::{
     call::{Failure, Outcome, VaultCall, Verb, done},
     envelope::Envelope,
+    lenient::Fields,
 };
 
 /// Which of the two spellings.
@@ -42,6 +43,7 @@ pub(super) async fn answer(call: &mut VaultCall, family: Family, rest: &str) -> 
             call.caller.policy_delete(name, family.prefix()).await?;
             Ok(done())
         }
+        (name, Verb::Patch, Family::Acl) => patch(call, name).await,
         (_, Verb::Patch | Verb::Scan, _) => Err(Failure::unsupported_operation()),
     }
 }
@@ -63,35 +65,50 @@ async fn list(call: &mut VaultCall, family: Family, below: &str) -> Outcome {
     Ok(call.envelope(Envelope::data(&Both { keys: &names, policies: &names }).injected()))
 }
 
-/// Exactly two keys: clients' own tests compare the whole of it.
+/// Exactly two keys, as clients' own tests compare the whole of it; more where somebody made use of what they tell.
 async fn read(call: &mut VaultCall, family: Family, name: &str) -> Outcome {
     #[derive(Serialize)]
-    struct Acl<'a> {
+    struct Shown<'a> {
         name: &'a str,
-        policy: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        policy: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rules: Option<&'a str>,
+        #[serde(flatten)]
+        settings: Option<Settings>,
     }
     #[derive(Serialize)]
-    struct Legacy<'a> {
-        name: &'a str,
-        rules: &'a str,
+    struct Settings {
+        allow_slashes_in_identity_templates: bool,
+        allow_wildcards_in_identity_templates: bool,
+        cas_required: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expiration: Option<String>,
+        modified: String,
+        version: u64,
     }
     let found = call.caller.policy_read(name, family.prefix()).await?;
-    let (name, text) = (found.name.as_str(), found.policy.as_str());
+    let set = &found.settings;
+    let settings = set.is_used.then(|| Settings {
+        allow_slashes_in_identity_templates: set.values.slashes,
+        allow_wildcards_in_identity_templates: set.values.wildcards,
+        cas_required: set.cas_required,
+        expiration: found.expiration.clone(),
+        modified: found.modified.clone(),
+        version: set.version,
+    });
+    let (name, text) = (found.text.name.as_str(), Some(found.text.policy.as_str()));
     Ok(match family {
-        Family::Acl => call.data(&Acl { name, policy: text }),
-        Family::Legacy => call.envelope(Envelope::data(&Legacy { name, rules: text }).injected()),
+        Family::Acl => call.data(&Shown { name, policy: text, rules: None, settings }),
+        Family::Legacy => {
+            call.envelope(Envelope::data(&Shown { name, policy: None, rules: text, settings }).injected())
+        }
     })
 }
 
 async fn write(call: &mut VaultCall, family: Family, name: &str) -> Outcome {
     let params = call.params().await?;
     let fields = params.fields()?;
-    // A bound on what a policy grants is never passed over.
-    for bound in ["cas", "cas_required", "expiration", "ttl"] {
-        if fields.raw(bound).is_some_and(|raw| raw.get() != "null") {
-            return Err(Failure::invalid(format!("a policy has no {bound:?} here; leave it out")));
-        }
-    }
     let given = fields.text("policy")?.filter(|text| !text.is_empty());
     let old = match family {
         Family::Legacy if given.is_none() => fields.text("rules")?.filter(|text| !text.is_empty()),
@@ -99,11 +116,49 @@ async fn write(call: &mut VaultCall, family: Family, name: &str) -> Outcome {
     };
     let is_old = old.is_some();
     let text = given.or(old).ok_or_else(|| Failure::invalid("'policy' parameter not supplied or empty"))?;
-    call.caller.policy_write(name, family.prefix(), &plain(&text), &fields).await?;
+    let write = PolicyWrite { text: Some(plain(&text)), ..settings(&fields)? };
+    call.caller.policy_set(name, family.prefix(), Operation::Update, write, &fields).await?;
     if is_old {
         return Ok(call.envelope(Envelope::warning("'rules' is deprecated, please use 'policy' instead")));
     }
     Ok(done())
+}
+
+async fn patch(call: &mut VaultCall, name: &str) -> Outcome {
+    let params = call.params().await?;
+    let fields = params.fields()?;
+    let text = fields.text("policy")?.map(|text| plain(&text));
+    let write = PolicyWrite { text, ..settings(&fields)? };
+    call.caller.policy_set(name, Family::Acl.prefix(), Operation::Patch, write, &fields).await?;
+    Ok(call.envelope(Envelope::default()))
+}
+
+/// What is sent beside the text.
+fn settings(fields: &Fields<'_>) -> Result<PolicyWrite, Failure> {
+    let at = match fields.text("expiration")? {
+        None => None,
+        Some(text) if text.is_empty() => Some(PolicyEnd::Never),
+        Some(text) => Some(PolicyEnd::At(moment(&text).ok_or_else(|| {
+            Failure::invalid("Field validation failed: error converting input for field \"expiration\": no time")
+        })?)),
+    };
+    let after = match fields.duration("ttl")? {
+        None => None,
+        Some(ttl) => Some(PolicyEnd::After(ttl.whole_secs().ok_or_else(|| {
+            Failure::invalid("Field validation failed: error converting input for field \"ttl\": it is negative")
+        })?)),
+    };
+    if at.is_some() && after.is_some() {
+        return Err(Failure::invalid("cannot supply both 'expiration' and 'ttl' for policies"));
+    }
+    Ok(PolicyWrite {
+        text: None,
+        cas: fields.integer("cas")?,
+        cas_required: fields.boolean("cas_required")?,
+        end: at.or(after),
+        wildcards: fields.boolean("allow_wildcards_in_identity_templates")?,
+        slashes: fields.boolean("allow_slashes_in_identity_templates")?,
+    })
 }
 
 /// The text of a policy, which may come in base64.

@@ -41,7 +41,17 @@ pub(super) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
 }
 
 /// What anybody may see of the mounts.
-pub(crate) async fn anonymous(app: &App, origin: Origin, cx: Context) -> Result<Response, Error> {
+///
+/// `warnings` tell what of the request is passed over.
+///
+/// # Errors
+/// As the core's list.
+pub(crate) async fn anonymous(
+    app: &App,
+    origin: Origin,
+    cx: Context,
+    warnings: Vec<String>,
+) -> Result<Response, Error> {
     #[derive(Serialize)]
     struct Shown<'a> {
         description: &'a str,
@@ -55,7 +65,7 @@ pub(crate) async fn anonymous(app: &App, origin: Origin, cx: Context) -> Result<
         options: mount.options.as_ref(),
         kind: mount.kind.name(),
     });
-    let body = Envelope::data(&shown).body(origin.id);
+    let body = Envelope::data(&shown).with_warnings(warnings).body(origin.id);
     Ok(error::respond(error::success(Success::Body), error::JSON, body))
 }
 
