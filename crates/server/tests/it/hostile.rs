@@ -91,6 +91,8 @@ async fn body_that_is_larger_than_it_may_be_is_413_however_it_is_sent() {
     assert!(statuses(&server, &chunked).await.iter().all(|status| *status == 413));
     // Who is not known may not even send that much.
     let login = "POST /v1/auth/userpass/login/x HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n";
+    assert_eq!(statuses(&server, login.as_bytes()).await, [403], "nobody answers there, and nothing is read");
+    server.root("POST", "/v1/sys/auth/userpass", json!({"type": "userpass"})).await.is(204);
     assert_eq!(statuses(&server, login.as_bytes()).await, [413]);
     for length in ["99999999999999999999999", "-1", "+5", "5, 6", "0x10", ""] {
         let sent = head("POST", path, &format!("content-length: {length}\r\n")) + "{\"data\":{}}";
