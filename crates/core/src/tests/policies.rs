@@ -4,7 +4,7 @@ use coffer_api::{Code, token::TokenCreate};
 
 use super::{caller, context, dev, rows};
 use crate::{
-    CreatePath, ListPart, Operation, PolicyEnd, PolicyWrite,
+    CreatePath, ListPart, Operation, PolicyEnd, PolicyNames, PolicyWrite,
     active::Active,
     codec,
     commit::{Edit, Urgency},
@@ -45,7 +45,8 @@ async fn policy_past_its_end_grants_nothing_is_not_found_and_is_swept() {
     let read =
         async || core.caller(context(), Some(token.token.expose())).await.unwrap().mount_list("sys/mounts").await;
     read().await.unwrap();
-    let listed = async || root.policy_list(Operation::List, FAMILY, ListPart::default()).await.unwrap().items;
+    let listed =
+        async || root.policy_list(Operation::List, FAMILY, PolicyNames::All, ListPart::default()).await.unwrap().items;
     assert!(listed().await.contains(&"brief".to_owned()));
 
     end(&active, "brief").await;

@@ -211,7 +211,7 @@ async fn recovery_gives_back_control_whatever_was_done_to_policies_and_entities(
     let first = caller_of(&admin).await;
     let id = admin.entity_id.unwrap().0.to_string();
     let deny = r#"path "*" { capabilities = ["deny"] }"#;
-    let known = first.policy_read("administrator", "sys/policies/acl/").await.unwrap().policy;
+    let known = first.policy_read("administrator", "sys/policies/acl/").await.unwrap().text.policy;
     // All in one go: each by itself would be enough to lock the administrator out.
     first.policy_write("deny", "sys/policies/acl/", deny, &()).await.unwrap();
     let members = IdentityWrite { member_entity_ids: Some(vec![id.clone()]), ..entity("all", &["deny"]) };
@@ -238,7 +238,7 @@ async fn recovery_gives_back_control_whatever_was_done_to_policies_and_entities(
     let third = log_in_initial(&core, &dir).await;
     assert_eq!(third.entity_id, second.entity_id);
     let third = caller_of(&third).await;
-    assert_eq!(third.policy_read("administrator", "sys/policies/acl/").await.unwrap().policy, known);
+    assert_eq!(third.policy_read("administrator", "sys/policies/acl/").await.unwrap().text.policy, known);
     let facts: Vec<_> = records(&third, "token.create_initial").await.iter().map(|r| r["facts"].clone()).collect();
     assert!(facts.iter().any(|facts| facts["policy_restored"] == "administrator"), "{facts:?}");
     assert!(facts.iter().any(|facts| facts["entity_replaced"] == id.as_str()), "{facts:?}");
@@ -269,7 +269,7 @@ async fn recovery_gives_back_control_whatever_was_done_to_policies_and_entities(
     // And it holds over a restart.
     let (core, _) = sqlite(&dir).await;
     let fourth = caller(&core, fourth.token.expose()).await;
-    assert_eq!(fourth.policy_read("administrator", "sys/policies/acl/").await.unwrap().policy, known);
+    assert_eq!(fourth.policy_read("administrator", "sys/policies/acl/").await.unwrap().text.policy, known);
     drop(fourth);
     core.shutdown().await;
 }

@@ -190,25 +190,25 @@ async fn periodic_token_is_renewed_by_its_period_whatever_is_asked_for() {
     let root = caller(&core, "root").await;
     let with = |period| TokenCreate { period, policies: vec!["default".into()], ..TokenCreate::default() };
     let periodic = create(&root, with(Some(PERIOD))).await;
-    assert_eq!(periodic.lease_duration, PERIOD);
+    assert_eq!(periodic.lease_duration, PERIOD.cast_signed());
     let own = caller(&core, periodic.token.expose()).await;
     // What it asks for makes no difference, be it less or more.
     for increment in [None, Some(1), Some(10 * PERIOD)] {
         let renewed = own.token_renew(&TokenRenew { increment, ..TokenRenew::default() }, &()).await.unwrap();
-        assert_eq!(renewed.lease_duration, PERIOD, "{increment:?}");
+        assert_eq!(renewed.lease_duration, PERIOD.cast_signed(), "{increment:?}");
     }
     let info = own.token_lookup_self(coffer_core::policy::Operation::Read).await.unwrap();
     assert_eq!((info.period, info.creation_ttl), (PERIOD, PERIOD));
     let longer = create(&root, with(Some(2 * MOST))).await;
-    assert_eq!(longer.lease_duration, MOST);
+    assert_eq!(longer.lease_duration, MOST.cast_signed());
     assert!(longer.warnings.iter().any(|warning| warning.starts_with("period of \"2h\"")), "{:?}", longer.warnings);
     let renewed = caller(&core, longer.token.expose()).await.token_renew(&TokenRenew::default(), &()).await.unwrap();
-    assert_eq!(renewed.lease_duration, MOST);
+    assert_eq!(renewed.lease_duration, MOST.cast_signed());
     let ordinary = create(&root, with(None)).await;
-    assert_eq!(ordinary.lease_duration, MOST);
+    assert_eq!(ordinary.lease_duration, MOST.cast_signed());
     let other = caller(&core, ordinary.token.expose()).await;
     let renewed = other.token_renew(&TokenRenew { increment: Some(2 * MOST), ..TokenRenew::default() }, &()).await;
-    assert!(renewed.unwrap().lease_duration <= MOST);
+    assert!(renewed.unwrap().lease_duration <= MOST.cast_signed());
     drop((root, own, other));
     core.shutdown().await;
 }

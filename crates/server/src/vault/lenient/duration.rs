@@ -24,7 +24,7 @@ impl GoDuration {
 
     /// Whole seconds, towards zero, also negative ones.
     pub(crate) fn signed_secs(self) -> i64 {
-        i64::try_from(self.0 / SECOND).unwrap_or(if self.0 < 0 { i64::MIN } else { i64::MAX })
+        self.0 / SECOND
     }
 }
 
