@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use coffer_api::{
-    Code, Sensitive,
+    Code,
     token::{TokenCreate, TokenGrant, TokenInfo, TokenKind, TokenRef, TokenRenew},
 };
 use coffer_core::{AppRole, CreateMore, CreatePath, Error, is_of_gone_user};
@@ -14,6 +14,7 @@ use super::{
     envelope::{Auth, Envelope},
     leases,
     lenient::{Fields, GoDuration},
+    token_parameters::seconds,
     token_role,
 };
 use crate::app::token_of;
@@ -120,14 +121,14 @@ fn wanted(fields: &Fields<'_>) -> Result<TokenCreate, Failure> {
         renewable: fields.boolean("renewable")?,
         kind: TokenKind::default(),
         role: None,
-        id: secret(fields, "id")?,
+        id: fields.secret("id")?,
     })
 }
 
 /// A list of names; a text is one name, commas and all.
 fn policies(fields: &Fields<'_>) -> Result<Vec<String>, Failure> {
     if fields.raw("policies").is_some_and(|raw| raw.get().starts_with('"')) {
-        let name = fields.text("policies")?.filter(|name| !name.is_empty());
+        let name = fields.given("policies")?;
         return Ok(name.map(|name| name.to_string()).into_iter().collect());
     }
     Ok(fields.list("policies")?.unwrap_or_default())
@@ -153,7 +154,7 @@ async fn lookup_self(call: &mut VaultCall) -> Outcome {
 async fn lookup(call: &mut VaultCall) -> Outcome {
     let params = call.params().await?;
     let fields = params.fields()?;
-    let Some(token) = secret(&fields, "token")?.or_else(|| token_of(&call.parts.headers)) else {
+    let Some(token) = fields.secret("token")?.or_else(|| token_of(&call.parts.headers)) else {
         return Err(Failure::invalid("missing token ID"));
     };
     let of = TokenRef { token: Some(token.clone()), accessor: None };
@@ -184,7 +185,7 @@ async fn renew_self(call: &mut VaultCall) -> Outcome {
 async fn renew(call: &mut VaultCall) -> Outcome {
     let params = call.params().await?;
     let fields = params.fields()?;
-    let Some(token) = secret(&fields, "token")? else { return Err(Failure::invalid("missing token ID")) };
+    let Some(token) = fields.secret("token")? else { return Err(Failure::invalid("missing token ID")) };
     let increment = seconds(&fields, "increment")?;
     let request = TokenRenew { token: Some(token.clone()), increment, ..TokenRenew::default() };
     let Some(grant) = renewed(call.caller.token_renew(&request, &fields).await)? else { return Ok(done()) };
@@ -303,21 +304,17 @@ fn shown<'a>(info: &'a TokenInfo, id: &'a str) -> ShownToken<'a> {
 }
 
 fn by_token(fields: &Fields<'_>) -> Result<TokenRef, Failure> {
-    match secret(fields, "token")? {
+    match fields.secret("token")? {
         Some(token) => Ok(TokenRef { token: Some(token), accessor: None }),
         None => Err(Failure::invalid("missing token ID")),
     }
 }
 
 fn by_accessor(fields: &Fields<'_>) -> Result<TokenRef, Failure> {
-    match fields.text("accessor")?.filter(|accessor| !accessor.is_empty()) {
+    match fields.given("accessor")? {
         Some(accessor) => Ok(TokenRef { token: None, accessor: Some(accessor.to_string()) }),
         None => Err(Failure::invalid("1 error occurred:\n\t* missing accessor\n\n")),
     }
-}
-
-fn secret(fields: &Fields<'_>, field: &'static str) -> Result<Option<Sensitive<String>>, Failure> {
-    Ok(fields.text(field)?.filter(|text| !text.is_empty()).map(|text| Sensitive::from(text.as_str())))
 }
 
 fn duration(text: &str) -> Result<GoDuration, Failure> {
@@ -334,17 +331,6 @@ fn positive(fields: &Fields<'_>, field: &'static str) -> Result<Option<u64>, Fai
         Some(text) => match duration(&text)?.whole_secs() {
             Some(seconds) => Ok(Some(seconds)),
             None => Err(Failure::invalid(format!("{field} must be positive"))),
-        },
-    }
-}
-
-/// Whole seconds from 0.
-fn seconds(fields: &Fields<'_>, field: &'static str) -> Result<Option<u64>, Failure> {
-    match fields.duration(field)? {
-        None => Ok(None),
-        Some(duration) => match duration.whole_secs() {
-            Some(seconds) => Ok(Some(seconds)),
-            None => Err(Failure::invalid(format!("{field} must not be negative"))),
         },
     }
 }

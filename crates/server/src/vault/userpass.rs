@@ -65,10 +65,10 @@ impl Login {
     async fn password(&self, app: &App, parts: &Parts, body: Body) -> Result<(Sensitive<String>, Vec<String>), Error> {
         let body = small_body(app, parts, body).await?;
         let fields = body.fields()?;
-        let password = fields.text("password")?.filter(|password| !password.is_empty());
+        let password = fields.secret("password")?;
         let password = password.ok_or_else(|| Error::invalid("missing password"))?;
         let warnings = ignored::warnings(MountKind::Userpass, &format!("login/{}", self.user), &fields);
-        Ok((Sensitive::from(password.as_str()), warnings))
+        Ok((password, warnings))
     }
 }
 
@@ -140,11 +140,7 @@ enum NewPassword {
 
 impl NewPassword {
     fn parse(fields: &Fields<'_>) -> Result<Option<Self>, Failure> {
-        let sent = |field| -> Result<_, Failure> {
-            let text = fields.text(field)?.filter(|text| !text.is_empty());
-            Ok(text.map(|text| Sensitive::from(text.as_str())))
-        };
-        match (sent("password")?, sent("password_hash")?) {
+        match (fields.secret("password")?, fields.secret("password_hash")?) {
             (Some(_), Some(_)) => Err(Failure::invalid("only one of password or password_hash may be provided")),
             (Some(password), None) => Ok(Some(Self::Plain(password))),
             (None, Some(hash)) => Ok(Some(Self::Bcrypt(hash))),

@@ -20,7 +20,7 @@ use super::{
     cubbyhole::Object,
     envelope::{self, Envelope, WrapBlock},
     ignored,
-    lenient::{self, Fields, GoDuration},
+    lenient::{self, GoDuration},
     router::authenticated,
 };
 use crate::{
@@ -267,14 +267,14 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
         ("unwrap", Verb::Write) => {
             let params = call.params().await?;
             let fields = params.fields()?;
-            let token = token(&fields)?;
+            let token = fields.secret("token")?;
             let unwrapped = call.caller.wrapping_unwrap(token.as_ref(), &fields).await?;
             as_it_was(call.id, &unwrapped)
         }
         ("rewrap", Verb::Write) => {
             let params = call.params().await?;
             let fields = params.fields()?;
-            let token = token(&fields)?;
+            let token = fields.secret("token")?;
             Ok(reply(&call.caller.wrapping_rewrap(token.as_ref(), &fields).await?, None))
         }
         ("wrap" | "unwrap" | "rewrap" | "lookup", _) => Err(Failure::unsupported_operation()),
@@ -310,16 +310,11 @@ fn body_of(parts: &Parts, body: Zeroizing<Vec<u8>>) -> Result<lenient::Body, Err
 }
 
 fn token_in(body: &lenient::Body) -> Result<Option<Sensitive<String>>, Error> {
-    let token = body.fields().and_then(|fields| fields.text("token")).map_err(invalid)?;
-    Ok(token.filter(|token| !token.is_empty()).map(|token| Sensitive::from(token.as_str())))
+    body.fields().and_then(|fields| fields.secret("token")).map_err(invalid)
 }
 
 fn invalid(error: lenient::LenientError) -> Error {
     Error::invalid(error.to_string())
-}
-
-fn token(fields: &Fields<'_>) -> Result<Option<Sensitive<String>>, Failure> {
-    Ok(fields.text("token")?.filter(|token| !token.is_empty()).map(|token| Sensitive::from(token.as_str())))
 }
 
 fn unparsable(text: &str) -> Error {

@@ -113,6 +113,10 @@ async fn renewal_gives_time_again_and_shows_it() {
     }
     let data = server.as_token(token(&auth), "GET", "/v1/auth/token/lookup-self", Value::Null).await.data();
     assert!(data["last_renewal"].is_string() && data["last_renewal_time"].is_i64());
+    let backwards =
+        server.as_token(token(&auth), "POST", "/v1/auth/token/renew-self", json!({"increment": "-5m"})).await;
+    let told = backwards.errors(400)[0].as_str().unwrap().to_owned();
+    assert!(told.ends_with("\"increment\": cannot provide negative value '-300'"), "{told}");
     let body = json!({"token": token(&auth), "increment": "30m"});
     assert_eq!(server.root("POST", "/v1/auth/token/renew", body).await.json()["auth"]["lease_duration"], 1800);
     let body = json!({"accessor": auth["accessor"], "increment": 60});

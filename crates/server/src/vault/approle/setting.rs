@@ -113,7 +113,7 @@ fn sent(setting: Setting, fields: &Fields<'_>) -> Result<RoleChange, Failure> {
         }
         Setting::LocalSecretIds => return Err(Failure::unsupported_operation()),
         Setting::RoleId => {
-            let role_id = fields.text("role_id")?.filter(|id| !id.is_empty()).ok_or_else(|| missing("role_id"))?;
+            let role_id = fields.given("role_id")?.ok_or_else(|| missing("role_id"))?;
             RoleChange { role_id: Some(role_id.to_string()), ..RoleChange::default() }
         }
         Setting::SecretIdNumUses => {

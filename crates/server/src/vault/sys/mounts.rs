@@ -127,7 +127,7 @@ async fn enable(call: &mut VaultCall, family: Family, path: &str) -> Outcome {
     let kind = kind(family, &fields, &mut options)?;
     let config = fields.object("config")?.unwrap_or_default();
     for of in [&fields, &config] {
-        if let Some(version) = of.text("plugin_version")?.filter(|version| !version.is_empty()) {
+        if let Some(version) = of.given("plugin_version")? {
             let shown: String = version.chars().take(100).collect();
             let message = format!("cannot select version {shown} of {}: it is built in", kind.name());
             return Err(Failure::invalid(message));
@@ -175,7 +175,7 @@ async fn tune_read(call: &mut VaultCall, path: &str) -> Outcome {
 async fn tune(call: &mut VaultCall, path: &str) -> Outcome {
     let params = call.params().await?;
     let fields = params.fields()?;
-    if let Some(version) = fields.text("plugin_version")?.filter(|version| !version.is_empty()) {
+    if let Some(version) = fields.given("plugin_version")? {
         let shown: String = version.chars().take(100).collect();
         return Err(Failure::invalid(format!("plugin not found in the catalog: version={shown}")));
     }

@@ -109,9 +109,9 @@ async fn read(call: &mut VaultCall, family: Family, name: &str) -> Outcome {
 async fn write(call: &mut VaultCall, family: Family, name: &str) -> Outcome {
     let params = call.params().await?;
     let fields = params.fields()?;
-    let given = fields.text("policy")?.filter(|text| !text.is_empty());
+    let given = fields.given("policy")?;
     let old = match family {
-        Family::Legacy if given.is_none() => fields.text("rules")?.filter(|text| !text.is_empty()),
+        Family::Legacy if given.is_none() => fields.given("rules")?,
         Family::Acl | Family::Legacy => None,
     };
     let is_old = old.is_some();
