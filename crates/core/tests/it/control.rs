@@ -162,7 +162,7 @@ async fn lock_after_failed_logins_is_shown_and_ends_by_an_administrators_hand() 
     // Neither policies nor a new password say that somebody guessed no more.
     write_user(&root, &mount, Some("policies"), &["y"]).await.unwrap();
     assert_eq!(log_in(&core, "correct horse").await.unwrap_err().code(), Code::Unauthenticated);
-    root.user_unlock(&mount.accessor, "Ada", &()).await.unwrap();
+    root.user_unlock(&mount.accessor, "ada", &()).await.unwrap();
     assert!(root.locked_users(None, &()).await.unwrap().is_empty());
     log_in(&core, "correct horse").await.unwrap();
     let outs: Vec<_> = records(&root, "user.unlock").await.iter().map(|record| record["out"].clone()).collect();
