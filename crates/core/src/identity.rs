@@ -466,6 +466,18 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_inherited_over_any_number_of_steps_and_leave_nothing_behind() {
+        let identity = Identity::default();
+        identity.put(group(1, &[1000], &[]));
+        (2..=100).for_each(|n| identity.put(group(n, &[], &[n - 1])));
+        let (direct, inherited) = identity.groups_of(Uuid::from_u128(1000));
+        assert_eq!((direct.len(), inherited.len()), (1, 99), "one that was left out might be the one that denies");
+        (1..=100).for_each(|n| identity.remove(Uuid::from_u128(n)));
+        let groups = identity.groups.read();
+        assert!(groups.of_entity.is_empty() && groups.of_group.is_empty());
+    }
+
+    #[test]
     fn root_is_no_policy_of_an_identity() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let entity = Entity { policies: names(&["root", "b"]), ..Entity::default() };

@@ -76,7 +76,8 @@ impl Active {
         };
         let (direct, inherited) = self.identity.groups_of(entity.id);
         let policies = policies::normalised(&parameters.policies);
-        if policies.iter().any(|name| name == policies::RESPONSE_WRAPPING) {
+        let identity_policies = identity::policies_of(Some(&entity), &[direct, inherited].concat());
+        if policies.iter().chain(&identity_policies).any(|name| name == policies::RESPONSE_WRAPPING) {
             return Err(Error::invalid("cannot assign policy \"response-wrapping\""));
         }
         let bound_cidrs = match (parameters.strictly_bind_ip, cx.remote) {
@@ -91,7 +92,7 @@ impl Active {
             policies,
             no_default_policy: parameters.no_default_policy,
             entity: Some(entity.id),
-            identity_policies: identity::policies_of(Some(&entity), &[direct, inherited].concat()),
+            identity_policies,
             display_name,
             path: record.path.clone(),
             metadata,

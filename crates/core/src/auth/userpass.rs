@@ -1,6 +1,6 @@
 //! User names and passwords.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use coffer_api::{Code, Sensitive, token::TokenGrant};
 use coffer_crypto::password;
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A user as stored and, without the hash, as shown.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Default, Deserialize, Serialize)]
 pub struct User {
     /// Argon2id as a PHC string, or what was given as a bcrypt hash.
     hash: String,
@@ -45,6 +45,13 @@ pub enum Password<'a> {
 }
 
 impl Persisted for User {}
+
+/// Without the hash.
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").field("token", &self.token).finish_non_exhaustive()
+    }
+}
 
 /// Names locked out of one login method.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -265,7 +272,8 @@ impl Active {
             Some(row) => self.row::<User>(row).await?.map(|found| found.value),
             None => None,
         };
-        // Somebody unknown costs as much as somebody known.
+        // Somebody unknown costs as much as somebody whose password was set here. A bcrypt hash that was brought along costs
+        // what whoever made it chose, and so its user shows by the time that an answer takes.
         let hash = user.as_ref().map_or_else(|| UNKNOWN.to_owned(), |user| user.hash.clone());
         let attempt = Zeroizing::new(password.expose().clone());
         let verify = move || password::verify(attempt.as_bytes(), &hash).is_ok();
@@ -351,6 +359,12 @@ mod tests {
         tests::{caller, context, dev},
         token::create::{NO_ROOT_BY_LOGIN, Wanted},
     };
+
+    #[test]
+    fn user_shows_no_hash() {
+        let user = User { hash: "$argon2id$x".to_owned(), ..User::default() };
+        assert!(!format!("{user:?}").contains("argon2id"));
+    }
 
     #[test]
     fn hash_of_nobody_is_computed_and_never_matches() {

@@ -34,8 +34,9 @@ impl Caller {
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without update on `path`; [`coffer_api::Code::Invalid`] where one does not exist
-    /// or is the one that stays, where two aliases are of one login method and none is said to stay, or where it would
-    /// be made of more than 1,000; [`coffer_api::Code::TooLarge`] where it is more than one commit takes.
+    /// or is the one that stays, where two aliases are of one login method and none is said to stay, or are of several that
+    /// go, where several go and more than one alias is said to stay, or where it would be made of more than 1,000;
+    /// [`coffer_api::Code::TooLarge`] where it is more than one commit takes.
     pub async fn entity_merge(
         &self,
         path: &str,

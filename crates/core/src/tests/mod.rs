@@ -1,10 +1,12 @@
 //! The core as a whole, with a look at the rows that it keeps.
 
+mod leftovers;
 mod lockout;
 mod logins;
 mod policies;
 mod rekeyed;
 mod renamed;
+mod retried;
 mod revoked;
 mod rows;
 mod shred;
