@@ -7,8 +7,10 @@
 mod aead;
 pub mod envelope;
 mod error;
+pub mod file;
 pub mod hash;
 pub mod kdf;
+pub mod keys;
 pub mod object;
 pub mod password;
 pub mod rng;
