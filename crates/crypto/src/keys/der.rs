@@ -7,6 +7,7 @@ use crate::Error;
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const OBJECT: u8 = 0x06;
 pub(crate) const SEQUENCE: u8 = 0x30;
 
 /// One element: tag, length, and the parts of its content one after the other. Wiped on drop, since most hold a key.
@@ -41,6 +42,13 @@ pub(crate) fn unsigned(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
 pub(crate) fn significant(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     bytes.split_at(zeros).1
+}
+
+/// Refuses what is not one sequence and nothing after it: not every parser of the library looks behind the key.
+pub(crate) fn check_whole(bytes: &[u8]) -> Result<(), Error> {
+    let mut reader = Reader::new(bytes);
+    reader.element(SEQUENCE)?;
+    reader.end()
 }
 
 /// Elements one after the other.

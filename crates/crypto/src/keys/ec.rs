@@ -2,7 +2,7 @@
 //! curve's order.
 
 use aws_lc_rs::agreement;
-use aws_lc_rs::encoding::{AsBigEndian, AsDer};
+use aws_lc_rs::encoding::AsBigEndian;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm};
 use coffer_evp as evp;
 use zeroize::Zeroizing;
@@ -64,6 +64,7 @@ pub(super) fn generate(curve: Curve) -> Result<Secret, Error> {
 
 /// Takes a PKCS#8 key. Its public point, where it has one, must be its own.
 pub(super) fn from_pkcs8(curve: Curve, pkcs8: &[u8]) -> Result<Secret, Error> {
+    der::check_whole(pkcs8)?;
     let pair = EcdsaKeyPair::from_pkcs8(curve.library().0, pkcs8).map_err(|_| INVALID)?;
     number_of(&pair)
 }
@@ -80,19 +81,39 @@ pub(super) fn public(curve: Curve, private: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 /// PKCS#8 without the public point, which whoever parses it computes.
-pub(super) fn pkcs8(curve: Curve, private: &[u8]) -> Zeroizing<Vec<u8>> {
-    let sec1 = [der::unsigned(&[1]), der::element(der::OCTET_STRING, &[private])];
-    let [version, number] = &sec1;
-    let sec1 = der::element(der::SEQUENCE, &[version, number]);
-    let key = der::element(der::OCTET_STRING, &[&sec1]);
-    der::element(der::SEQUENCE, &[&der::unsigned(&[]), curve.identifier(), &key])
+fn pkcs8_without_public(curve: Curve, private: &[u8]) -> Zeroizing<Vec<u8>> {
+    pkcs8_of(curve, &private_key(private, &[]))
+}
+
+/// PKCS#8, as other programs write it.
+pub(super) fn pkcs8(curve: Curve, private: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let point = public_field(&public(curve, private)?);
+    Ok(pkcs8_of(curve, &private_key(private, &[&point])))
 }
 
 /// SEC 1's `ECPrivateKey` with curve and public point, as other programs write it.
 pub(super) fn sec1(curve: Curve, private: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let pair = EcdsaKeyPair::from_pkcs8(curve.library().0, &pkcs8(curve, private)).map_err(|_| INVALID)?;
-    let der = pair.private_key().as_der().map_err(|_| INVALID)?;
-    Ok(Zeroizing::new(der.as_ref().to_vec()))
+    let mut identifier = Reader::new(curve.identifier());
+    let mut objects = Reader::new(identifier.element(der::SEQUENCE)?);
+    objects.element(der::OBJECT)?;
+    let name = der::element(der::OBJECT, &[objects.element(der::OBJECT)?]);
+    let parameters = der::element(PARAMETERS, &[&name]);
+    let point = public_field(&public(curve, private)?);
+    Ok(private_key(private, &[&parameters, &point]))
+}
+
+fn pkcs8_of(curve: Curve, private_key: &[u8]) -> Zeroizing<Vec<u8>> {
+    let key = der::element(der::OCTET_STRING, &[private_key]);
+    der::element(der::SEQUENCE, &[&der::unsigned(&[]), curve.identifier(), &key])
+}
+
+fn private_key(private: &[u8], optional: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+    let number = der::element(der::OCTET_STRING, &[private]);
+    der::element(der::SEQUENCE, &[&[&der::unsigned(&[1])[..], &number], optional].concat())
+}
+
+fn public_field(point: &[u8]) -> Zeroizing<Vec<u8>> {
+    der::element(PUBLIC, &[&der::element(der::BIT_STRING, &[&[0], point])])
 }
 
 /// A key that verifies, and signs if it has its private part.
@@ -105,7 +126,8 @@ pub(super) struct EcKey {
 impl EcKey {
     pub(super) fn new(curve: Curve, private: Option<&[u8]>, spki: &[u8]) -> Result<Self, Error> {
         let public = evp::PublicKey::from_spki(evp::Kind::Ec, spki).map_err(|_| INVALID)?;
-        let private = private.map(|private| evp::PrivateKey::from_pkcs8(evp::Kind::Ec, &pkcs8(curve, private)));
+        let private =
+            private.map(|private| evp::PrivateKey::from_pkcs8(evp::Kind::Ec, &pkcs8_without_public(curve, private)));
         Ok(Self { curve, private: private.transpose().map_err(|_| INVALID)?, public })
     }
 
@@ -146,5 +168,7 @@ fn der_from_fixed(fixed: &[u8]) -> Zeroizing<Vec<u8>> {
     der::element(der::SEQUENCE, &[&der::unsigned(r), &der::unsigned(s)])
 }
 
+const PARAMETERS: u8 = 0xa0;
+const PUBLIC: u8 = 0xa1;
 const INVALID: Error = Error::InvalidKey("not a valid key of this elliptic curve");
 const NO_HASH: Error = Error::Unsupported("ECDSA needs a hash");

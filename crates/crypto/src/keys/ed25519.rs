@@ -22,6 +22,7 @@ pub(super) fn import(bytes: &[u8]) -> Result<Secret, Error> {
             Secret::copy_from(seed)
         }
         _ => {
+            der::check_whole(bytes)?;
             let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(bytes).map_err(|_| INVALID)?;
             let seed = pair.seed().and_then(|seed| seed.as_be_bytes()).map_err(|_| INVALID)?;
             Secret::copy_from(seed.as_ref())

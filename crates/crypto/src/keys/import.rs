@@ -11,7 +11,7 @@ impl KeyMaterial {
     ///
     /// It reads PKCS#8 in DER (RSA, EC, Ed25519, ML-DSA with its seed, ML-KEM with its expanded key), PKCS#1 (RSA), raw
     /// bytes (AES, ChaCha20, HMAC), seeds (Ed25519, also with the public key after it; ML-DSA), and what
-    /// [`Self::encoded`] gives. RSA takes about as long as ten signatures.
+    /// [`Self::encoded`] gives, but for EC: an Ed25519 key in PKCS#8 is as long as a number of P-384.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] for anything else, and weak keys: RSA of another size than the algorithm's, with an even
@@ -19,7 +19,6 @@ impl KeyMaterial {
     pub fn import(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, Error> {
         let encoded = match algorithm.family() {
             Family::Aead(_) | Family::Mac(_) | Family::XWing => Secret::copy_from(bytes).map_err(not_empty)?,
-            Family::Ecdsa(curve) if bytes.len() == curve.len() => Secret::copy_from(bytes)?,
             Family::Ecdsa(curve) => ec::from_pkcs8(curve, bytes)?,
             Family::Ed25519 => ed25519::import(bytes)?,
             Family::MlDsa(parameters) => ml_dsa::import(parameters, bytes)?,

@@ -146,14 +146,15 @@ impl KeyMaterial {
     /// PKCS#8 in DER.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for symmetric keys and X-Wing, which have no such encoding.
+    /// [`Error::Unsupported`] for symmetric keys and X-Wing, which have no such encoding; [`Error::InvalidKey`] if the bytes
+    /// are no key.
     pub fn export_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
         let private = self.encoded();
         match self.algorithm.family() {
             Family::Aead(_) | Family::Mac(_) | Family::XWing => {
                 Err(Error::Unsupported("keys of this algorithm have no PKCS#8 encoding"))
             }
-            Family::Ecdsa(curve) => Ok(ec::pkcs8(curve, private)),
+            Family::Ecdsa(curve) => ec::pkcs8(curve, private),
             Family::Ed25519 => Ok(ed25519::pkcs8(private)),
             Family::MlDsa(parameters) => Ok(ml_dsa::pkcs8(parameters, private)),
             Family::MlKem(parameters) => Ok(ml_kem::pkcs8(parameters, private)),

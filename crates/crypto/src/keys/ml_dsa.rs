@@ -59,6 +59,7 @@ pub(super) fn import(parameters: MlDsa, bytes: &[u8]) -> Result<Secret, Error> {
     if bytes.len() == SEED_LEN {
         return Secret::copy_from(bytes);
     }
+    der::check_whole(bytes)?;
     let pair = PqdsaKeyPair::from_pkcs8(parameters.library().0, bytes).map_err(|_| INVALID)?;
     // Written back in the one form that holds the seed alone, which a key without one has not.
     let pkcs8 = pair.to_pkcs8v1().map_err(|_| Error::InvalidKey("an ML-DSA key is imported with its seed"))?;

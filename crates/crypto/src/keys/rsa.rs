@@ -20,6 +20,7 @@ pub(super) fn generate(size: KeySize) -> Result<Secret, Error> {
 
 /// Takes PKCS#8 or PKCS#1 in DER.
 pub(super) fn import(size: KeySize, bytes: &[u8]) -> Result<Secret, Error> {
+    der::check_whole(bytes)?;
     let pair = KeyPair::from_pkcs8(bytes).or_else(|_| KeyPair::from_der(bytes)).map_err(|_| INVALID)?;
     let key = canonical(&pair)?;
     check_public(size, &public(key.expose())?)?;

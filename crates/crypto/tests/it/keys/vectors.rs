@@ -102,7 +102,7 @@ fn hmac_holds() {
             }
         }
     }
-    assert!(count.good > 500 && count.bad > 500, "{count:?}");
+    assert_eq!(count, Count { good: 390, bad: 648 });
 }
 
 #[test]
@@ -314,9 +314,11 @@ fn ml_dsa_keys_and_signatures_hold() {
                 assert!(KeyMaterial::import(algorithm, &seed).is_err());
                 continue;
             };
-            let material = KeyMaterial::import(algorithm, group.privkey_pkcs8.as_ref().unwrap()).unwrap();
-            assert_eq!(material.encoded(), seed.as_slice());
-            assert_eq!(*material.export_pkcs8().unwrap(), **group.privkey_pkcs8.as_ref().unwrap());
+            let material = KeyMaterial::import(algorithm, seed).unwrap();
+            if let Some(pkcs8) = &group.privkey_pkcs8 {
+                assert_eq!(KeyMaterial::import(algorithm, pkcs8).unwrap().encoded(), seed.as_slice());
+                assert_eq!(*material.export_pkcs8().unwrap(), **pkcs8);
+            }
             let key = material.prepare().unwrap();
             assert_eq!(public(&key).raw(), group.pubkey.as_ref().unwrap().as_slice());
             for test in group.tests.iter().filter(|test| test.ctx.as_ref().is_none_or(|ctx| ctx.is_empty())) {
