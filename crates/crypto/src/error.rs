@@ -6,6 +6,9 @@ pub enum Error {
     /// The ciphertext, signature, tag or password does not belong to this key, associated data or hash.
     #[error("authentication failed")]
     Authentication,
+    /// Key material that is malformed or weak; the text says how, without a byte of it.
+    #[error("{0}")]
+    InvalidKey(&'static str),
     /// No locked memory could be had.
     #[error("cannot map memory for a secret")]
     Memory(#[source] std::io::Error),
@@ -21,6 +24,9 @@ pub enum Error {
     /// The sealed bytes begin with a format that this release does not know.
     #[error("sealed bytes have unknown format {0}")]
     UnknownFormat(u8),
+    /// The key's algorithm has no such operation; the text names what was asked for.
+    #[error("{0}")]
+    Unsupported(&'static str),
     /// The sealed bytes name another term than the key's.
     #[error("sealed under term {sealed}, key is of term {key}")]
     WrongTerm {

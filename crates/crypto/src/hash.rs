@@ -9,6 +9,8 @@ use crate::{Error, Secret};
 /// A hash function.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Algorithm {
+    /// SHA-1, for signatures and keyed hashes that others ask for.
+    Sha1,
     /// SHA-224.
     Sha2_224,
     /// SHA-256.
@@ -17,6 +19,8 @@ pub enum Algorithm {
     Sha2_384,
     /// SHA-512.
     Sha2_512,
+    /// SHA3-224.
+    Sha3_224,
     /// SHA3-256.
     Sha3_256,
     /// SHA3-384.
@@ -26,11 +30,14 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    const ALL: [Self; 7] = [
+    /// All of them, by name.
+    pub const ALL: [Self; 9] = [
+        Self::Sha1,
         Self::Sha2_224,
         Self::Sha2_256,
         Self::Sha2_384,
         Self::Sha2_512,
+        Self::Sha3_224,
         Self::Sha3_256,
         Self::Sha3_384,
         Self::Sha3_512,
@@ -44,29 +51,86 @@ impl Algorithm {
     /// Its name, as `sha2-256`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Sha1 => "sha1",
             Self::Sha2_224 => "sha2-224",
             Self::Sha2_256 => "sha2-256",
             Self::Sha2_384 => "sha2-384",
             Self::Sha2_512 => "sha2-512",
+            Self::Sha3_224 => "sha3-224",
             Self::Sha3_256 => "sha3-256",
             Self::Sha3_384 => "sha3-384",
             Self::Sha3_512 => "sha3-512",
         }
     }
+
+    /// The length of a hash in bytes, 20 to 64.
+    pub fn output_len(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha2_224 | Self::Sha3_224 => 28,
+            Self::Sha2_256 | Self::Sha3_256 => 32,
+            Self::Sha2_384 | Self::Sha3_384 => 48,
+            Self::Sha2_512 | Self::Sha3_512 => 64,
+        }
+    }
+
+    /// The length of the blocks that the hash works on, which HMAC pads to.
+    pub(crate) fn block_len(self) -> usize {
+        match self {
+            Self::Sha1 | Self::Sha2_224 | Self::Sha2_256 => 64,
+            Self::Sha2_384 | Self::Sha2_512 => 128,
+            Self::Sha3_224 => 144,
+            Self::Sha3_256 => 136,
+            Self::Sha3_384 => 104,
+            Self::Sha3_512 => 72,
+        }
+    }
 }
 
-/// The hash of a message, in as many bytes as its name says bits.
+/// The hash of a message, in as many bytes as its name says bits (of SHA-1: 160).
 pub fn digest(algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
-    let algorithm = match algorithm {
-        Algorithm::Sha2_224 => &digest::SHA224,
-        Algorithm::Sha2_256 => &digest::SHA256,
-        Algorithm::Sha2_384 => &digest::SHA384,
-        Algorithm::Sha2_512 => &digest::SHA512,
-        Algorithm::Sha3_256 => &digest::SHA3_256,
-        Algorithm::Sha3_384 => &digest::SHA3_384,
-        Algorithm::Sha3_512 => &digest::SHA3_512,
-    };
-    digest::digest(algorithm, message).as_ref().to_vec()
+    Digest::of(algorithm, message).as_bytes().to_vec()
+}
+
+/// A hash, without an allocation.
+pub(crate) struct Digest {
+    bytes: [u8; 64],
+    len: usize,
+}
+
+impl Digest {
+    pub(crate) fn of(algorithm: Algorithm, message: &[u8]) -> Self {
+        let library = match algorithm {
+            Algorithm::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Algorithm::Sha2_224 => &digest::SHA224,
+            Algorithm::Sha2_256 => &digest::SHA256,
+            Algorithm::Sha2_384 => &digest::SHA384,
+            Algorithm::Sha2_512 => &digest::SHA512,
+            Algorithm::Sha3_224 => {
+                return Self::copy_of(&coffer_evp::sha3_224(message).expect("hashing fails for want of memory alone"));
+            }
+            Algorithm::Sha3_256 => &digest::SHA3_256,
+            Algorithm::Sha3_384 => &digest::SHA3_384,
+            Algorithm::Sha3_512 => &digest::SHA3_512,
+        };
+        Self::copy_of(digest::digest(library, message).as_ref())
+    }
+
+    /// Bytes that are a hash already, if they are as long as one.
+    pub(crate) fn from_bytes(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
+        (bytes.len() == algorithm.output_len()).then(|| Self::copy_of(bytes))
+    }
+
+    /// At most 64 bytes, as every hash has.
+    fn copy_of(hash: &[u8]) -> Self {
+        let mut bytes = [0; 64];
+        bytes.iter_mut().zip(hash).for_each(|(byte, of_hash)| *byte = *of_hash);
+        Self { bytes, len: hash.len() }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
 }
 
 /// SHA-256 of the parts one after the other, as if they were one slice.
@@ -151,17 +215,19 @@ mod tests {
     fn every_hash_gives_its_published_digest() {
         // FIPS 180-4 and FIPS 202: the message "abc".
         for (algorithm, start, bits) in [
+            (Algorithm::Sha1, "a9993e364706816aba3e25717850c26c", 160),
             (Algorithm::Sha2_224, "23097d223405d8228642a477bda255b3", 224),
             (Algorithm::Sha2_256, "ba7816bf8f01cfea414140de5dae2223", 256),
             (Algorithm::Sha2_384, "cb00753f45a35e8bb5a03d699ac65007", 384),
             (Algorithm::Sha2_512, "ddaf35a193617abacc417349ae204131", 512),
+            (Algorithm::Sha3_224, "e642824c3f8cf24ad09234ee7d3c766f", 224),
             (Algorithm::Sha3_256, "3a985da74fe225b2045c172d6bd390bd", 256),
             (Algorithm::Sha3_384, "ec01498288516fc926459f58e2c6ad8d", 384),
             (Algorithm::Sha3_512, "b751850b1a57168a5693cd924b6b096e", 512),
         ] {
             let digest = digest(algorithm, b"abc");
             let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(digest.len() * 8, bits);
+            assert_eq!((digest.len() * 8, algorithm.output_len() * 8), (bits, bits));
             assert!(hex.starts_with(start), "{algorithm:?}: {hex}");
         }
     }

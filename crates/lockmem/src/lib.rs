@@ -1,6 +1,6 @@
 //! Locked, undumpable memory pages for keys.
 //!
-//! The one crate of the workspace that may use `unsafe` (docs/adr/0001-locked-memory.md). It must never copy, print,
+//! With `evp` the only crate that may use `unsafe` (docs/adr/0001-locked-memory.md). It must never copy, print,
 //! compare or otherwise look at the bytes it holds, and must never hand out a pointer that outlives the region.
 
 #[cfg(not(target_os = "linux"))]

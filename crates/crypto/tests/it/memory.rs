@@ -7,7 +7,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use coffer_crypto::envelope::TermKey;
-use coffer_crypto::hash::HmacKey;
+use coffer_crypto::hash::{self, HmacKey};
+use coffer_crypto::keys::{Algorithm, KeyMaterial, SignOptions, Usage};
 use coffer_crypto::sign::SigningKey;
 use coffer_crypto::{Secret, kdf, object, wrap};
 
@@ -58,11 +59,50 @@ fn use_everywhere(root: &Secret, key: &Secret, message: &Secret) {
     assert_eq!(kdf::hkdf_sha256(key, b"salt", &[b"info"], 32).unwrap().len(), 32);
     let signer = SigningKey::from_seed(key).unwrap();
     coffer_crypto::sign::verify(&signer.public_key(), b"message", &signer.sign(b"message")).unwrap();
+    for algorithm in KEYS_OF_32_BYTES {
+        use_as(algorithm, key);
+    }
     // A message may be a token or a value, whole or behind a prefix.
     for message in [&[message.expose()][..], &[b"prefix", message.expose()]] {
         HmacKey::new(key).verify(message, &HmacKey::new(key).mac(message)).unwrap();
     }
 }
+
+fn use_as(algorithm: Algorithm, key: &Secret) {
+    let material = KeyMaterial::from_encoded(algorithm, key.expose()).unwrap();
+    let prepared = material.prepare().unwrap();
+    let options = SignOptions::default();
+    if algorithm.supports(Usage::Encrypt) {
+        let sealed = prepared.encrypt(b"aad", b"plaintext").unwrap();
+        assert_eq!(*prepared.decrypt(b"aad", &sealed).unwrap(), b"plaintext");
+    }
+    if algorithm.supports(Usage::Sign) {
+        let signature = prepared.sign(&options, b"message").unwrap();
+        assert!(prepared.verify(&options, b"message", &signature).unwrap());
+    }
+    if algorithm.supports(Usage::Mac) {
+        assert!(prepared.mac(Some(hash::Algorithm::Sha3_256), b"message").is_ok());
+        assert!(prepared.mac(None, b"message").is_ok());
+    }
+    if algorithm.supports(Usage::Derive) {
+        assert!(prepared.derive(b"context").is_ok());
+    }
+    if algorithm.supports(Usage::Wrap) {
+        assert!(prepared.wrap(b"another key").is_ok());
+    }
+    assert!(!material.export_text().unwrap().is_empty());
+}
+
+const KEYS_OF_32_BYTES: [Algorithm; 8] = [
+    Algorithm::Aes256Gcm,
+    Algorithm::ChaCha20Poly1305,
+    Algorithm::XChaCha20Poly1305,
+    Algorithm::Xaes256Gcm,
+    Algorithm::Hmac,
+    Algorithm::Ed25519,
+    Algorithm::EcdsaP256,
+    Algorithm::MlDsa44,
+];
 
 /// What to look for, each byte kept one higher, so that it does not find itself: nor, two higher, a copy of itself.
 struct Needle(Vec<u8>);

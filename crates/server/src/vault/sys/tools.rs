@@ -89,7 +89,8 @@ async fn hash(call: &mut VaultCall, rest: &str) -> Outcome {
         (rest, _) => rest,
     };
     let shown = || named.chars().take(100).collect::<String>();
-    let algorithm = HashAlgorithm::parse(named);
+    // The tool knows no SHA-1, which is there for signatures.
+    let algorithm = HashAlgorithm::parse(named).filter(|algorithm| *algorithm != HashAlgorithm::Sha1);
     let algorithm = algorithm.ok_or_else(|| Failure::invalid(format!("unsupported algorithm {}", shown())))?;
     let format = format(&fields, Format::Hex)?;
     let input = fields.text("input")?.unwrap_or_default();

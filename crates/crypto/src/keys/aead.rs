@@ -1,0 +1,151 @@
+//! Encryption with associated data: `nonce | ciphertext | tag 16`, the nonce random, or made of the plaintext by
+//! convergent keys.
+
+use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::{cmac, error::Unspecified};
+use zeroize::Zeroizing;
+
+use super::chacha::hchacha20;
+use crate::hash::HmacKey;
+use crate::{Error, rng};
+
+/// A cipher with associated data.
+#[derive(Clone, Copy)]
+pub(super) enum Cipher {
+    Aes128Gcm,
+    Aes256Gcm,
+    ChaCha20Poly1305,
+    XChaCha20Poly1305,
+    Xaes256Gcm,
+}
+
+impl Cipher {
+    pub(super) fn key_len(self) -> usize {
+        match self {
+            Self::Aes128Gcm => 16,
+            Self::Aes256Gcm | Self::ChaCha20Poly1305 | Self::XChaCha20Poly1305 | Self::Xaes256Gcm => 32,
+        }
+    }
+}
+
+/// A key for one of the ciphers.
+pub(super) struct AeadKey {
+    cipher: CipherKey,
+    /// Makes the nonce of the plaintext, so that the same plaintext gives the same ciphertext.
+    convergent: Option<HmacKey>,
+}
+
+enum CipherKey {
+    Plain(Box<LessSafeKey>),
+    XChaCha20(Box<Zeroizing<[u8; 32]>>),
+    Xaes256(Box<cmac::Key>),
+}
+
+impl AeadKey {
+    /// # Errors
+    /// [`Error::InvalidKey`] for a key of another length than the cipher's.
+    pub(super) fn new(cipher: Cipher, key: &[u8]) -> Result<Self, Error> {
+        let plain = |cipher| UnboundKey::new(cipher, key).map(|key| CipherKey::Plain(Box::new(LessSafeKey::new(key))));
+        let cipher = match cipher {
+            Cipher::Aes128Gcm => plain(&AES_128_GCM),
+            Cipher::Aes256Gcm => plain(&AES_256_GCM),
+            Cipher::ChaCha20Poly1305 => plain(&CHACHA20_POLY1305),
+            Cipher::XChaCha20Poly1305 => {
+                let mut own = Box::new(Zeroizing::new([0; 32]));
+                let fits = key.len() == own.len();
+                own.iter_mut().zip(key).for_each(|(own, key)| *own = *key);
+                if fits { Ok(CipherKey::XChaCha20(own)) } else { Err(Unspecified) }
+            }
+            Cipher::Xaes256Gcm => cmac::Key::new(cmac::AES_256, key).map(|key| CipherKey::Xaes256(Box::new(key))),
+        };
+        let cipher = cipher.map_err(|_| Error::InvalidKey("the key has another length than its algorithm's"))?;
+        Ok(Self { cipher, convergent: None })
+    }
+
+    pub(super) fn convergent(self, mac_key: &[u8]) -> Self {
+        Self { convergent: Some(HmacKey::from_bytes(mac_key)), ..self }
+    }
+
+    /// Allocates once, the output.
+    pub(super) fn encrypt(&self, aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut nonce = [0; MAX_NONCE_LEN];
+        let nonce = nonce.get_mut(..self.nonce_len()).unwrap_or_default();
+        match &self.convergent {
+            None => rng::fill(nonce)?,
+            Some(mac) => {
+                let mac = mac.mac(&[plaintext]);
+                nonce.iter_mut().zip(mac).for_each(|(byte, of_mac)| *byte = of_mac);
+            }
+        }
+        self.encrypt_at(nonce, aad, plaintext)
+    }
+
+    fn encrypt_at(&self, nonce: &[u8], aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
+        const TOO_LONG: Error = Error::Parameters("the plaintext is too long for its cipher");
+        let len = plaintext.len().checked_add(nonce.len() + TAG_LEN).ok_or(TOO_LONG)?;
+        // Wiped if an error leaves it half encrypted.
+        let mut out = Zeroizing::new(Vec::with_capacity(len));
+        out.extend_from_slice(nonce);
+        out.extend_from_slice(plaintext);
+        let (_, text) = out.split_at_mut(nonce.len());
+        let seal = |key: &LessSafeKey, nonce| key.seal_in_place_separate_tag(nonce, Aad::from(aad), text);
+        let tag = self.with_message_key(nonce, seal).map_err(|_| TOO_LONG)?;
+        out.extend_from_slice(tag.as_ref());
+        Ok(std::mem::take(&mut *out))
+    }
+
+    pub(super) fn decrypt(&self, aad: &[u8], bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let (nonce, rest) = bytes.split_at_checked(self.nonce_len()).ok_or(Error::Truncated)?;
+        let (ciphertext, tag) = rest.split_last_chunk::<TAG_LEN>().ok_or(Error::Truncated)?;
+        let mut out = Zeroizing::new(vec![0; ciphertext.len()]);
+        let text = out.as_mut_slice();
+        let open = |key: &LessSafeKey, nonce| key.open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, text);
+        self.with_message_key(nonce, open).map_err(|_| Error::Authentication)?;
+        Ok(out)
+    }
+
+    /// Runs `run` with the key and nonce of one message, which the ciphers with long nonces make first.
+    fn with_message_key<T>(
+        &self,
+        nonce: &[u8],
+        run: impl FnOnce(&LessSafeKey, Nonce) -> Result<T, Unspecified>,
+    ) -> Result<T, Unspecified> {
+        match &self.cipher {
+            CipherKey::Plain(key) => run(key, Nonce::try_assume_unique_for_key(nonce)?),
+            CipherKey::XChaCha20(key) => {
+                let (for_key, rest) = nonce.split_first_chunk().ok_or(Unspecified)?;
+                let subkey = UnboundKey::new(&CHACHA20_POLY1305, hchacha20(key, for_key).as_slice())?;
+                let mut nonce = [0; NONCE_LEN];
+                let (_, end) = nonce.split_last_chunk_mut::<8>().ok_or(Unspecified)?;
+                *end = rest.try_into().map_err(|_| Unspecified)?;
+                run(&LessSafeKey::new(subkey), Nonce::assume_unique_for_key(nonce))
+            }
+            CipherKey::Xaes256(key) => {
+                let (for_key, rest) = nonce.split_first_chunk().ok_or(Unspecified)?;
+                let subkey = UnboundKey::new(&AES_256_GCM, xaes_key(key, for_key)?.as_slice())?;
+                run(&LessSafeKey::new(subkey), Nonce::try_assume_unique_for_key(rest)?)
+            }
+        }
+    }
+
+    fn nonce_len(&self) -> usize {
+        match self.cipher {
+            CipherKey::Plain(_) => NONCE_LEN,
+            CipherKey::XChaCha20(_) | CipherKey::Xaes256(_) => MAX_NONCE_LEN,
+        }
+    }
+}
+
+/// XAES-256-GCM's key of one message: two CMACs, of a counter, the letter X and the first half of the nonce.
+fn xaes_key(key: &cmac::Key, nonce: &[u8; NONCE_LEN]) -> Result<Zeroizing<[u8; 32]>, Unspecified> {
+    let mut out = Zeroizing::new([0; 32]);
+    for (half, counter) in out.chunks_exact_mut(16).zip(1..) {
+        let [n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11] = *nonce;
+        let block = [0, counter, b'X', 0, n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11];
+        cmac::sign_to_buffer(key, &block, half)?;
+    }
+    Ok(out)
+}
+
+const MAX_NONCE_LEN: usize = 24;
+const TAG_LEN: usize = 16;

@@ -1,0 +1,31 @@
+//! Keys that users own: made, imported, exported and used. docs/CRYPTO.md has every encoding.
+//!
+//! [`KeyMaterial`] is a key at rest, in its stored encoding and in locked memory. [`PreparedKey`] is the same key parsed
+//! and checked once, to be used many times; it knows no usages, states or permissions, which are the core's business.
+
+mod aead;
+mod algorithm;
+mod chacha;
+pub(crate) mod der;
+mod ec;
+mod ed25519;
+mod import;
+mod kem;
+mod mac;
+mod material;
+mod ml_dsa;
+mod ml_kem;
+mod options;
+mod prepared;
+mod public;
+mod rsa;
+mod text;
+mod wrap;
+mod x_wing;
+
+pub use algorithm::{Algorithm, Usage};
+pub use kem::Encapsulated;
+pub use material::KeyMaterial;
+pub use options::{Marshal, RsaPadding, Salt, SignOptions};
+pub use prepared::PreparedKey;
+pub use public::PublicKey;
