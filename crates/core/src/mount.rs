@@ -46,6 +46,8 @@ pub enum MountKind {
     Token,
     /// User names and passwords.
     Userpass,
+    /// Keys that are used here and stay here.
+    Transit,
 }
 
 /// A mount as it is stored and shown.
@@ -106,6 +108,7 @@ impl MountKind {
             Self::System => "system",
             Self::Token => "token",
             Self::Userpass => "userpass",
+            Self::Transit => "transit",
         }
     }
 }

@@ -151,7 +151,8 @@ impl Active {
             | MountKind::KvV1
             | MountKind::KvV2
             | MountKind::System
-            | MountKind::Token => return Err(gone()),
+            | MountKind::Token
+            | MountKind::Transit => return Err(gone()),
         };
         let bounds = self.limits.lease_ttls(Some(&mount));
         let ttl = if parameters.ttl > 0 { parameters.ttl } else { bounds.default };
