@@ -23,6 +23,8 @@ pub enum Code {
     Invalid,
     /// User name and password, or another credential, did not match.
     InvalidCredentials,
+    /// The state of the key or its version does not allow this; the detail names what it allows.
+    KeyState,
     /// The method is not one this path knows.
     MethodNotAllowed,
     /// Nothing there (told only to a caller who may read the path).

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod auth;
 pub mod error;
 pub mod id;
+pub mod keys;
 pub mod operator;
 pub mod policy;
 pub mod seal;

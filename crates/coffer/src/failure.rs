@@ -198,7 +198,7 @@ fn exit_of_code(code: Code) -> Exit {
     match code {
         Code::NotFound => Exit::NotFound,
         Code::Denied | Code::InvalidCredentials | Code::Unauthenticated => Exit::Denied,
-        Code::Conflict => Exit::Conflict,
+        Code::Conflict | Code::KeyState => Exit::Conflict,
         Code::AuditUnavailable | Code::DiskFull | Code::Sealed | Code::Standby | Code::Unavailable => Exit::Unavailable,
         Code::Integrity => Exit::Integrity,
         Code::Invalid | Code::TooLarge => Exit::Local,
@@ -224,6 +224,7 @@ fn hint_of_code(code: Code) -> Option<&'static str> {
         Code::DiskFull => Some("free space on the server's disk, then try again"),
         Code::Integrity => Some("stop writing, and run 'coffer audit verify' on a copy of the log and the store"),
         Code::InvalidCredentials => Some("check user name, password and --mount"),
+        Code::KeyState => Some("the message says what the key's state allows; 'coffer keys show' shows its versions"),
         Code::NotFound => Some("check the name and the scope; 'coffer secrets list' shows what is there"),
         Code::RateLimited => Some("wait a little, then try again"),
         Code::Sealed => {
@@ -276,6 +277,7 @@ mod tests {
             (Code::Denied, 4),
             (Code::Unauthenticated, 4),
             (Code::Conflict, 5),
+            (Code::KeyState, 5),
             (Code::Sealed, 7),
             (Code::Unavailable, 7),
             (Code::Integrity, 8),

@@ -23,9 +23,10 @@ use crate::{
     auth::Logins,
     barrier::{self, Barrier},
     cache::Coherent,
-    clock::{Clock, SystemTimeSource},
+    clock::Clock,
     codec::{self, Persisted},
     commit::{self, Edit},
+    engine::key::uses::UseCounters,
     housekeeping,
     identity::Identity,
     initial,
@@ -203,6 +204,8 @@ pub(crate) async fn activate(
         tokens: Tokens::new(limits.token_cache_bytes),
         refusals: Refusals::default(),
         logins: Logins::new(),
+        key_uses: UseCounters::default(),
+        key_sweep: tokio::sync::Mutex::default(),
         metrics: Arc::clone(&core.metrics),
         authority: AtomicU64::new(1),
         sweep_asked: Notify::new(),
@@ -355,7 +358,7 @@ async fn start_clock(core: &Core, barrier: &Barrier) -> Result<Arc<Clock>, Start
         }
         None => None,
     };
-    let clock = Arc::new(Clock::start(SystemTimeSource, mark));
+    let clock = Arc::new(Clock::start(Arc::clone(&core.time), mark));
     core.clock.store(Arc::clone(&clock));
     if clock.is_in_doubt() {
         tracing::error!(

@@ -68,6 +68,9 @@ pub(crate) struct Active {
     pub(crate) tokens: Tokens,
     pub(crate) refusals: Refusals,
     pub(crate) logins: crate::auth::Logins,
+    pub(crate) key_uses: crate::engine::key::uses::UseCounters,
+    /// Held by who does what is due for keys.
+    pub(crate) key_sweep: tokio::sync::Mutex<()>,
     pub(crate) metrics: Arc<Metrics>,
     /// Moves with every change of a policy, an entity or a group; a compiled policy set of another value is stale.
     pub(crate) authority: AtomicU64,

@@ -46,6 +46,16 @@ impl TimeSource for SystemTimeSource {
     }
 }
 
+impl TimeSource for Arc<dyn TimeSource> {
+    fn wall(&self) -> i64 {
+        self.as_ref().wall()
+    }
+
+    fn boot(&self) -> i64 {
+        self.as_ref().boot()
+    }
+}
+
 /// Gives the time. Reading it takes no lock.
 pub struct Clock {
     source: Box<dyn TimeSource>,

@@ -133,6 +133,7 @@ impl Error {
                 | Code::Denied
                 | Code::Invalid
                 | Code::InvalidCredentials
+                | Code::KeyState
                 | Code::MethodNotAllowed
                 | Code::NotFound
                 | Code::RateLimited
@@ -194,7 +195,7 @@ impl From<coffer_crypto::Error> for Error {
 fn kind_of(code: Code) -> Kind {
     match code {
         Code::AuditUnavailable | Code::DiskFull | Code::Unavailable => Kind::Unavailable,
-        Code::Conflict => Kind::Conflict,
+        Code::Conflict | Code::KeyState => Kind::Conflict,
         Code::Denied => Kind::Denied,
         Code::Integrity | Code::Internal => Kind::Internal,
         Code::Invalid | Code::InvalidCredentials => Kind::Invalid,

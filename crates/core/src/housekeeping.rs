@@ -14,6 +14,7 @@ use crate::{
     barrier::{self, BLOCK},
     codec::{self, Persisted},
     commit::{Edit, Logged, Urgency},
+    engine::key,
     keys,
     locks::PathGuard,
     ops,
@@ -63,6 +64,7 @@ pub(crate) async fn keep(active: Arc<Active>) {
             () = active.stopped() => return,
         }
         report("reserve seals", reserve(&active).await);
+        report("rotate keys", key::uses::rotate_spent(&active).await);
         if tick % EVERY_SECOND == 0 {
             active.space.look();
             refusals::summarise(&active).await;
@@ -79,6 +81,7 @@ pub(crate) async fn keep(active: Arc<Active>) {
             report("sweep tokens", sweep_all(&active).await);
             report("end policies", ops::policy::sweep(&active).await);
             report("sweep secret ids", approle::sweep::sweep_all(&active).await);
+            report("keep keys", key::sweep::sweep_all(&active).await);
             active.tokens.tidy();
         }
     }

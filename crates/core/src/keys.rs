@@ -68,8 +68,20 @@ pub(crate) const SECRET_ID_EXPIRY: &str = "secret-id-expiry/";
 pub(crate) const KV: &str = "kv/";
 /// Superseded versions: `kv-version/{mount id}/{path}\0{slot:08x}`.
 pub(crate) const KV_VERSION: &str = "kv-version/";
-/// Object keys, one per shredded version: `object/{id}`.
+/// Object keys, one per shredded version and per version of a key: `object/{id}`.
 pub(crate) const OBJECT: &str = "object/";
+/// Keys with their versions, without their secret parts: `key/{mount id}/{key id}`.
+pub(crate) const KEY_ENTRY: &str = "key/";
+/// `key-name/{mount id}/{name}` -> key id, and what lists filter by.
+pub(crate) const KEY_NAME: &str = "key-name/";
+/// `key-deleted/{mount id}/{name}\0{key id}`: the same of keys that lost their name.
+pub(crate) const KEY_DELETED: &str = "key-deleted/";
+/// Secret parts, sealed under an object key: `key-material/{mount id}/{key id}/{version:08x}`.
+pub(crate) const KEY_MATERIAL: &str = "key-material/";
+/// Public parts and certificates: `key-public/{mount id}/{key id}/{version:08x}`.
+pub(crate) const KEY_PUBLIC: &str = "key-public/";
+/// Settings of a key engine: `key-config/{mount id}`.
+pub(crate) const KEY_CONFIG: &str = "key-config/";
 
 /// Records that are committed and perhaps not yet in the log: `outbox/{node}/{record id}`.
 pub(crate) const OUTBOX: &str = "outbox/";
@@ -79,6 +91,8 @@ pub(crate) const COUNTER: &str = "counter/";
 pub(crate) const CLOCK: &str = "clock";
 /// Size and root up to which a node's log is known to be whole: `log-head/{node}`.
 pub(crate) const LOG_HEAD: &str = "log-head/";
+/// `key-due/{minute:010x}/{mount id}/{key id}`: the index by which the sweep finds keys to rotate, deactivate or destroy.
+pub(crate) const KEY_DUE: &str = "key-due/";
 /// Uses left of use-limited tokens: `token-uses/{accessor}`.
 pub(crate) const TOKEN_USES: &str = "token-uses/";
 
@@ -86,9 +100,9 @@ pub(crate) const TOKEN_USES: &str = "token-uses/";
 /// --store` and the scrub hold the store to that.
 ///
 /// `log-head/` belongs here because registering what the log holds cannot itself be logged without end;
-/// `token-expiry/` and `secret-id-expiry/` are indexes that `token/` and `secret-id/` rebuild.
-pub(crate) const BOOKKEEPING: [&str; 7] =
-    [CLOCK, COUNTER, LOG_HEAD, OUTBOX, SECRET_ID_EXPIRY, TOKEN_EXPIRY, TOKEN_USES];
+/// `token-expiry/`, `secret-id-expiry/` and `key-due/` are indexes that `token/`, `secret-id/` and `key/` rebuild.
+pub(crate) const BOOKKEEPING: [&str; 8] =
+    [CLOCK, COUNTER, KEY_DUE, LOG_HEAD, OUTBOX, SECRET_ID_EXPIRY, TOKEN_EXPIRY, TOKEN_USES];
 
 /// Prefixes whose rows, sealed as they are, are kept in the cache: what reads and logins ask for again and again. Of
 /// these none may change but by a commit with a record, or with its own word to the cache.

@@ -31,6 +31,7 @@ mod locks;
 mod metrics;
 mod mount;
 mod node;
+mod object;
 mod ops;
 mod outbox;
 mod policies;
@@ -58,8 +59,18 @@ pub use auth::{
 };
 pub use caller::Caller;
 pub use coffer_crypto::hash::Algorithm as HashAlgorithm;
+pub use coffer_crypto::keys::{Algorithm as KeyAlgorithm, PublicKey, Usage as KeyUsage};
 pub use config::{AuditConfig, Config, Dev, FreeSpace, Limits, ReadDurability, SealKind, ShareGivers};
 pub use context::Context;
+pub use engine::key::{
+    configure::KeyConfigure,
+    create::{Begin, IfExists, KeyCreate},
+    entry::Usages,
+    list::{Kept, KeyFilter, MAX_KEYS_LISTED},
+    settings::{DESTROY_AFTER_MS, KeySettings, MAX_DESTROY_AFTER_MS, MIN_DESTROY_AFTER_MS},
+    state::KeyState,
+    view::{KeyVersionView, KeyView},
+};
 pub use engine::kv::{
     KvConfig, KvMetadata, KvPatched, KvRead, KvVersionMeta, KvWrite, MetadataWrite,
     list::{KvReach, MAX_LISTED},

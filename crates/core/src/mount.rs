@@ -48,6 +48,8 @@ pub enum MountKind {
     Token,
     /// User names and passwords.
     Userpass,
+    /// Keys that are used here and stay here.
+    Transit,
 }
 
 /// A mount as it is stored and shown.
@@ -112,6 +114,7 @@ impl MountKind {
             Self::System => "system",
             Self::Token => "token",
             Self::Userpass => "userpass",
+            Self::Transit => "transit",
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     Caller, Config, Context, Error, StartError, Started, activate,
     active::Active,
     caller::{anonymous, log_refusal},
-    clock::{Clock, SystemTimeSource},
+    clock::{Clock, SystemTimeSource, TimeSource},
     initial,
     lease::LEASE,
     metrics::Metrics,
@@ -50,6 +50,7 @@ pub struct Core {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) seal: FileSeal,
     pub(crate) node: String,
+    pub(crate) time: Arc<dyn TimeSource>,
     /// Until the store's mark is known, the clock of this process alone.
     pub(crate) clock: ArcSwap<Clock>,
     pub(crate) space: Arc<Space>,
@@ -109,7 +110,15 @@ impl Core {
     ///
     /// # Errors
     /// Where the store, the seal key or the log is not as it must be.
-    pub async fn start(mut config: Config) -> Result<(Arc<Self>, Started), StartError> {
+    pub async fn start(config: Config) -> Result<(Arc<Self>, Started), StartError> {
+        Self::start_by(config, Arc::new(SystemTimeSource)).await
+    }
+
+    /// As [`Core::start`], by other clocks than the machine's.
+    pub(crate) async fn start_by(
+        mut config: Config,
+        time: Arc<dyn TimeSource>,
+    ) -> Result<(Arc<Self>, Started), StartError> {
         let mut started = Started::default();
         if coffer_crypto::harden_process().is_err() {
             started.warnings.push("core dumps could not be switched off".to_owned());
@@ -140,7 +149,8 @@ impl Core {
             store,
             seal,
             node,
-            clock: ArcSwap::from_pointee(Clock::start(SystemTimeSource, None)),
+            clock: ArcSwap::from_pointee(Clock::start(Arc::clone(&time), None)),
+            time,
             space: Arc::new(space),
             metrics: Arc::new(Metrics::default()),
             cluster_id,

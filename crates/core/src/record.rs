@@ -119,7 +119,9 @@ impl Record {
     /// Whether the request goes on when the disk is nearly full.
     pub(crate) fn urgency(&self) -> Urgency {
         match self.class {
-            "system.seal" | "token.revoke" => Urgency::Essential,
+            "key.compromise" | "key.deactivate" | "key.disable" | "key.suspend" | "system.seal" | "token.revoke" => {
+                Urgency::Essential
+            }
             _ => Urgency::Ordinary,
         }
     }

@@ -104,6 +104,7 @@ pub(crate) fn problem(error: &Error, request_id: Uuid) -> Problem {
         | Code::Internal
         | Code::Invalid
         | Code::InvalidCredentials
+        | Code::KeyState
         | Code::MethodNotAllowed
         | Code::NotFound
         | Code::RateLimited
@@ -192,6 +193,7 @@ fn finish(
         | Code::Internal
         | Code::Invalid
         | Code::InvalidCredentials
+        | Code::KeyState
         | Code::MethodNotAllowed
         | Code::NotFound
         | Code::Sealed
@@ -205,7 +207,7 @@ fn finish(
 fn native_status(error: &Error) -> StatusCode {
     match error.code() {
         Code::Unauthenticated | Code::InvalidCredentials => StatusCode::UNAUTHORIZED,
-        Code::Conflict => StatusCode::CONFLICT,
+        Code::Conflict | Code::KeyState => StatusCode::CONFLICT,
         Code::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::AuditUnavailable
@@ -228,7 +230,9 @@ fn vault_status(error: &Error) -> StatusCode {
         Code::AuditUnavailable | Code::DiskFull | Code::Sealed | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Standby if error.active_address().is_some() => StatusCode::TEMPORARY_REDIRECT,
         Code::Standby => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Conflict | Code::Invalid | Code::InvalidCredentials | Code::Unsupported => StatusCode::BAD_REQUEST,
+        Code::Conflict | Code::Invalid | Code::InvalidCredentials | Code::KeyState | Code::Unsupported => {
+            StatusCode::BAD_REQUEST
+        }
         Code::Denied | Code::Unauthenticated => StatusCode::FORBIDDEN,
         Code::Integrity | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -255,6 +259,7 @@ fn vault_message(error: &Error, request_id: Uuid) -> Option<String> {
         | Code::DiskFull
         | Code::Invalid
         | Code::InvalidCredentials
+        | Code::KeyState
         | Code::MethodNotAllowed
         | Code::NotFound
         | Code::RateLimited
@@ -275,6 +280,7 @@ fn title(code: Code) -> &'static str {
         Code::Internal => "internal error",
         Code::Invalid => "invalid request",
         Code::InvalidCredentials => "invalid credentials",
+        Code::KeyState => "the key's state does not allow it",
         Code::MethodNotAllowed => "method not allowed",
         Code::NotFound => "not found",
         Code::RateLimited => "too many requests",

@@ -15,6 +15,12 @@ impl Sealed {
     /// The largest value, in bytes.
     pub const MAX: usize = 2 * 1024 * 1024;
 
+    /// A length at which [`Store::purge`](crate::Store::purge) wipes the last half of the value for certain.
+    ///
+    /// SQLite keeps so long a value, but for its beginning, on a page of its own, which is overwritten when the value goes.
+    /// Shorter ones share pages and are moved from one to another, which leaves copies in the gaps.
+    pub const WIPED_LEN: usize = 4200;
+
     /// Takes the output of the barrier. [`Error::TooLarge`] above [`Sealed::MAX`] bytes.
     ///
     /// Only the barrier may call this: whatever passes here is written to disk as it is.

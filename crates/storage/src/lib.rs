@@ -57,6 +57,16 @@ pub trait Store: Send + Sync {
     /// [`Error::Unknown`] the batch may have happened; a read that succeeds afterwards tells.
     async fn commit(&self, batch: Batch) -> Result<Revision, Error>;
 
+    /// Takes what earlier commits deleted or wrote over out of the engine's own files, as far as the engine can.
+    ///
+    /// SQLite: no file of the store's directory holds the last half of a value of [`Sealed::WIPED_LEN`] bytes afterwards;
+    /// what is freed is overwritten with zeros, and the write-ahead log is emptied. Of other values there may be copies in
+    /// the gaps of pages that they were moved from. If someone still reads an older state it is [`Purged::Waiting`],
+    /// without having made anybody wait.
+    /// PostgreSQL: the table is vacuumed; its write-ahead log and copies made of it are the database's. Memory holds
+    /// nothing. May take long; commits and reads go on meanwhile.
+    async fn purge(&self) -> Result<Purged, Error>;
+
     /// Who leads, or led last; `None` before the first.
     async fn leader(&self) -> Result<Option<Leader>, Error>;
 
@@ -80,6 +90,16 @@ pub trait Store: Send + Sync {
     ///
     /// Every later call is [`Error::Unavailable`]; closing twice does nothing.
     async fn close(&self);
+}
+
+/// What became of a [`Store::purge`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Purged {
+    /// Someone reads an older state; ask again later.
+    Waiting,
+    /// It was done.
+    Whole,
 }
 
 /// Opens the store that `url` names, creating it where it does not exist. Needs a tokio runtime, also afterwards.

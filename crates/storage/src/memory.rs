@@ -8,13 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::RwLock;
 
-use crate::Store;
 use crate::batch::{Batch, Change, Epoch};
 use crate::entry::{Entry, Filling, Limit, Page, Revision};
 use crate::error::Error;
 use crate::key::{Key, Prefix, Range};
 use crate::leadership::{Candidate, Exclusive, Leader, check_lease};
 use crate::stats::{Counters, Stats};
+use crate::{Purged, Store};
 
 /// A store in memory; "durable" only as long as the process lives.
 #[derive(Default)]
@@ -81,6 +81,11 @@ impl Store for Memory {
             self.counters.count_group(1);
         }
         outcome
+    }
+
+    async fn purge(&self) -> Result<Purged, Error> {
+        self.state.read().check_open()?;
+        Ok(Purged::Whole)
     }
 
     async fn leader(&self) -> Result<Option<Leader>, Error> {

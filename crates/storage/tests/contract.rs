@@ -82,6 +82,7 @@ macro_rules! suite {
                 renewal_under_an_old_epoch_is_fenced
             }
             lifecycle {
+                purge_keeps_what_is_there_and_everybody_goes_on
                 closed_store_refuses_everything_and_closes_twice
                 commit_still_running_when_closing_is_answered
                 dropped_calls_do_not_harm_later_ones

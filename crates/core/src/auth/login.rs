@@ -152,7 +152,8 @@ impl Active {
             | MountKind::KvV1
             | MountKind::KvV2
             | MountKind::System
-            | MountKind::Token => return Err(gone()),
+            | MountKind::Token
+            | MountKind::Transit => return Err(gone()),
         };
         let bounds = self.limits.lease_ttls(Some(&mount));
         let default = u64::try_from(bounds.default).unwrap_or_default();

@@ -1,4 +1,5 @@
 //! Engines: what answers below a mount.
 
 pub(crate) mod cubbyhole;
+pub(crate) mod key;
 pub(crate) mod kv;

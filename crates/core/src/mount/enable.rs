@@ -157,7 +157,7 @@ impl MountKind {
     pub(super) fn is_fixed(self) -> bool {
         match self {
             Self::Cubbyhole | Self::Identity | Self::System | Self::Token => true,
-            Self::Approle | Self::Generic | Self::KvV1 | Self::KvV2 | Self::Userpass => false,
+            Self::Approle | Self::Generic | Self::KvV1 | Self::KvV2 | Self::Userpass | Self::Transit => false,
         }
     }
 
@@ -165,7 +165,13 @@ impl MountKind {
     fn is_login(self) -> bool {
         match self {
             Self::Approle | Self::Token | Self::Userpass => true,
-            Self::Cubbyhole | Self::Generic | Self::Identity | Self::KvV1 | Self::KvV2 | Self::System => false,
+            Self::Cubbyhole
+            | Self::Generic
+            | Self::Identity
+            | Self::KvV1
+            | Self::KvV2
+            | Self::System
+            | Self::Transit => false,
         }
     }
 }

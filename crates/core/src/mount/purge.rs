@@ -11,8 +11,9 @@ use crate::{
     active::Active,
     codec::Persisted,
     commit::{Edit, Urgency},
-    engine::kv::{data::object_row, entry::Opened},
+    engine::kv::entry::Opened,
     keys,
+    object::object_row,
     record::Record,
 };
 

@@ -42,7 +42,7 @@ impl Caller {
                 None => true,
             },
             // Every write there is an update.
-            MountKind::Identity | MountKind::System => true,
+            MountKind::Identity | MountKind::System | MountKind::Transit => true,
         };
         Ok(if exists { Operation::Update } else { Operation::Create })
     }

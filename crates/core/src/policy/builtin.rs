@@ -42,6 +42,8 @@ pub const AUDITOR: &str = include_str!("builtin/auditor.hcl");
 pub const SERVICE: &str = include_str!("builtin/service.hcl");
 
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod tests {
     use super::super::operation::Operation::{self, Create, Delete, List, Patch, Read, Scan, Update};
     use super::super::{Acl, Entity, Policy, Request, Subject};

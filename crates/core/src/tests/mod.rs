@@ -1,5 +1,9 @@
 //! The core as a whole, with a look at the rows that it keeps.
 
+mod key_list;
+mod key_sweep;
+mod key_uses;
+mod keys;
 mod leftovers;
 mod lockout;
 mod logins;
@@ -21,7 +25,8 @@ use coffer_storage::{Key, Limit, Prefix};
 use uuid::Uuid;
 
 use crate::{
-    AuditConfig, Caller, Config, Context, Core, Dev, Limits, ReadDurability, SealKind, ShareGivers, active::Active,
+    AuditConfig, Caller, Config, Context, Core, Dev, Limits, MountEnable, MountKind, ReadDurability, SealKind,
+    ShareGivers, active::Active, clock::ManualTimeSource,
 };
 
 /// A core in memory with the root token `root`.
@@ -30,6 +35,20 @@ pub(crate) async fn dev() -> Arc<Core> {
     config.dev = Some(Dev { root_token: Some("root".to_owned()) });
     Core::start(config).await.unwrap().0
 }
+
+/// As [`dev`], by clocks that are set by hand, with a key engine at `transit/`.
+pub(crate) async fn dev_with_keys() -> (Arc<Core>, ManualTimeSource) {
+    let mut config = config(std::path::Path::new("/nonexistent"));
+    config.dev = Some(Dev { root_token: Some("root".to_owned()) });
+    let time = ManualTimeSource::new(NOON);
+    let core = Core::start_by(config, Arc::new(time.clone())).await.unwrap().0;
+    let root = caller(&core, "root").await;
+    root.mount_enable("transit/", MountKind::Transit, MountEnable::default(), &()).await.unwrap();
+    (core, time)
+}
+
+/// Some noon, UTC milliseconds.
+pub(crate) const NOON: i64 = 1_795_348_800_000;
 
 /// A core on SQLite in this directory.
 pub(crate) fn config(dir: &std::path::Path) -> Config {

@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use super::{caller, dev, facts, rows};
 use crate::{
     Caller, KvWrite, Mount, MountEnable, MountKind,
-    engine::kv::{KvPath, data::object_row, entry::Data},
+    engine::kv::{KvPath, entry::Data},
     keys,
+    object::object_row,
 };
 
 /// The object key's id and the sealed bytes of the current version.

@@ -70,6 +70,11 @@ fn text(kind: MountKind) -> &'static str {
              accessors                             list\n\
              roles/NAME                            write, read, list, delete\n"
         }
+        MountKind::Transit => {
+            "Keys that are used here and stay here.\n\n\
+             keys/NAME         make, read, list, delete\n\
+             keys/NAME/config, keys/NAME/rotate, keys/NAME/trim    change\n"
+        }
         MountKind::Userpass => {
             "Login with a name and a password.\n\n\
              login/NAME                    password in, token out\n\

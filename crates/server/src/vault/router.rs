@@ -208,6 +208,7 @@ async fn routed(call: &mut VaultCall) -> Outcome {
         MountKind::Token => Box::pin(token::answer(call, &rest)).await,
         MountKind::Userpass => Box::pin(userpass::answer(call, &mount, &rest)).await,
         MountKind::Cubbyhole => Box::pin(cubbyhole::answer(call, &rest)).await,
+        MountKind::Transit => Err(no_route(&call.path)),
     }?;
     if !call.has_parameters() {
         return Ok(answered);

@@ -15,13 +15,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::Row;
 
 use self::session::{Session, Tables, bounded, column, failed, is_refusal};
 use self::slot::Slot;
 use self::url::Database;
 use self::writer::Writer;
-use crate::Store;
 use crate::admission::{Admission, Job, QUEUE};
 use crate::batch::{Batch, Epoch};
 use crate::entry::{Entry, Limit, PAGE_BYTES, Page, Revision};
@@ -29,6 +29,7 @@ use crate::error::Error;
 use crate::key::{Key, Prefix, Range};
 use crate::leadership::{Candidate, Leader, check_lease};
 use crate::stats::{Counters, Stats};
+use crate::{Purged, Store};
 
 /// A store in a database that many servers may open.
 pub(crate) struct Postgres {
@@ -40,6 +41,8 @@ pub(crate) struct Postgres {
     doubt: Arc<AtomicBool>,
     jobs: parking_lot::Mutex<Option<mpsc::Sender<Job>>>,
     next: AtomicUsize,
+    /// For the vacuum alone, which takes its time.
+    purger: Slot,
     readers: Vec<Slot>,
     scanners: Vec<Slot>,
     /// Taken by whoever closes; held while closing, so that a second call waits for the first.
@@ -67,6 +70,7 @@ impl Postgres {
             doubt,
             jobs: parking_lot::Mutex::new(Some(jobs)),
             next: AtomicUsize::new(0),
+            purger: slot(),
             readers: (0..READERS).map(|_| slot()).collect(),
             scanners: (0..SCANNERS).map(|_| slot()).collect(),
             writer: tokio::sync::Mutex::new(Some(tokio::spawn(writer.run()))),
@@ -191,6 +195,21 @@ impl Store for Postgres {
         answer.wait().await
     }
 
+    async fn purge(&self) -> Result<Purged, Error> {
+        let session = self.purger.session().await?;
+        let vacuumed = timeout(PURGE_TIMEOUT, async {
+            // Two round trips: a vacuum is no part of a transaction, and several statements at once would be one.
+            session.client.batch_execute(sql::PATIENT).await?;
+            session.client.batch_execute(sql::VACUUM).await
+        })
+        .await;
+        // Nobody else is to have its settings, and it is not needed again for long.
+        self.purger.discard(&session);
+        let operation = "vacuuming the table";
+        vacuumed.map_err(|e| Error::unavailable(operation, e))?.map_err(failed(operation))?;
+        Ok(Purged::Whole)
+    }
+
     async fn leader(&self) -> Result<Option<Leader>, Error> {
         let query =
             |session: Arc<Session>| async move { session.client.query_opt(&session.statements.leader, &[]).await };
@@ -235,7 +254,7 @@ impl Store for Postgres {
         drop(self.jobs.lock().take());
         // A panic of the writer was printed where it happened.
         drop(task.await);
-        for slot in self.readers.iter().chain(&self.scanners).chain([&self.control]) {
+        for slot in self.readers.iter().chain(&self.scanners).chain([&self.control, &self.purger]) {
             slot.close().await;
         }
     }
@@ -278,3 +297,5 @@ fn count(number: usize) -> Result<i64, Error> {
 const READERS: usize = 3;
 /// Connections for scans.
 const SCANNERS: usize = 2;
+/// How long a vacuum may take.
+const PURGE_TIMEOUT: Duration = Duration::from_secs(60 * 60);

@@ -81,6 +81,12 @@ INSERT INTO coffer.entries (key, revision, value) SELECT * FROM unnest($1::bytea
 ON CONFLICT (key) DO UPDATE SET revision = excluded.revision, value = excluded.value
 ";
 
+/// A vacuum takes as long as it takes.
+pub(super) const PATIENT: &str = "SET statement_timeout = 0";
+
+/// Clears away the versions of rows that nobody can see any more.
+pub(super) const VACUUM: &str = "VACUUM coffer.entries";
+
 pub(super) const ADVANCE: &str = "UPDATE coffer.store SET revision = $1 WHERE id = 1";
 
 /// `until` is compared again after a wait for the row, with the clock of that moment.

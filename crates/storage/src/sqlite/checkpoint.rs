@@ -6,11 +6,13 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
-use super::connection::{Purpose, connect, failed};
+use super::connection::{BUSY, Purpose, connect, failed};
+use crate::Purged;
 use crate::error::Error;
 use crate::stats::Counters;
 
@@ -71,6 +73,22 @@ impl Checkpointer {
         } else if log.pages >= self.finish_at && self.is_idle() {
             self.finish(connection, Mode::Passive, log);
         }
+    }
+
+    /// Moves the whole log into the database and empties its file, over the writer's `connection`. What was deleted is
+    /// zeros in the database then, and nowhere else. Commits wait for a moment only: a reader in the way is not waited
+    /// for.
+    pub(super) fn empty(&mut self, connection: &Connection) -> Result<Purged, Error> {
+        self.wait();
+        // Nobody is kept waiting by this one, and it does the work.
+        checkpoint(connection, Mode::Passive)?;
+        let setting = failed("emptying the log");
+        connection.busy_timeout(READER_PATIENCE).map_err(setting)?;
+        let outcome = checkpoint(connection, Mode::Truncate);
+        connection.busy_timeout(BUSY).map_err(setting)?;
+        let log = outcome?;
+        count(&self.counters, Ok(log));
+        Ok(if log.blocked { Purged::Waiting } else { Purged::Whole })
     }
 
     /// Should a reader keep the log from being begun anew, the next attempt comes after some more pages.
@@ -158,6 +176,8 @@ pub(super) struct Log {
     pub(super) pages: u64,
     /// How many of them are in the database already.
     moved: u64,
+    /// Whether a reader or another checkpoint kept this one from its end.
+    blocked: bool,
 }
 
 impl Log {
@@ -176,10 +196,11 @@ pub(super) fn checkpoint(connection: &Connection, mode: Mode) -> Result<Log, Err
         Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
     let mut statement = connection.prepare_cached(sql).map_err(checkpoint)?;
-    let (pages, moved) =
-        statement.query_row([], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))).map_err(checkpoint)?;
-    // Both are -1 before the first commit.
-    Ok(Log { pages: u64::try_from(pages).unwrap_or(0), moved: u64::try_from(moved).unwrap_or(0) })
+    let state = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+    let (blocked, pages, moved) = statement.query_row([], state).map_err(checkpoint)?;
+    // The numbers are -1 before the first commit.
+    let (pages, moved) = (u64::try_from(pages).unwrap_or(0), u64::try_from(moved).unwrap_or(0));
+    Ok(Log { pages, moved, blocked: blocked != 0 })
 }
 
 /// The length at which the log is moved into the database.
@@ -188,3 +209,5 @@ const LOG_PAGES: u64 = 1000;
 const REST_PAGES: u64 = 250;
 /// The length at which commits wait until the log has been moved.
 const LOG_PAGES_BOUND: u64 = 8_000;
+/// How long an emptying of the log waits for readers, and commits with it.
+const READER_PATIENCE: Duration = Duration::from_millis(20);

@@ -112,7 +112,7 @@ pub(super) const PAGE_SIZE: i64 = 4096;
 /// How much of a log that was longer for a while is kept as file, to be overwritten in place.
 const WAL_KEPT_BYTES: i64 = 16 * 1024 * 1024;
 /// How long one connection waits for another's lock; nobody but this process holds any, and none for long.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -25,7 +25,6 @@ use self::files::Files;
 use self::readers::Readers;
 use self::reserve::Reserve;
 use self::writer::{Request, Writer};
-use crate::Store;
 use crate::admission::{Admission, QUEUE};
 use crate::batch::{Batch, Epoch};
 use crate::entry::{Entry, Limit, Page, Revision};
@@ -33,6 +32,7 @@ use crate::error::Error;
 use crate::key::{Key, Prefix, Range};
 use crate::leadership::{Candidate, Exclusive, Leader, check_lease};
 use crate::stats::{Counters, Stats};
+use crate::{Purged, Store};
 
 /// A store in a file.
 pub(crate) struct Sqlite {
@@ -140,6 +140,12 @@ impl Store for Sqlite {
         let (job, answer) = self.admission.admit(batch).await?;
         self.requests.send(Request::Commit(job)).await.map_err(|_| Error::closed())?;
         answer.wait().await
+    }
+
+    async fn purge(&self) -> Result<Purged, Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.requests.send(Request::Purge { answer: sender }).await.map_err(|_| Error::closed())?;
+        receiver.await.map_err(|_| Error::closed())?
     }
 
     async fn leader(&self) -> Result<Option<Leader>, Error> {

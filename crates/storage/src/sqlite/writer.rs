@@ -11,6 +11,7 @@ use super::checkpoint::{Checkpointer, Mode, checkpoint};
 use super::connection::{Purpose, connect, failed};
 use super::reserve::Reserve;
 use super::schema;
+use crate::Purged;
 use crate::admission::{GROUP, GROUP_BYTES, Job};
 use crate::batch::{Batch, Change, Epoch, Expect, Room};
 use crate::entry::Revision;
@@ -27,6 +28,8 @@ pub(super) enum Request {
     Commit(Job),
     /// Make a node the leader.
     Lead { candidate: Candidate, answer: oneshot::Sender<Result<Epoch, Error>> },
+    /// Empty the log into the database, and say whether nobody was in the way.
+    Purge { answer: oneshot::Sender<Result<Purged, Error>> },
 }
 
 /// The writer's state; owned by its thread.
@@ -76,6 +79,11 @@ impl Writer {
                     self.commit(std::mem::take(&mut group));
                     bytes = 0;
                     drop(answer.send(self.lead(candidate)));
+                }
+                Request::Purge { answer } => {
+                    self.commit(std::mem::take(&mut group));
+                    bytes = 0;
+                    drop(answer.send(self.checkpointer.empty(&self.connection)));
                 }
             }
         }

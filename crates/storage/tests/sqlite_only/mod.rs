@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use coffer_storage::{Error, open};
+use coffer_storage::{Error, Purged, Sealed, open};
 
 use crate::backend::{Backend, commit, put, value};
 
@@ -63,6 +63,84 @@ async fn sqlite_deleted_value_is_gone_from_the_files() {
     commit(&*store, (10..20).map(|number| crate::backend::delete(number.to_string())).collect()).await.unwrap();
     store.close().await;
     assert!(!found());
+}
+
+/// Whether any file of the store's directory holds these bytes.
+fn holds(backend: &Backend, needle: &[u8]) -> bool {
+    let files = fs::read_dir(path(backend).parent().unwrap()).unwrap();
+    files.map(|file| fs::read(file.unwrap().path()).unwrap()).any(|file| contains(&file, needle))
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_purged_values_of_the_wiped_length_are_in_no_file_of_the_open_store() {
+    let backend = Backend::sqlite();
+    let store = backend.open().await;
+    // Keys in no order, and among the values that are to go others that grow and shrink, so that pages are split and
+    // joined and their rows moved about.
+    let name = |number: u32| format!("object/{:08x}-0123-4567-89ab-cdef01234567", number.wrapping_mul(2_654_435_761));
+    let secret = |number: u32| {
+        let canary = format!("canary-{number:06}");
+        [vec![b'x'; Sealed::WIPED_LEN / 2], canary.repeat(Sealed::WIPED_LEN).into_bytes()].concat()
+    };
+    let put_secret = |number: &u32| put(name(*number), &secret(*number)[..Sealed::WIPED_LEN]);
+    const ROWS: u32 = 1_000;
+    let neighbour = |number: &u32, len: usize| put(format!("n/{number}"), "y".repeat(len));
+    for numbers in (0..ROWS).collect::<Vec<_>>().chunks(20) {
+        let both = numbers.iter().flat_map(|number| [put_secret(number), neighbour(number, 40)]);
+        commit(&*store, both.collect()).await.unwrap();
+    }
+    for round in 0..3_u32 {
+        for numbers in (0..ROWS).step_by(3).collect::<Vec<_>>().chunks(20) {
+            let grown = |n: &u32| neighbour(n, usize::try_from((n * 7 + round * 311) % 1_900).unwrap());
+            commit(&*store, numbers.iter().map(grown).collect()).await.unwrap();
+        }
+    }
+    let gone: Vec<u32> = (0..ROWS).filter(|number| number % 2 == 0).collect();
+    assert!(holds(&backend, b"canary-000006"));
+    for numbers in gone.chunks(7) {
+        commit(&*store, numbers.iter().map(|n| crate::backend::delete(name(*n))).collect()).await.unwrap();
+    }
+    assert_eq!(store.purge().await.unwrap(), Purged::Whole);
+    assert_eq!(store.stats().wal_bytes, Some(0));
+    let files = fs::read_dir(path(&backend).parent().unwrap()).unwrap();
+    let bytes: Vec<u8> = files.flat_map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
+    let mut left: Vec<u32> = bytes
+        .windows(13)
+        .filter_map(|window| std::str::from_utf8(window).ok()?.strip_prefix("canary-")?.parse().ok())
+        .collect();
+    left.sort_unstable();
+    left.dedup();
+    assert!(left.iter().all(|number| number % 2 == 1), "deleted values lie in the files: {left:?}");
+    assert_eq!(left.len(), 500, "what was not deleted is there");
+    for number in (1..ROWS).step_by(2) {
+        assert_eq!(value(&*store, name(number)).await.unwrap(), &secret(number)[..Sealed::WIPED_LEN]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_purge_waits_for_a_reader_of_an_older_state_and_holds_nobody_up() {
+    let backend = Backend::sqlite();
+    let store = backend.open().await;
+    commit(&*store, vec![put("a", "canary-one")]).await.unwrap();
+    let reader = rusqlite::Connection::open(path(&backend)).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let _: i64 = reader.query_row("SELECT count(*) FROM entries", [], |row| row.get(0)).unwrap();
+    commit(&*store, vec![crate::backend::delete("a")]).await.unwrap();
+    for round in 0..3 {
+        let began = std::time::Instant::now();
+        assert_eq!(store.purge().await.unwrap(), Purged::Waiting);
+        commit(&*store, vec![put("b", round.to_string())]).await.unwrap();
+        assert!(began.elapsed() < std::time::Duration::from_secs(3), "a reader's patience is everybody's");
+    }
+    assert!(holds(&backend, b"canary-one"));
+    drop(reader);
+    assert_eq!(store.purge().await.unwrap(), Purged::Whole);
+    assert!(!holds(&backend, b"canary-one"));
+    assert_eq!(value(&*store, "b").await.unwrap(), "2");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

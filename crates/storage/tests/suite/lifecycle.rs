@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coffer_storage::{Error, Expect};
+use coffer_storage::{Error, Expect, Purged};
 use tokio::task::JoinSet;
 
 use crate::backend::{Backend, Engine, commit, commit_under, delete, key, limit, prefix, put, put_if, value};
@@ -51,11 +51,39 @@ pub(crate) async fn closed_store_refuses_everything_and_closes_twice(backend: Ba
     unavailable(store.scan(&prefix(""), None, limit(1)).await.unwrap_err());
     unavailable(store.scan_keys(&prefix(""), None, limit(1)).await.unwrap_err());
     unavailable(commit(&*store, vec![put("a", "y")]).await.unwrap_err());
+    unavailable(store.purge().await.unwrap_err());
     unavailable(store.leader().await.unwrap_err());
     unavailable(store.lead("node", "", Duration::from_secs(60)).await.unwrap_err());
     unavailable(store.renew(epoch, Duration::from_secs(60)).await.unwrap_err());
     unavailable(store.release(epoch).await.unwrap_err());
     assert!(store.stats().commits >= 1);
+}
+
+pub(crate) async fn purge_keeps_what_is_there_and_everybody_goes_on(backend: Backend) {
+    let store = backend.open().await;
+    // Also of a store in which nothing happened yet.
+    let mut purged = store.purge().await.unwrap();
+    let mut tasks = JoinSet::new();
+    for number in 0..50 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            commit(&*store, vec![put(format!("kept/{number}"), "x"), put(format!("gone/{number}"), "y")])
+                .await
+                .unwrap();
+            commit(&*store, vec![delete(format!("gone/{number}"))]).await.unwrap();
+            assert_eq!(value(&*store, format!("kept/{number}")).await.unwrap(), "x");
+        });
+    }
+    // While others write it may have to be asked again; when nobody does it is done at once.
+    let _ = store.purge().await.unwrap();
+    tasks.join_all().await;
+    assert_eq!(purged, Purged::Whole);
+    purged = store.purge().await.unwrap();
+    assert_eq!(purged, Purged::Whole);
+    let page = store.scan(&prefix(""), None, limit(1000)).await.unwrap();
+    assert_eq!(page.items.len(), 50);
+    assert!(page.items.iter().all(|(key, entry)| key.as_bytes().starts_with(b"kept/") && entry.value == "x"));
+    commit(&*store, vec![put("after", "fine")]).await.unwrap();
 }
 
 pub(crate) async fn commit_still_running_when_closing_is_answered(backend: Backend) {

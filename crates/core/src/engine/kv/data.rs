@@ -3,10 +3,8 @@
 use std::{ops::Range, sync::Arc};
 
 use coffer_api::Code;
-use coffer_crypto::{Secret, object};
 use coffer_storage::{Expect, Revision};
 use serde_json::value::RawValue;
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
@@ -18,16 +16,14 @@ use crate::{
     active::{Active, Found},
     caller::Done,
     commit::{Edit, Logged},
-    keys,
     mount::{Mount, MountKind},
+    object::object_row,
     policy::{Operation, Parameters},
     record::{Record, ValueHash},
 };
 
 /// Largest value, in bytes of JSON.
 pub(crate) const MAX_VALUE: usize = 1 << 20;
-/// Format byte of an object key's row, before its 32 bytes.
-const OBJECT_FORMAT: u8 = 1;
 
 /// A version that was read: bytes to be spliced into an answer. Wiped on drop.
 pub struct KvRead {
@@ -283,45 +279,6 @@ impl Active {
         }
     }
 
-    /// Seals data under a fresh object key, whose row goes into the edit.
-    pub(super) fn seal_object(
-        &self,
-        row: &str,
-        version: u64,
-        data: &[u8],
-        edit: &mut Edit,
-    ) -> Result<(Uuid, Vec<u8>), Error> {
-        let id = Uuid::new_v4();
-        let key = Secret::random(32)?;
-        let sealed = object::seal(&key, object_aad(row, version).as_bytes(), data)?;
-        let bytes = Zeroizing::new([&[OBJECT_FORMAT], key.expose()].concat());
-        edit.put(object_row(id), bytes, Some(Expect::Absent));
-        Ok((id, sealed))
-    }
-
-    /// Opens data that was sealed under an object key.
-    ///
-    /// # Errors
-    /// [`Code::Integrity`] where the key is gone, or is another's.
-    pub(crate) async fn open_object(
-        &self,
-        row: &str,
-        version: u64,
-        object: Uuid,
-        sealed: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let object_row = object_row(object);
-        let found = self.open(&object_row).await?;
-        let found = found.ok_or_else(|| crate::codec::damaged(&object_row, "missing"))?;
-        let key = match found.value.split_first() {
-            Some((&OBJECT_FORMAT, key)) => Secret::copy_from(key)?,
-            Some((format, _)) => return Err(crate::codec::unknown_format(&object_row, *format, OBJECT_FORMAT)),
-            None => return Err(crate::codec::damaged(&object_row, "empty")),
-        };
-        object::open(&key, object_aad(row, version).as_bytes(), sealed)
-            .map_err(|error| crate::codec::damaged(row, error))
-    }
-
     /// The keyed hash by which a value is recognised in the log.
     pub(crate) fn value_hash(&self, value: &[u8]) -> Result<ValueHash, Error> {
         let (kid, key) = self.keyrings.audit.current()?;
@@ -332,14 +289,6 @@ impl Active {
 /// The mount's engine must be KV v2.
 pub(crate) fn kv_mount(mount: Option<Arc<Mount>>) -> Result<Arc<Mount>, Error> {
     mount.filter(|mount| mount.kind == MountKind::KvV2).ok_or_else(Error::not_found)
-}
-
-pub(crate) fn object_row(id: Uuid) -> String {
-    format!("{}{id}", keys::OBJECT)
-}
-
-fn object_aad(row: &str, version: u64) -> String {
-    format!("{row}\0{version}")
 }
 
 /// What a write below `data/` is to policies: a key that has metadata and never had a version is created by it.

@@ -6,7 +6,7 @@ use coffer_storage::Expect;
 
 use super::{
     KvConfig, KvPath, MAX_VERSIONS,
-    data::{Loaded, object_row},
+    data::Loaded,
     entry::{self, Data, Head},
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     codec,
     commit::Edit,
     mount::Mount,
+    object::object_row,
     policy::{Operation, Parameters},
     time::rfc3339,
 };

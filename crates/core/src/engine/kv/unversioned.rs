@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     KvPath,
-    data::{Loaded, MAX_VALUE, object_row},
+    data::{Loaded, MAX_VALUE},
     entry::{self, Data, Head, VersionMeta},
     list::{KvReach, MAX_LISTED},
 };
@@ -16,6 +16,7 @@ use crate::{
     caller::Done,
     commit::Edit,
     mount::Mount,
+    object::object_row,
     policy::{Operation, Parameters},
 };
 

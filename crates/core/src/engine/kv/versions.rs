@@ -6,7 +6,7 @@ use serde_json::{Map, json};
 
 use super::{
     KvPath,
-    data::{Loaded, object_row},
+    data::Loaded,
     entry::{self, Data, Head, VersionMeta},
 };
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     caller::Done,
     commit::Edit,
     mount::Mount,
+    object::object_row,
     policy::{self, Operation, Parameters},
 };
 

@@ -52,6 +52,21 @@ path "transit/derive-key/*" {
 path "transit/keys/+/csr" {
   capabilities = ["deny"]
 }
+path "transit/keys/+/encapsulate" {
+  capabilities = ["deny"]
+}
+path "transit/keys/+/decapsulate" {
+  capabilities = ["deny"]
+}
+path "transit/keys/+/wrap" {
+  capabilities = ["deny"]
+}
+path "transit/keys/+/unwrap" {
+  capabilities = ["deny"]
+}
+path "transit/keys/+/use-compromised" {
+  capabilities = ["deny"]
+}
 path "transit/export/*" {
   capabilities = ["deny"]
 }
@@ -60,4 +75,12 @@ path "transit/byok-export/*" {
 }
 path "transit/backup/*" {
   capabilities = ["deny"]
+}
+
+# What everybody may know of them.
+path "transit/export/public-key/*" {
+  capabilities = ["read"]
+}
+path "transit/export/certificate-chain/*" {
+  capabilities = ["read"]
 }

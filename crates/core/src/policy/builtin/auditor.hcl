@@ -27,6 +27,15 @@ path "transit/keys" {
 path "transit/keys/*" {
   capabilities = ["read", "list"]
 }
+path "transit/config/keys" {
+  capabilities = ["read"]
+}
+path "transit/export/public-key/*" {
+  capabilities = ["read"]
+}
+path "transit/export/certificate-chain/*" {
+  capabilities = ["read"]
+}
 
 # Who may do what.
 path "sys/policy" {

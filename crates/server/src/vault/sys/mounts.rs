@@ -356,7 +356,9 @@ impl<'a> Settings<'a> {
 /// What can be chosen has one; what is always there has none.
 fn deprecation_status(kind: MountKind) -> Option<&'static str> {
     match kind {
-        MountKind::Approle | MountKind::KvV1 | MountKind::KvV2 | MountKind::Userpass => Some("supported"),
+        MountKind::Approle | MountKind::KvV1 | MountKind::KvV2 | MountKind::Transit | MountKind::Userpass => {
+            Some("supported")
+        }
         MountKind::Cubbyhole | MountKind::Generic | MountKind::Identity | MountKind::System | MountKind::Token => None,
     }
 }

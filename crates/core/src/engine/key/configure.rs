@@ -1,0 +1,133 @@
+//! What can be changed of a key at any time: floors, permissions that only grow, rotation by itself, words about it.
+
+use std::collections::BTreeSet;
+
+use super::{create::key_record, entry::KeyEntry, keys_path, view::KeyView};
+use crate::{
+    Caller, Error, Mount,
+    caller::Done,
+    commit::Edit,
+    policy::{Operation, Parameters},
+};
+
+/// Changes of a key; absent fields stay as they are.
+#[derive(Clone, Debug, Default)]
+pub struct KeyConfigure {
+    /// The oldest version that decrypts and verifies; 0 is 1.
+    pub min_decryption: Option<i64>,
+    /// The oldest version that encrypts and signs; 0 = the primary one unless another is asked for.
+    pub min_encryption: Option<i64>,
+    /// It may be deleted.
+    pub deletion_allowed: Option<bool>,
+    /// Its secret parts may be taken out; once on it stays on.
+    pub exportable: Option<bool>,
+    /// It may be backed up in the clear; once on it stays on.
+    pub allow_plaintext_backup: Option<bool>,
+    /// Milliseconds between rotations, an hour at least; 0 = none by itself. Counts from now.
+    pub rotate_every_ms: Option<i64>,
+    /// By how much a rotation may come early; absent where the period changes: a tenth of it at most.
+    pub rotate_jitter_ms: Option<i64>,
+    /// A rotation ends what the version before may protect.
+    pub deactivate_on_rotate: Option<bool>,
+    /// So many milliseconds after it.
+    pub overlap_ms: Option<i64>,
+    /// All tags.
+    pub tags: Option<BTreeSet<String>>,
+    /// For people.
+    pub description: Option<String>,
+}
+
+impl Caller {
+    /// Changes a key.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without update on `{mount}keys/{name}/config`; [`coffer_api::Code::NotFound`] without such a key;
+    /// [`coffer_api::Code::Invalid`] where a change is out of its bounds; nothing is changed then.
+    pub async fn key_configure(
+        &self,
+        mount: &Mount,
+        name: &str,
+        configure: KeyConfigure,
+        parameters: &dyn Parameters,
+    ) -> Result<KeyView, Error> {
+        let logical = keys_path(mount, name, Some("config"));
+        let record = self.record("key.configure", &logical);
+        self.recorded(record.clone(), async {
+            self.authorise(&logical, Operation::Update, parameters)?;
+            let active = &self.active;
+            let guard = active.key_lock(mount.id, name).await;
+            let found = active.key_entry(mount.id, name).await?.ok_or_else(Error::not_found)?;
+            let mut entry = found.value.clone();
+            let now = active.clock.now();
+            configure.apply(&mut entry, now)?;
+            entry.updated_ms = now;
+            let mut edit = Edit::under(guard);
+            active.key_put(Some(&found), &entry, &mut edit)?;
+            let logged = self.commit(edit, key_record(record, &entry)).await?;
+            Ok(Done::Logged(active.key_view(&entry).await?, logged))
+        })
+        .await
+    }
+}
+
+impl KeyConfigure {
+    fn apply(self, entry: &mut KeyEntry, now: i64) -> Result<(), Error> {
+        if let Some(wanted) = self.min_decryption {
+            entry.min_decryption = floor("decryption", wanted, entry.min_decryption, entry.latest)?.max(1);
+        }
+        if let Some(wanted) = self.min_encryption {
+            entry.min_encryption = floor("encryption", wanted, entry.min_encryption, entry.latest)?;
+        }
+        check_floors(entry)?;
+        entry.deletion_allowed = self.deletion_allowed.unwrap_or(entry.deletion_allowed);
+        entry.exportable |= self.exportable.unwrap_or(false);
+        entry.allow_plaintext_backup |= self.allow_plaintext_backup.unwrap_or(false);
+        entry.deactivate_on_rotate = self.deactivate_on_rotate.unwrap_or(entry.deactivate_on_rotate);
+        entry.overlap_ms = self.overlap_ms.unwrap_or(entry.overlap_ms);
+        if let Some(tags) = self.tags {
+            entry.tags = tags;
+        }
+        if let Some(description) = self.description {
+            entry.description = description;
+        }
+        let period = self.rotate_every_ms.unwrap_or(entry.rotate_every_ms);
+        let jitter = self.rotate_jitter_ms.unwrap_or_else(|| entry.rotate_jitter_ms.min(period.max(0) / 10));
+        let changed = (period, jitter) != (entry.rotate_every_ms, entry.rotate_jitter_ms);
+        (entry.rotate_every_ms, entry.rotate_jitter_ms) = (period, jitter);
+        entry.check()?;
+        if changed {
+            entry.plan_rotation(now)?;
+        }
+        Ok(())
+    }
+}
+
+/// A floor that was asked for.
+fn floor(what: &str, wanted: i64, now: u32, latest: u32) -> Result<u32, Error> {
+    if wanted < 0 {
+        return Err(Error::invalid(format!("min {what} version cannot be negative")));
+    }
+    match u32::try_from(wanted) {
+        Ok(wanted) if wanted == now || wanted <= latest => Ok(wanted),
+        Ok(_) | Err(_) => {
+            Err(Error::invalid(format!("cannot set min {what} version of {wanted}, latest key version is {latest}")))
+        }
+    }
+}
+
+fn check_floors(entry: &KeyEntry) -> Result<(), Error> {
+    let (decryption, encryption, available) = (entry.min_decryption, entry.min_encryption, entry.min_available);
+    if encryption > 0 && encryption < decryption {
+        return Err(Error::invalid(format!(
+            "cannot set min encryption/decryption values; min encryption version of {encryption} must be greater than or \
+             equal to min decryption version of {decryption}"
+        )));
+    }
+    if available > encryption {
+        return Err(Error::invalid("min encryption version should not be less than min available version"));
+    }
+    if available > decryption {
+        return Err(Error::invalid("min decryption version should not be less then min available version"));
+    }
+    Ok(())
+}
