@@ -3,7 +3,7 @@
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{cmac, error::Unspecified};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::chacha::hchacha20;
 use crate::hash::HmacKey;
@@ -68,6 +68,13 @@ impl AeadKey {
 
     /// Allocates once, the output.
     pub(super) fn encrypt(&self, aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut out = Vec::new();
+        self.encrypt_into(aad, plaintext, &mut out)?;
+        Ok(out)
+    }
+
+    /// Replaces what the buffer holds by the output, and allocates nothing where there is room.
+    pub(super) fn encrypt_into(&self, aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         let mut nonce = [0; MAX_NONCE_LEN];
         let nonce = nonce.get_mut(..self.nonce_len()).unwrap_or_default();
         match &self.convergent {
@@ -77,31 +84,42 @@ impl AeadKey {
                 nonce.iter_mut().zip(mac).for_each(|(byte, of_mac)| *byte = of_mac);
             }
         }
-        self.encrypt_at(nonce, aad, plaintext)
+        self.encrypt_at(nonce, aad, plaintext, out)
     }
 
-    fn encrypt_at(&self, nonce: &[u8], aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
+    fn encrypt_at(&self, nonce: &[u8], aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         const TOO_LONG: Error = Error::Parameters("the plaintext is too long for its cipher");
         let len = plaintext.len().checked_add(nonce.len() + TAG_LEN).ok_or(TOO_LONG)?;
-        // Wiped if an error leaves it half encrypted.
-        let mut out = Zeroizing::new(Vec::with_capacity(len));
+        out.clear();
+        out.reserve_exact(len);
         out.extend_from_slice(nonce);
         out.extend_from_slice(plaintext);
         let (_, text) = out.split_at_mut(nonce.len());
         let seal = |key: &LessSafeKey, nonce| key.seal_in_place_separate_tag(nonce, Aad::from(aad), text);
-        let tag = self.with_message_key(nonce, seal).map_err(|_| TOO_LONG)?;
+        let Ok(tag) = self.with_message_key(nonce, seal) else {
+            // It may be half encrypted.
+            out.zeroize();
+            return Err(TOO_LONG);
+        };
         out.extend_from_slice(tag.as_ref());
-        Ok(std::mem::take(&mut *out))
+        Ok(())
     }
 
     pub(super) fn decrypt(&self, aad: &[u8], bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let mut out = Zeroizing::default();
+        self.decrypt_into(aad, bytes, &mut out)?;
+        Ok(out)
+    }
+
+    /// Replaces what the buffer holds by the plaintext, and allocates nothing where there is room.
+    pub(super) fn decrypt_into(&self, aad: &[u8], bytes: &[u8], out: &mut Zeroizing<Vec<u8>>) -> Result<(), Error> {
         let (nonce, rest) = bytes.split_at_checked(self.nonce_len()).ok_or(Error::Truncated)?;
         let (ciphertext, tag) = rest.split_last_chunk::<TAG_LEN>().ok_or(Error::Truncated)?;
-        let mut out = Zeroizing::new(vec![0; ciphertext.len()]);
+        out.clear();
+        out.resize(ciphertext.len(), 0);
         let text = out.as_mut_slice();
         let open = |key: &LessSafeKey, nonce| key.open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, text);
-        self.with_message_key(nonce, open).map_err(|_| Error::Authentication)?;
-        Ok(out)
+        self.with_message_key(nonce, open).map_err(|_| Error::Authentication)
     }
 
     /// Runs `run` with the key and nonce of one message, which the ciphers with long nonces make first.

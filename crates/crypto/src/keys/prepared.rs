@@ -96,6 +96,34 @@ impl PreparedKey {
         }
     }
 
+    /// As [`Self::encrypt`], into a buffer whose content it replaces: for many messages in turn.
+    ///
+    /// # Errors
+    /// As [`Self::encrypt`].
+    pub fn encrypt_into(&self, aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        match &self.key {
+            Key::Aead(key) => key.encrypt_into(aad, plaintext, out),
+            _ => {
+                *out = self.encrypt(aad, plaintext)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// As [`Self::decrypt`], into a buffer whose content it replaces: for many messages in turn.
+    ///
+    /// # Errors
+    /// As [`Self::decrypt`].
+    pub fn decrypt_into(&self, aad: &[u8], bytes: &[u8], out: &mut Zeroizing<Vec<u8>>) -> Result<(), Error> {
+        match &self.key {
+            Key::Aead(key) => key.decrypt_into(aad, bytes, out),
+            _ => {
+                *out = self.decrypt(aad, bytes)?;
+                Ok(())
+            }
+        }
+    }
+
     /// Decrypts what [`Self::encrypt`] gave.
     ///
     /// # Errors
