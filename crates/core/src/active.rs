@@ -71,6 +71,10 @@ pub(crate) struct Active {
     pub(crate) key_uses: crate::engine::key::uses::UseCounters,
     /// Held by who does what is due for keys.
     pub(crate) key_sweep: tokio::sync::Mutex<()>,
+    /// Keys in use, in the clear.
+    pub(crate) loaded: crate::engine::key::operate::loaded::LoadedKeys,
+    /// RSA keys that nobody has yet.
+    pub(crate) ready: crate::engine::key::operate::ready::ReadyKeys,
     pub(crate) metrics: Arc<Metrics>,
     /// Moves with every change of a policy, an entity or a group; a compiled policy set of another value is stale.
     pub(crate) authority: AtomicU64,

@@ -91,6 +91,10 @@ pub(crate) const COUNTER: &str = "counter/";
 pub(crate) const CLOCK: &str = "clock";
 /// Size and root up to which a node's log is known to be whole: `log-head/{node}`.
 pub(crate) const LOG_HEAD: &str = "log-head/";
+/// The key that keys from elsewhere are wrapped under.
+pub(crate) const KEY_IMPORT_WRAPPING: &str = "key-import/wrapping";
+/// One-time import keys: `key-import/once/{id}`.
+pub(crate) const KEY_IMPORT_ONCE: &str = "key-import/once/";
 /// `key-due/{minute:010x}/{mount id}/{key id}`: the index by which the sweep finds keys to rotate, deactivate or destroy.
 pub(crate) const KEY_DUE: &str = "key-due/";
 /// Uses left of use-limited tokens: `token-uses/{accessor}`.

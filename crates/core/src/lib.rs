@@ -58,8 +58,10 @@ pub use auth::{
     userpass::{LockedUsers, Password, User},
 };
 pub use caller::Caller;
-pub use coffer_crypto::hash::Algorithm as HashAlgorithm;
-pub use coffer_crypto::keys::{Algorithm as KeyAlgorithm, PublicKey, Usage as KeyUsage};
+pub use coffer_crypto::{
+    hash::Algorithm as HashAlgorithm,
+    keys::{Algorithm as KeyAlgorithm, Marshal, PublicKey, RsaPadding, Salt, SignOptions, Usage as KeyUsage},
+};
 pub use config::{AuditConfig, Config, Dev, FreeSpace, Limits, ReadDurability, SealKind, ShareGivers};
 pub use context::Context;
 pub use engine::key::{
@@ -70,6 +72,12 @@ pub use engine::key::{
     settings::{DESTROY_AFTER_MS, KeySettings, MAX_DESTROY_AFTER_MS, MIN_DESTROY_AFTER_MS},
     state::KeyState,
     view::{KeyVersionView, KeyView},
+    operate::{
+        Batch, DataKey, DataKeyBits, DecryptItem, Decrypted, Encapsulation, EncryptItem, Encrypted, Existing,
+        ExportFormat, ExportKind, Exported, FaultKind, HmacVerifyItem, ImportKey, ImportSource, ImportWrap, Input,
+        InputField, KeyFault, KeyOperation, MAX_BATCH, Mac, NewDataKey, PublicFormat, Reveal, RewrapItem, SignItem,
+        Signed, Signing, TextFault, TextKind, VerifyItem, VersionChoice, WrappedBy,
+    },
 };
 pub use engine::kv::{
     KvConfig, KvMetadata, KvPatched, KvRead, KvVersionMeta, KvWrite, MetadataWrite,

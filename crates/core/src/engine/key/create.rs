@@ -22,7 +22,6 @@ use crate::{
     active::Active,
     caller::Done,
     commit::{Edit, Logged, Urgency},
-    locks::PathGuard,
     policy::{Operation, Parameters},
     record::Record,
 };
@@ -204,7 +203,8 @@ impl Caller {
                 let first = NewVersion::Secret(active.key_generate(&entry).await?);
                 let guard = active.key_lock(mount.id, name).await;
                 if active.key_entry(mount.id, name).await?.is_none() {
-                    let (entry, logged) = active.key_make(mount.id, name, &create, vec![first], guard, record).await?;
+                    let (entry, logged) =
+                        active.key_make(mount.id, name, &create, vec![first], Edit::under(guard), record).await?;
                     return Ok(Done::Logged(active.key_view(&entry).await?, logged));
                 }
             }
@@ -221,7 +221,7 @@ impl Caller {
 
 impl Active {
     /// Makes a key of these versions, or of one made here where there are none. Permission was settled, and the lock of
-    /// the name is held by the guard. The last version is the primary one, if they begin in use.
+    /// the name is held by the edit. The last version is the primary one, if they begin in use.
     ///
     /// # Errors
     /// [`Code::Conflict`] where there is a key of this name; [`Code::Invalid`] where the parts do not fit together.
@@ -231,7 +231,7 @@ impl Active {
         name: &str,
         create: &KeyCreate,
         mut versions: Vec<NewVersion>,
-        guard: PathGuard,
+        mut edit: Edit,
         record: Record,
     ) -> Result<(KeyEntry, Logged), Error> {
         let mut entry = create.entry(mount, name, self.clock.now())?;
@@ -241,7 +241,6 @@ impl Active {
         if versions.is_empty() {
             versions.push(NewVersion::Secret(self.key_generate(&entry).await?));
         }
-        let mut edit = Edit::under(guard);
         let state = match create.begin {
             Begin::Active => KeyState::Active,
             Begin::PreActive => KeyState::PreActive,

@@ -149,7 +149,12 @@ impl Caller {
 }
 
 /// Takes every version that is named out of use and schedules its destruction, where its state is not beyond that.
-fn end(entry: &mut KeyEntry, settings: &KeySettings, now: i64, which: impl Fn(u32) -> bool) -> Result<Vec<u32>, Error> {
+pub(super) fn end(
+    entry: &mut KeyEntry,
+    settings: &KeySettings,
+    now: i64,
+    which: impl Fn(u32) -> bool,
+) -> Result<Vec<u32>, Error> {
     let at = now.saturating_add(settings.usual_wait(entry));
     let all = entry.versions.iter().filter(|version| which(version.number));
     let all: Vec<(u32, KeyState)> = all.map(|version| (version.number, version.state)).collect();

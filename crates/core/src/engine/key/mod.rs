@@ -11,6 +11,7 @@ pub(crate) mod delete;
 pub(crate) mod entry;
 pub(crate) mod list;
 pub(crate) mod manage;
+pub(crate) mod operate;
 pub(crate) mod settings;
 #[allow(dead_code, reason = "for the operations with keys")]
 pub(crate) mod state;

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{
     deleted_row, due_row,
-    entry::{KeyEntry, KeyVersion, NameRow},
+    entry::{KeyEntry, KeyVersion, NameRow, Usages},
     key_row, material_row, name_row, public_prefix, public_row,
     state::KeyState,
 };
@@ -70,7 +70,15 @@ impl StoredMaterial {
     /// # Errors
     /// Where no random bytes can be had.
     pub(crate) fn of(entry: &KeyEntry, material: KeyMaterial) -> Result<Self, Error> {
-        let wanted = entry.usages.contains(Usage::Mac) && !entry.algorithm.supports(Usage::Mac);
+        Self::with_usages(entry.usages, material)
+    }
+
+    /// The same for a key of these usages.
+    ///
+    /// # Errors
+    /// As [`StoredMaterial::of`].
+    pub(crate) fn with_usages(usages: Usages, material: KeyMaterial) -> Result<Self, Error> {
+        let wanted = usages.contains(Usage::Mac) && !material.algorithm().supports(Usage::Mac);
         let hmac = wanted.then(rng::bytes::<HMAC_KEY>).transpose()?.map(Zeroizing::new);
         Ok(Self { material, hmac })
     }
@@ -180,13 +188,10 @@ impl Active {
     /// # Errors
     /// Where the library cannot.
     pub(crate) async fn key_generate(self: &Arc<Self>, entry: &KeyEntry) -> Result<StoredMaterial, Error> {
-        let (algorithm, size) = (entry.algorithm, usize::from(entry.key_size));
-        let make = move || match size {
-            0 => KeyMaterial::generate(algorithm),
-            size => KeyMaterial::generate_hmac(size),
+        let material = match entry.key_size {
+            0 => self.ready_material(entry.algorithm).await?,
+            size => KeyMaterial::generate_hmac(usize::from(size))?,
         };
-        // Primes take their time, and others wait for this thread.
-        let material = tokio::task::spawn_blocking(make).await.map_err(Error::internal)??;
         StoredMaterial::of(entry, material)
     }
 
@@ -198,6 +203,21 @@ impl Active {
         &self,
         entry: &mut KeyEntry,
         new: &NewVersion,
+        state: KeyState,
+        edit: &mut Edit,
+    ) -> Result<u32, Error> {
+        self.new_certified_version(entry, new, Vec::new(), state, edit)
+    }
+
+    /// The same, with certificates in DER.
+    ///
+    /// # Errors
+    /// As [`Active::new_version`].
+    pub(crate) fn new_certified_version(
+        &self,
+        entry: &mut KeyEntry,
+        new: &NewVersion,
+        chain: Vec<Vec<u8>>,
         state: KeyState,
         edit: &mut Edit,
     ) -> Result<u32, Error> {
@@ -222,7 +242,7 @@ impl Active {
             (None, NewVersion::Public(_)) => Vec::new(),
         };
         if let Some(public) = public {
-            let part = KeyPublicRow { raw: public.raw().to_vec(), chain: Vec::new() };
+            let part = KeyPublicRow { raw: public.raw().to_vec(), chain };
             edit.put(public_row(entry.mount, entry.id, number), codec::encode(&part)?, Some(Expect::Absent));
         }
         entry.add(KeyVersion {
@@ -282,6 +302,28 @@ impl Active {
                 edit.put(row, codec::encode(&DueRow {})?, None);
             }
         }
+        let name = entry.name.clone();
+        edit.in_force(move |active| active.loaded.forget(mount, &name));
+        Ok(())
+    }
+
+    /// Adds the secret part of a version whose public part alone is here.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] without such a version.
+    pub(crate) fn complete_version(
+        &self,
+        entry: &mut KeyEntry,
+        number: u32,
+        stored: &StoredMaterial,
+        edit: &mut Edit,
+    ) -> Result<(), Error> {
+        let row = material_row(entry.mount, entry.id, number);
+        let version = entry.versions.iter_mut().find(|version| version.number == number);
+        let version = version.filter(|version| version.object.is_none()).ok_or_else(Error::not_found)?;
+        let (object, sealed) = self.seal_object(&row, u64::from(number), &stored.encode(), edit)?;
+        edit.put(row, Zeroizing::new(sealed), Some(Expect::Absent));
+        version.object = Some(object);
         Ok(())
     }
 }

@@ -1,0 +1,423 @@
+//! Backup of a whole key in the clear, and its way back. For keys alone that were made exportable and allow it.
+
+use std::collections::BTreeSet;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use coffer_api::{Code, Sensitive};
+use coffer_crypto::keys::{Algorithm, KeyMaterial, PublicKey, Usage};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{
+    super::{
+        check_name,
+        create::key_record,
+        delete::end,
+        entry::{Compromise, KeyEntry, KeyVersion, MAX_VERSIONS, Usages},
+        state::{KeyState, Permit},
+        store::{NewVersion, StoredMaterial},
+        uses::counter_row,
+    },
+    CompromisedGrant,
+    input::decode,
+    text::base64,
+};
+use crate::{
+    Caller, Error,
+    active::Active,
+    caller::Done,
+    codec,
+    commit::{Edit, Logged},
+    mount::Mount,
+    policy::{Operation, Parameters},
+    record::Record,
+    seal::root::Reservation,
+};
+
+/// Bytes of a backup at most.
+const MAX_BACKUP: usize = 8 << 20;
+/// What a backup begins with, so that nothing else is taken for one.
+const FORMAT: &str = "coffer-key-backup-1";
+
+/// What becomes of a key that has the name of one that is restored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Existing {
+    /// It stays, and nothing is restored.
+    Keep,
+    /// It is deleted as by hand: its versions are destroyed at their time.
+    Replace,
+}
+
+/// A backup: base64 of this as JSON.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Backup {
+    format: String,
+    name: String,
+    algorithm: String,
+    key_size: u16,
+    description: String,
+    tags: BTreeSet<String>,
+    usages: Vec<String>,
+    created_ms: i64,
+    exportable: bool,
+    allow_plaintext_backup: bool,
+    deletion_allowed: bool,
+    derived: bool,
+    convergent: bool,
+    imported: bool,
+    allow_rotation: bool,
+    rotate_every_ms: i64,
+    rotate_jitter_ms: i64,
+    deactivate_on_rotate: bool,
+    overlap_ms: i64,
+    min_decryption: u32,
+    min_encryption: u32,
+    min_available: u32,
+    primary: Option<u32>,
+    latest: u32,
+    versions: Vec<BackedUp>,
+}
+
+/// A version in a backup. Bytes are base64.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct BackedUp {
+    number: u32,
+    state: String,
+    created_ms: i64,
+    activated_ms: Option<i64>,
+    deactivated_ms: Option<i64>,
+    compromised_ms: Option<i64>,
+    compromise_reason: Option<String>,
+    /// As it is stored here.
+    material: Option<Sensitive<String>>,
+    hmac: Option<Sensitive<String>>,
+    /// Of a version without a secret part.
+    public: Option<String>,
+    chain: Vec<String>,
+    /// Uses that may have been made of it with random nonces.
+    uses: u64,
+}
+
+impl Caller {
+    /// The key with all that is known of it, in the clear. What is destroyed, or about to be, is not in it.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] without read on `{mount}backup/{name}` (and, for a key with compromised versions, update on
+    /// `{mount}keys/{name}/use-compromised`); [`Code::NotFound`] without such a key; [`Code::Invalid`] where it is not
+    /// exportable or does not allow it; [`Code::KeyState`] where it is disabled.
+    pub async fn key_backup(&self, mount: &Mount, name: &str) -> Result<Sensitive<String>, Error> {
+        let record = self.record("key.backup", format!("{}backup/{name}", mount.path));
+        self.recorded(record.clone(), async {
+            self.authorise(&record.path, Operation::Read, &())?;
+            let guard = self.active.key_lock(mount.id, name).await;
+            let found = self.active.key_entry(mount.id, name).await?;
+            let missing = || Error::new(Code::NotFound, format!("key {name:?} not found"));
+            let found = found.ok_or_else(missing)?;
+            let mut entry = found.value.clone();
+            check_allowed(&entry)?;
+            if entry.versions.iter().any(|version| version.state == KeyState::Compromised) {
+                CompromisedGrant::new(self, mount, name).check(Permit::UseCompromised)?;
+            }
+            let backup = self.active.back_up(&entry).await?;
+            let json = Zeroizing::new(serde_json::to_vec(&backup).map_err(Error::internal)?);
+            let now = self.active.clock.now();
+            entry.backup = Some((now, entry.latest));
+            entry.updated_ms = now;
+            let mut edit = Edit::under(guard);
+            self.active.key_put(Some(&found), &entry, &mut edit)?;
+            let logged = self.commit(edit, key_record(record, &entry)).await?;
+            Ok(Done::Logged(Sensitive::new(STANDARD.encode(&json)), logged))
+        })
+        .await
+    }
+
+    /// Makes the key of a backup anew, under another name where one is given. Its versions have the numbers and states that
+    /// they had.
+    ///
+    /// # Errors
+    /// [`Code::Denied`] without update on `{mount}restore[/{name}]`; [`Code::Conflict`] where there is a key of that name
+    /// and it is to be kept; [`Code::Invalid`] for what is no backup; [`Code::TooLarge`] above 8 MiB.
+    pub async fn key_restore(
+        &self,
+        mount: &Mount,
+        name: Option<&str>,
+        backup: &str,
+        existing: Existing,
+        parameters: &dyn Parameters,
+    ) -> Result<(), Error> {
+        let path = match name {
+            Some(name) => format!("{}restore/{name}", mount.path),
+            None => format!("{}restore", mount.path),
+        };
+        let record = self.record("key.restore", path);
+        self.recorded(record.clone(), async {
+            self.authorise(&record.path, Operation::Update, parameters)?;
+            let backup = read_backup(backup)?;
+            let name = name.unwrap_or(&backup.name);
+            check_name(name)?;
+            match existing {
+                Existing::Keep => {}
+                Existing::Replace => self.replace(mount, name).await?,
+            }
+            let guard = self.active.key_lock(mount.id, name).await;
+            if self.active.key_entry(mount.id, name).await?.is_some() {
+                return Err(Error::new(Code::Conflict, format!("key {name:?} already exists")));
+            }
+            let logged = self.restore(mount, name, &backup, Edit::under(guard), record).await?;
+            Ok(Done::Logged((), logged))
+        })
+        .await
+    }
+
+    /// Deletes the key that has the name of one that is restored, with a record of its own.
+    async fn replace(&self, mount: &Mount, name: &str) -> Result<(), Error> {
+        let guard = self.active.key_lock(mount.id, name).await;
+        let Some(found) = self.active.key_entry(mount.id, name).await? else { return Ok(()) };
+        let settings = self.active.key_settings(mount.id).await?.value;
+        let (mut entry, now) = (found.value.clone(), self.active.clock.now());
+        end(&mut entry, &settings, now, |_| true)?;
+        entry.deleted_ms = Some(now);
+        entry.updated_ms = now;
+        let mut edit = Edit::under(guard);
+        self.active.key_put(Some(&found), &entry, &mut edit)?;
+        let record = self.record("key.delete", format!("{}keys/{name}", mount.path));
+        let record = key_record(record, &entry).fact("reason", "a restored key takes its place");
+        self.commit(edit, record).await?.spend();
+        Ok(())
+    }
+
+    async fn restore(
+        &self,
+        mount: &Mount,
+        name: &str,
+        backup: &Backup,
+        mut edit: Edit,
+        record: Record,
+    ) -> Result<Logged, Error> {
+        let (active, now) = (&self.active, self.active.clock.now());
+        let mut entry = backup.entry(mount.id, name, now)?;
+        let mut uses = Edit::default();
+        for version in &backup.versions {
+            if version.number <= entry.latest || version.number > backup.latest {
+                return Err(malformed());
+            }
+            let state = KeyState::parse(&version.state).ok_or_else(malformed)?;
+            let new = version.read(entry.algorithm)?;
+            entry.latest = version.number - 1;
+            let chain = version.chain.iter().map(|text| bytes_of(text).map(|der| der.to_vec()));
+            let chain = chain.collect::<Result<_, _>>()?;
+            let number = active.new_certified_version(&mut entry, &new, chain, state, &mut edit)?;
+            version.mend(&mut entry, number, state)?;
+            if entry.algorithm.uses().is_some() && version.uses > 0 {
+                let total = Reservation { total: version.uses };
+                uses.put(counter_row(entry.id, number), codec::encode(&total)?, None);
+            }
+        }
+        entry.latest = backup.latest;
+        entry.primary = backup.primary;
+        let is_active = |number| entry.version(number).is_some_and(|version| version.state == KeyState::Active);
+        let floors = [entry.min_decryption, entry.min_encryption, entry.min_available];
+        if entry.primary.is_some_and(|primary| !is_active(primary)) || floors.iter().any(|floor| *floor > entry.latest)
+        {
+            return Err(malformed());
+        }
+        // Before the key is there: a count is never lower than the uses that were made.
+        if !uses.is_empty() {
+            active.commit_bookkeeping(uses).await?;
+        }
+        active.key_put(None, &entry, &mut edit)?;
+        let record = key_record(record, &entry).fact("versions", entry.versions.len().to_string());
+        self.commit(edit, record).await
+    }
+}
+
+impl Active {
+    async fn back_up(&self, entry: &KeyEntry) -> Result<Backup, Error> {
+        let mut versions = Vec::new();
+        for version in &entry.versions {
+            match version.state {
+                KeyState::DestroyScheduled | KeyState::Destroyed => {}
+                KeyState::PreActive
+                | KeyState::Active
+                | KeyState::Suspended
+                | KeyState::Deactivated
+                | KeyState::Compromised => versions.push(self.back_up_version(entry, version).await?),
+            }
+        }
+        Ok(Backup {
+            format: FORMAT.to_owned(),
+            name: entry.name.clone(),
+            algorithm: entry.algorithm.name().to_owned(),
+            key_size: entry.key_size,
+            description: entry.description.clone(),
+            tags: entry.tags.clone(),
+            usages: entry.usages.iter().map(|usage| usage.name().to_owned()).collect(),
+            created_ms: entry.created_ms,
+            exportable: entry.exportable,
+            allow_plaintext_backup: entry.allow_plaintext_backup,
+            deletion_allowed: entry.deletion_allowed,
+            derived: entry.derived,
+            convergent: entry.convergent,
+            imported: entry.imported,
+            allow_rotation: entry.allow_rotation,
+            rotate_every_ms: entry.rotate_every_ms,
+            rotate_jitter_ms: entry.rotate_jitter_ms,
+            deactivate_on_rotate: entry.deactivate_on_rotate,
+            overlap_ms: entry.overlap_ms,
+            min_decryption: entry.min_decryption,
+            min_encryption: entry.min_encryption,
+            min_available: entry.min_available,
+            primary: entry.primary,
+            latest: entry.latest,
+            versions,
+        })
+    }
+
+    async fn back_up_version(&self, entry: &KeyEntry, version: &KeyVersion) -> Result<BackedUp, Error> {
+        let number = version.number;
+        let part = self.key_public_part(entry, number).await?;
+        let chain = part.iter().flat_map(|part| &part.value.chain).map(|der| STANDARD.encode(der)).collect();
+        let stored = match version.object {
+            Some(_) => Some(self.key_material(entry, number).await?),
+            None => None,
+        };
+        let shown = |bytes: &[u8]| Sensitive::new(base64(bytes).as_str().to_owned());
+        let counter = self.use_counter(entry, number).await?;
+        Ok(BackedUp {
+            number,
+            state: version.state.name().to_owned(),
+            created_ms: version.created_ms,
+            activated_ms: version.activated_ms,
+            deactivated_ms: version.deactivated_ms,
+            compromised_ms: version.compromise.as_ref().map(|compromise| compromise.at_ms),
+            compromise_reason: version.compromise.as_ref().map(|compromise| compromise.reason.clone()),
+            material: stored.as_ref().map(|stored| shown(stored.material.encoded())),
+            hmac: stored.as_ref().and_then(|stored| stored.hmac.as_ref()).map(|key| shown(key.as_slice())),
+            public: match (&stored, part) {
+                (None, Some(part)) => Some(STANDARD.encode(&part.value.raw)),
+                (Some(_), _) | (None, None) => None,
+            },
+            chain,
+            uses: counter.map_or(0, |counter| counter.total()),
+        })
+    }
+}
+
+impl Backup {
+    /// The key without its versions.
+    fn entry(&self, mount: Uuid, name: &str, now: i64) -> Result<KeyEntry, Error> {
+        let usage = |name: &String| Usage::parse(name).ok_or_else(malformed);
+        let usages = self.usages.iter().map(usage).collect::<Result<Usages, _>>()?;
+        if self.versions.len() > MAX_VERSIONS || self.latest == 0 {
+            return Err(malformed());
+        }
+        let mut entry = KeyEntry {
+            id: Uuid::new_v4(),
+            mount,
+            name: name.to_owned(),
+            algorithm: Algorithm::parse(&self.algorithm).ok_or_else(malformed)?,
+            key_size: self.key_size,
+            description: self.description.clone(),
+            tags: self.tags.clone(),
+            usages,
+            created_ms: self.created_ms.clamp(0, now),
+            updated_ms: now,
+            deleted_ms: None,
+            enabled: true,
+            exportable: self.exportable,
+            allow_plaintext_backup: self.allow_plaintext_backup,
+            deletion_allowed: self.deletion_allowed,
+            derived: self.derived,
+            convergent: self.convergent,
+            imported: self.imported,
+            allow_rotation: self.allow_rotation,
+            rotate_every_ms: self.rotate_every_ms,
+            rotate_jitter_ms: self.rotate_jitter_ms,
+            rotate_at_ms: None,
+            deactivate_on_rotate: self.deactivate_on_rotate,
+            overlap_ms: self.overlap_ms,
+            min_decryption: self.min_decryption.max(1),
+            min_encryption: self.min_encryption,
+            min_available: self.min_available,
+            primary: None,
+            latest: 0,
+            versions: Vec::new(),
+            backup: Some((now, self.latest)),
+        };
+        entry.check()?;
+        entry.plan_rotation(now)?;
+        Ok(entry)
+    }
+}
+
+impl BackedUp {
+    /// What the version brings, checked as any key that comes from elsewhere.
+    fn read(&self, algorithm: Algorithm) -> Result<NewVersion, Error> {
+        match (&self.material, &self.public) {
+            (Some(material), _) => {
+                let encoded = bytes_of(material.expose())?;
+                let material = KeyMaterial::from_encoded(algorithm, &encoded).map_err(|_| malformed())?;
+                let hmac = self.hmac.as_ref().map(|key| bytes_of(key.expose())).transpose()?;
+                let hmac = hmac.map(|key| key.as_slice().try_into().map(Zeroizing::new).map_err(|_| malformed()));
+                Ok(NewVersion::Secret(StoredMaterial { material, hmac: hmac.transpose()? }))
+            }
+            (None, Some(public)) => {
+                let raw = bytes_of(public)?;
+                Ok(NewVersion::Public(PublicKey::from_raw(algorithm, &raw).map_err(|_| malformed())?))
+            }
+            (None, None) => Err(malformed()),
+        }
+    }
+
+    /// Gives the version its times back.
+    fn mend(&self, entry: &mut KeyEntry, number: u32, state: KeyState) -> Result<(), Error> {
+        let allowed = match state {
+            KeyState::PreActive | KeyState::Active | KeyState::Suspended | KeyState::Deactivated => true,
+            KeyState::Compromised => self.compromised_ms.is_some(),
+            KeyState::DestroyScheduled | KeyState::Destroyed => false,
+        };
+        let version = entry.versions.iter_mut().find(|version| version.number == number).filter(|_| allowed);
+        let version = version.ok_or_else(malformed)?;
+        version.created_ms = self.created_ms;
+        version.activated_ms = self.activated_ms;
+        version.deactivated_ms = self.deactivated_ms;
+        version.compromise = self
+            .compromised_ms
+            .map(|at_ms| Compromise { at_ms, reason: self.compromise_reason.clone().unwrap_or_default() });
+        Ok(())
+    }
+}
+
+fn check_allowed(entry: &KeyEntry) -> Result<(), Error> {
+    entry.check_enabled()?;
+    match (entry.exportable, entry.allow_plaintext_backup) {
+        (false, _) => Err(Error::invalid("exporting is disallowed on the policy")),
+        (true, false) => Err(Error::invalid("plaintext backup is disallowed on the policy")),
+        (true, true) => Ok(()),
+    }
+}
+
+fn read_backup(text: &str) -> Result<Backup, Error> {
+    if text.len() > MAX_BACKUP {
+        return Err(Error::new(Code::TooLarge, "a backup holds at most 8 MiB"));
+    }
+    let mut buffer = Zeroizing::default();
+    let json = decode(text, &mut buffer);
+    let json = json.map_err(|at| Error::invalid(format!("illegal base64 data at input byte {at}")))?;
+    // Its message would tell what it read.
+    let backup: Backup = serde_json::from_slice(json).map_err(|_| malformed())?;
+    if backup.format == FORMAT { Ok(backup) } else { Err(malformed()) }
+}
+
+fn bytes_of(text: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let mut buffer = Zeroizing::default();
+    decode(text, &mut buffer).map_err(|_| malformed())?;
+    Ok(buffer)
+}
+
+fn malformed() -> Error {
+    Error::invalid("this is no backup of a key, or a damaged one")
+}
