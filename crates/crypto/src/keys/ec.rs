@@ -151,6 +151,14 @@ impl EcKey {
     }
 }
 
+/// Whether bytes are an ECDSA signature in DER at all, of whatever numbers. One that is not is no key's.
+pub fn is_ecdsa_der(signature: &[u8]) -> bool {
+    let mut outer = Reader::new(signature);
+    let Ok(content) = outer.element(der::SEQUENCE) else { return false };
+    let mut numbers = Reader::new(content);
+    numbers.element(der::INTEGER).is_ok() && numbers.element(der::INTEGER).is_ok() && outer.end().is_ok()
+}
+
 /// Both numbers with leading zeros, one after the other.
 fn fixed_from_der(curve: Curve, der: &[u8]) -> Result<Vec<u8>, Error> {
     let mut outer = Reader::new(der);

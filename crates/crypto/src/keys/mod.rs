@@ -24,6 +24,7 @@ mod wrap;
 mod x_wing;
 
 pub use algorithm::{Algorithm, Usage};
+pub use ec::is_ecdsa_der;
 pub use kem::Encapsulated;
 pub use material::KeyMaterial;
 pub use options::{Marshal, RsaPadding, Salt, SignOptions};

@@ -52,12 +52,6 @@ pub enum KeyFault {
         /// What it lacks.
         fault: TextFault,
     },
-    /// More than a key of this size takes.
-    #[error("the input is too long for a key of this type: at most {most} bytes")]
-    TooLong {
-        /// Bytes that it takes.
-        most: usize,
-    },
     /// Keys of this algorithm have no such operation.
     #[error("message {} not supported for key type {}", .operation.noun(), .algorithm.name())]
     Unsupported {
@@ -102,12 +96,8 @@ pub enum KeyOperation {
     Mac,
     /// Make a signature.
     Sign,
-    /// Open another wrapped key.
-    Unwrap,
     /// Check a signature.
     Verify,
-    /// Wrap another key.
-    Wrap,
 }
 
 /// Which part of an item.
@@ -167,7 +157,6 @@ impl KeyFault {
             | Self::NoPrivatePart { .. }
             | Self::Parameters(_)
             | Self::Text { .. }
-            | Self::TooLong { .. }
             | Self::Unsupported { .. }
             | Self::VersionNegative { .. } => FaultKind::Invalid,
             Self::Refused(error) => match error.code() {
@@ -201,7 +190,6 @@ impl KeyFault {
             | Self::NoPrivatePart { .. }
             | Self::Parameters(_)
             | Self::Text { .. }
-            | Self::TooLong { .. }
             | Self::Unsupported { .. }
             | Self::VersionNegative { .. } => Code::Invalid,
         }
@@ -239,9 +227,7 @@ impl KeyOperation {
             Self::Encrypt => "encryption",
             Self::Mac => "authentication",
             Self::Sign => "signing",
-            Self::Unwrap => "unwrapping",
             Self::Verify => "verification",
-            Self::Wrap => "wrapping",
         }
     }
 }

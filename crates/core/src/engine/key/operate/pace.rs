@@ -70,12 +70,8 @@ pub(super) fn nanos(algorithm: Algorithm, operation: KeyOperation, bytes: usize)
         Algorithm::XWing => (150_000, 150_000),
     };
     let once = match operation {
-        KeyOperation::Decapsulate | KeyOperation::Decrypt | KeyOperation::Sign | KeyOperation::Unwrap => private,
-        KeyOperation::Encapsulate
-        | KeyOperation::Encrypt
-        | KeyOperation::Mac
-        | KeyOperation::Verify
-        | KeyOperation::Wrap => public,
+        KeyOperation::Decapsulate | KeyOperation::Decrypt | KeyOperation::Sign => private,
+        KeyOperation::Encapsulate | KeyOperation::Encrypt | KeyOperation::Mac | KeyOperation::Verify => public,
     };
     let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     // Ciphers take half a nanosecond a byte, hashes two to four.

@@ -1,6 +1,6 @@
 //! Signing and verifying.
 
-use coffer_crypto::keys::{Marshal, PreparedKey, SignOptions, Usage};
+use coffer_crypto::keys::{Algorithm, Marshal, PreparedKey, SignOptions, Usage, is_ecdsa_der};
 use zeroize::Zeroizing;
 
 use super::{
@@ -206,7 +206,12 @@ impl Caller {
                 false => &version.key,
             };
             let valid = verifier.verify(options, input, signature);
-            valid.map_err(|error| Fault::of_crypto(error, KeyOperation::Verify, algorithm))
+            let valid = valid.map_err(|error| Fault::of_crypto(error, KeyOperation::Verify, algorithm))?;
+            let is_der = options.marshal == Marshal::Der && is_ecdsa(algorithm);
+            match valid || !is_der || is_ecdsa_der(signature) {
+                true => Ok(valid),
+                false => Err(Fault::Parameters("supplied signature is invalid")),
+            }
         };
         Ok(self.active.paced(items, cost, verify).await)
     }
@@ -260,6 +265,10 @@ fn read_signature<'b>(
         Marshal::Der => decode(encoded, buffer).map_err(malformed),
         Marshal::Jws => decode_url(encoded, buffer).ok_or(malformed(0)),
     }
+}
+
+fn is_ecdsa(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::EcdsaP256 | Algorithm::EcdsaP384 | Algorithm::EcdsaP521)
 }
 
 fn raw_public(key: &PreparedKey) -> Option<Vec<u8>> {

@@ -27,7 +27,7 @@ async fn every_cipher_decrypts_what_it_encrypted_before_and_after_a_rotation() {
         assert!(new.starts_with("vault:v2:"), "{new}");
         assert_eq!(world.decrypted(name, &old).await.unwrap(), b"hello");
         assert_eq!(world.decrypted(name, &new).await.unwrap(), b"");
-        assert_eq!(world.decrypted(name, &old.replace(":v1:", ":v2:")).await.is_ok(), false, "another version's");
+        assert!(world.decrypted(name, &old.replace(":v1:", ":v2:")).await.is_err(), "another version's");
         let item = RewrapItem { ciphertext: &old, ..RewrapItem::default() };
         let anew = one(world.root.key_rewrap(&world.mount, name, &[item], &()).await).unwrap();
         assert_eq!(anew.key_version, 2);

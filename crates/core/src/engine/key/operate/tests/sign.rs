@@ -91,6 +91,33 @@ async fn hashes_paddings_and_forms_are_the_signers_choice_and_must_be_the_verifi
 }
 
 #[tokio::test]
+async fn malformed_signatures_are_told_from_those_that_do_not_hold() {
+    let world = World::new().await;
+    let options = SignOptions::default();
+    for (algorithm, answer) in [
+        (Algorithm::EcdsaP256, Err("supplied signature is invalid".to_owned())),
+        (Algorithm::EcdsaP521, Err("supplied signature is invalid".to_owned())),
+        (Algorithm::Ed25519, Ok(false)),
+        (Algorithm::Rsa2048, Ok(false)),
+    ] {
+        let name = algorithm.name();
+        world.key(name, algorithm).await;
+        let signed = world.signed(name, options, b"msg").await.unwrap().signature;
+        let mut longer = STANDARD.decode(signed.strip_prefix("vault:v1:").unwrap()).unwrap();
+        longer.push(0);
+        let longer = format!("vault:v1:{}", STANDARD.encode(&longer));
+        for text in ["vault:v1:", "vault:v1:AAAA", &longer] {
+            assert_eq!(world.verified(name, options, b"msg", text).await, answer, "{name} {text}");
+        }
+        let zero = format!("vault:v1:{}", STANDARD.encode([0x30, 6, 2, 1, 0, 2, 1, 0]));
+        assert_eq!(world.verified(name, options, b"msg", &zero).await, Ok(false), "{name}");
+    }
+    let jws = SignOptions { marshal: Marshal::Jws, ..options };
+    assert_eq!(world.verified("ecdsa-p256", jws, b"msg", "vault:v1:AAAA").await, Ok(false), "of another length");
+    world.end().await;
+}
+
+#[tokio::test]
 async fn derived_signer_tells_its_public_key_and_signs_for_its_context_alone() {
     let world = World::new().await;
     world.make("d", KeyCreate { derived: true, ..KeyCreate::transit(Algorithm::Ed25519) }).await;
