@@ -145,6 +145,7 @@ impl Caller {
             edit.in_force(move |active| {
                 active.mounts.remove(&mount.path);
                 active.leftovers_asked.notify_one();
+                active.loaded.forget_mount(mount.id);
             });
             Ok(Done::Logged((), self.commit(edit, record).await?))
         })

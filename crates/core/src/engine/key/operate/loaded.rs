@@ -79,6 +79,11 @@ impl LoadedKeys {
         self.by_name.put((mount, name.into()), None);
     }
 
+    /// Drops what is loaded of a mount's keys.
+    pub(crate) fn forget_mount(&self, mount: Uuid) {
+        self.by_name.retain(|key| key.entry.mount != mount);
+    }
+
     fn is_current(&self, key: &Arc<LoadedKey>) -> bool {
         self.by_name.get(&At(key.entry.mount, &key.entry.name)).is_some_and(|current| Arc::ptr_eq(&current, key))
     }

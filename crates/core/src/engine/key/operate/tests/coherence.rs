@@ -1,8 +1,11 @@
 //! What is loaded follows what is stored, and records hold no value.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use coffer_api::audit::AuditQuery;
@@ -80,6 +83,29 @@ async fn key_that_was_deleted_is_forgotten_and_its_name_is_another_keys() {
     world.key("k", Algorithm::Aes256Gcm).await;
     assert!(world.decrypted("k", &text).await.is_err());
     world.end().await;
+}
+
+#[tokio::test]
+async fn keys_in_use_leave_memory_with_their_mount_and_with_the_seal() {
+    let world = World::new().await;
+    world.key("k", Algorithm::Aes256Gcm).await;
+    world.encrypted("k", b"hello").await;
+    let held = |key: &Arc<LoadedKey>| Arc::downgrade(key);
+    let loaded = held(&world.root.active.loaded_key(&world.mount, "k").await.unwrap().unwrap());
+    assert!(loaded.upgrade().is_some(), "it is kept");
+    world.root.mount_disable("transit/").await.unwrap();
+    assert!(loaded.upgrade().is_none());
+    let mount = World::mounted(&world.root, "other/").await;
+    world.root.key_create(&mount, "k", KeyCreate::transit(Algorithm::Aes256Gcm), &()).await.unwrap();
+    let loaded = held(&world.root.active.loaded_key(&mount, "k").await.unwrap().unwrap());
+    assert!(loaded.upgrade().is_some());
+    world.end().await;
+    // What ends with the node lets go of it by itself.
+    let patience = Instant::now() + Duration::from_secs(20);
+    while loaded.upgrade().is_some() {
+        assert!(Instant::now() < patience, "it outlived the seal");
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
