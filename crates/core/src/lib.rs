@@ -69,15 +69,15 @@ pub use engine::key::{
     create::{Begin, IfExists, KeyCreate},
     entry::Usages,
     list::{Kept, KeyFilter, MAX_KEYS_LISTED},
-    settings::{DESTROY_AFTER_MS, KeySettings, MAX_DESTROY_AFTER_MS, MIN_DESTROY_AFTER_MS},
-    state::KeyState,
-    view::{KeyVersionView, KeyView},
     operate::{
         Batch, DataKey, DataKeyBits, DecryptItem, Decrypted, Encapsulation, EncryptItem, Encrypted, Existing,
         ExportFormat, ExportKind, Exported, FaultKind, HmacVerifyItem, ImportKey, ImportSource, ImportWrap, Input,
-        InputField, KeyFault, KeyOperation, MAX_BATCH, Mac, NewDataKey, PublicFormat, Reveal, RewrapItem, SignItem,
-        Signed, Signing, TextFault, TextKind, VerifyItem, VersionChoice, WrappedBy,
+        InputField, KeyAgreement, KeyFault, KeyOperation, MAX_BATCH, Mac, NewDataKey, PublicFormat, Reveal, RewrapItem,
+        SignItem, Signed, Signing, TextFault, TextKind, VerifyItem, VersionChoice, WrappedBy,
     },
+    settings::{DESTROY_AFTER_MS, KeySettings, MAX_DESTROY_AFTER_MS, MIN_DESTROY_AFTER_MS},
+    state::KeyState,
+    view::{KeyVersionView, KeyView},
 };
 pub use engine::kv::{
     KvConfig, KvMetadata, KvPatched, KvRead, KvVersionMeta, KvWrite, MetadataWrite,
@@ -117,6 +117,7 @@ pub use seal::{
     shares::{AskedSplit, NewShares, Share, Split},
 };
 pub use start::{StartError, Started};
+pub use time::rfc3339;
 pub use token::{
     create::CreatePath,
     leases::LeaseInfo,

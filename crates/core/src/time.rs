@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::Error;
 
 /// RFC 3339 with as many digits of the second as there are, as Go prints it.
-pub(crate) fn rfc3339(ms: i64) -> String {
+pub fn rfc3339(ms: i64) -> String {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX).to_string()
 }
 

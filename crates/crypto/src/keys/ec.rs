@@ -8,9 +8,8 @@ use coffer_evp as evp;
 use zeroize::Zeroizing;
 
 use super::der::{self, Reader};
-use super::options::to_sign;
 use crate::keys::{Marshal, SignOptions};
-use crate::{Error, Secret};
+use crate::{Error, Secret, hash};
 
 #[derive(Clone, Copy)]
 pub(super) enum Curve {
@@ -133,7 +132,7 @@ impl EcKey {
 
     pub(super) fn sign(&self, options: &SignOptions, input: &[u8]) -> Result<Vec<u8>, Error> {
         let key = self.private.as_ref().ok_or(super::prepared::PUBLIC_ONLY)?;
-        let hash = to_sign(options.hash.ok_or(NO_HASH)?, options.prehashed, input)?;
+        let hash = Hashed::of(options, input)?;
         let der = key.sign(evp::Scheme::Ecdsa, hash.as_bytes()).map_err(|_| Error::Random)?;
         match options.marshal {
             Marshal::Der => Ok(der),
@@ -142,7 +141,7 @@ impl EcKey {
     }
 
     pub(super) fn verify(&self, options: &SignOptions, input: &[u8], signature: &[u8]) -> Result<bool, Error> {
-        let hash = to_sign(options.hash.ok_or(NO_HASH)?, options.prehashed, input)?;
+        let hash = Hashed::of(options, input)?;
         let verify = |der: &[u8]| self.public.verify(evp::Scheme::Ecdsa, hash.as_bytes(), der).is_ok();
         Ok(match options.marshal {
             Marshal::Der => verify(signature),
@@ -157,6 +156,27 @@ pub fn is_ecdsa_der(signature: &[u8]) -> bool {
     let Ok(content) = outer.element(der::SEQUENCE) else { return false };
     let mut numbers = Reader::new(content);
     numbers.element(der::INTEGER).is_ok() && numbers.element(der::INTEGER).is_ok() && outer.end().is_ok()
+}
+
+/// What is signed: the input's hash, or the input as somebody else's. ECDSA takes a hash of any length, and as much of it as
+/// the curve's order is long.
+enum Hashed<'a> {
+    Here(hash::Digest),
+    There(&'a [u8]),
+}
+
+impl<'a> Hashed<'a> {
+    fn of(options: &SignOptions, input: &'a [u8]) -> Result<Self, Error> {
+        let hash = options.hash.ok_or(NO_HASH)?;
+        Ok(if options.prehashed { Self::There(input) } else { Self::Here(hash::Digest::of(hash, input)) })
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Here(digest) => digest.as_bytes(),
+            Self::There(bytes) => bytes,
+        }
+    }
 }
 
 /// Both numbers with leading zeros, one after the other.

@@ -4,6 +4,7 @@
 //! and checked once, to be used many times; it knows no usages, states or permissions, which are the core's business.
 
 mod aead;
+mod agree;
 mod algorithm;
 mod chacha;
 pub(crate) mod der;

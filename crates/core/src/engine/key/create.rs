@@ -151,6 +151,7 @@ impl KeyCreate {
             created_ms: now,
             updated_ms: now,
             deleted_ms: None,
+            soft_deleted: false,
             enabled: true,
             exportable: self.exportable,
             allow_plaintext_backup: self.allow_plaintext_backup,

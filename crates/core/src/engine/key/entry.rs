@@ -33,6 +33,8 @@ pub(crate) struct KeyEntry {
     pub(crate) updated_ms: i64,
     /// When it lost its name; it is absent to the Vault dialect from then on.
     pub(crate) deleted_ms: Option<i64>,
+    /// Put aside through the Vault dialect: nothing is done with any version until it is taken up again.
+    pub(crate) soft_deleted: bool,
     /// Off: nothing is done with any version.
     pub(crate) enabled: bool,
     pub(crate) exportable: bool,
@@ -237,6 +239,9 @@ impl KeyEntry {
     /// # Errors
     /// [`Code::KeyState`] where the key is switched off.
     pub(crate) fn check_enabled(&self) -> Result<(), Error> {
+        if self.soft_deleted {
+            return Err(Error::new(Code::KeyState, "refusing to use soft-deleted key"));
+        }
         match self.enabled {
             true => Ok(()),
             false => Err(Error::new(Code::KeyState, format!("the key {:?} is disabled; allowed: enable", self.name))),
@@ -522,6 +527,7 @@ mod tests {
             created_ms: 0,
             updated_ms: 0,
             deleted_ms: None,
+            soft_deleted: false,
             enabled: true,
             exportable: false,
             allow_plaintext_backup: false,

@@ -13,6 +13,7 @@ pub(crate) mod list;
 pub(crate) mod manage;
 pub(crate) mod operate;
 pub(crate) mod settings;
+pub(crate) mod soft;
 #[allow(dead_code, reason = "for the operations with keys")]
 pub(crate) mod state;
 #[allow(dead_code, reason = "for the operations with keys")]

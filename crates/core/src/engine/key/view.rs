@@ -35,6 +35,8 @@ pub struct KeyView {
     pub updated_ms: i64,
     /// When it lost its name.
     pub deleted_ms: Option<i64>,
+    /// Put aside through the Vault dialect: shown, and not used.
+    pub soft_deleted: bool,
     /// Off: nothing is done with it.
     pub enabled: bool,
     /// Its secret parts may be taken out.
@@ -161,6 +163,7 @@ pub(crate) fn view(entry: &KeyEntry, mut public: BTreeMap<u32, KeyPublicRow>) ->
         created_ms: entry.created_ms,
         updated_ms: entry.updated_ms,
         deleted_ms: entry.deleted_ms,
+        soft_deleted: entry.soft_deleted,
         enabled: entry.enabled,
         exportable: entry.exportable,
         allow_plaintext_backup: entry.allow_plaintext_backup,

@@ -326,6 +326,7 @@ impl Backup {
             created_ms: self.created_ms.clamp(0, now),
             updated_ms: now,
             deleted_ms: None,
+            soft_deleted: false,
             enabled: true,
             exportable: self.exportable,
             allow_plaintext_backup: self.allow_plaintext_backup,

@@ -4,10 +4,12 @@
 //! stay so until they change. Slow work leaves the runtime's threads to others. Records tell the key, the version and how many
 //! items there were, and never what came in or went out.
 
+mod agree;
 mod backup;
 mod certificate;
 mod cipher;
 mod data_key;
+mod derived;
 mod export;
 mod fault;
 mod import;
@@ -28,6 +30,7 @@ use coffer_api::Code;
 use coffer_crypto::keys::{Algorithm, PreparedKey, Usage};
 use zeroize::Zeroizing;
 
+pub use agree::KeyAgreement;
 pub use backup::Existing;
 pub use cipher::{DecryptItem, Decrypted, EncryptItem, Encrypted, RewrapItem};
 pub use data_key::{DataKey, DataKeyBits, NewDataKey, Reveal};

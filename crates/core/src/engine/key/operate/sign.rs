@@ -154,8 +154,9 @@ impl Caller {
             let number = signing_version(&key, how.key_version)?;
             let version = versions.loaded(number)?;
             require_private(version, KeyOperation::Sign)?;
+            let context = read_context(&item.context, &mut context)?;
             let signer = match key.entry.derived {
-                true => derived.key(version, read_context(&item.context, &mut context)?, Derivation::Ordinary)?,
+                true => derived.key(version, context, Derivation::Ordinary)?,
                 false => &version.key,
             };
             let signature = signer
@@ -201,8 +202,9 @@ impl Caller {
             let (number, encoded) = verifying_version(&key, item.signature, &mut grant)?;
             let signature = read_signature(encoded, options.marshal, &mut signature)?;
             let version = versions.loaded(number)?;
+            let context = read_context(&item.context, &mut context)?;
             let verifier = match key.entry.derived {
-                true => derived.key(version, read_context(&item.context, &mut context)?, Derivation::Ordinary)?,
+                true => derived.key(version, context, Derivation::Ordinary)?,
                 false => &version.key,
             };
             let valid = verifier.verify(options, input, signature);

@@ -1,0 +1,106 @@
+//! Keys that two parties agree on: a key of ours on one of NIST's curves and a public key of theirs make one that both have.
+
+use coffer_crypto::keys::{Algorithm, KeyMaterial, PublicKey, Usage};
+
+use super::super::{
+    create::KeyCreate,
+    entry::Usages,
+    state::KeyState,
+    store::{NewVersion, StoredMaterial},
+};
+use crate::{
+    Caller, Error,
+    caller::Done,
+    commit::Edit,
+    mount::Mount,
+    policy::{Operation, Parameters},
+};
+
+/// What a key is agreed on with.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyAgreement<'a> {
+    /// The name of our key.
+    pub base: &'a str,
+    /// The version of it; `None` is the highest.
+    pub base_version: Option<u32>,
+    /// Their public key.
+    pub peer_pem: &'a str,
+    /// What the key is to be that comes of it: one that encrypts.
+    pub algorithm: Algorithm,
+}
+
+impl Caller {
+    /// Agrees on a key and keeps it as `name`: as a new key, or as the next version of one that is there.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without update on `{mount}derive-key/{name}`; [`coffer_api::Code::NotFound`] without
+    /// our key; [`coffer_api::Code::Invalid`] where the two keys are of different curves or of none, or the version or the
+    /// type does not fit; [`coffer_api::Code::KeyState`].
+    pub async fn key_agree(
+        &self,
+        mount: &Mount,
+        name: &str,
+        agreement: KeyAgreement<'_>,
+        parameters: &dyn Parameters,
+    ) -> Result<(), Error> {
+        let record = self.record("key.agree", format!("{}derive-key/{name}", mount.path));
+        self.recorded(record.clone(), async {
+            self.authorise(&record.path, Operation::Update, parameters)?;
+            let active = &self.active;
+            let material = self.agreed(mount, agreement).await?;
+            let mut create = KeyCreate::transit(agreement.algorithm);
+            create.imported = true;
+            create.allow_rotation = false;
+            let record = record.fact("base_key", agreement.base);
+            let guard = active.key_lock(mount.id, name).await;
+            let mut edit = Edit::under(guard);
+            let Some(found) = active.key_entry(mount.id, name).await? else {
+                let usages = create.usages.unwrap_or_else(|| Usages::of(create.algorithm));
+                let version = NewVersion::Secret(StoredMaterial::with_usages(usages, material)?);
+                let (_, logged) = active.key_make(mount.id, name, &create, vec![version], edit, record).await?;
+                return Ok(Done::Logged((), logged));
+            };
+            let mut entry = found.value.clone();
+            entry.check_enabled()?;
+            if entry.algorithm != agreement.algorithm {
+                return Err(Error::invalid("the key that is there is of another type than the derived one"));
+            }
+            let now = active.clock.now();
+            let version = NewVersion::Secret(StoredMaterial::with_usages(entry.usages, material)?);
+            let number = active.new_version(&mut entry, &version, KeyState::Active, &mut edit)?;
+            entry.make_primary(number, now)?;
+            entry.updated_ms = now;
+            active.key_put(Some(&found), &entry, &mut edit)?;
+            let mut record = record.fact("key", entry.id.to_string()).fact("key_name", entry.name);
+            record.version = Some(u64::from(number));
+            Ok(Done::Logged((), self.commit(edit, record).await?))
+        })
+        .await
+    }
+
+    /// The key that comes of it.
+    async fn agreed(&self, mount: &Mount, agreement: KeyAgreement<'_>) -> Result<KeyMaterial, Error> {
+        let base = self.active.key_entry(mount.id, agreement.base).await?.ok_or_else(Error::not_found)?.value;
+        let curve = base.algorithm;
+        if !CURVES.contains(&curve) {
+            return Err(Error::invalid(format!("base key type {} does not support key agreement", curve.name())));
+        }
+        let number = agreement.base_version.unwrap_or(base.latest);
+        if number > base.latest {
+            return Err(Error::invalid("requested version of the base key is higher than the latest key version"));
+        }
+        let number = base.for_protect(Usage::Sign, Some(number))?.number;
+        let peer = PublicKey::from_pem(curve, agreement.peer_pem).map_err(|_| {
+            let is_of_another = |other: &Algorithm| PublicKey::from_pem(*other, agreement.peer_pem).is_ok();
+            if CURVES.iter().any(is_of_another) {
+                let name = curve.name();
+                return Error::invalid(format!("base private key type {name} does not match peer public key curve"));
+            }
+            Error::invalid("failed to parse supplied peer public key PEM: data does not contain any valid public keys")
+        })?;
+        let ours = self.active.key_material(&base, number).await?.material;
+        Ok(ours.agree(&peer, agreement.algorithm)?)
+    }
+}
+
+const CURVES: [Algorithm; 3] = [Algorithm::EcdsaP256, Algorithm::EcdsaP384, Algorithm::EcdsaP521];
