@@ -70,6 +70,11 @@ pub(crate) fn malformed() -> StatusCode {
     StatusCode::BAD_REQUEST
 }
 
+/// A list of items of which some failed, and the server is at fault.
+pub(crate) fn failed_items() -> StatusCode {
+    StatusCode::INTERNAL_SERVER_ERROR
+}
+
 /// Work that goes on in the background.
 pub(crate) fn accepted() -> StatusCode {
     StatusCode::ACCEPTED

@@ -200,6 +200,19 @@ pub(crate) fn warned(body: &[u8], more: Vec<String>) -> Option<Bytes> {
     Some(wiped(out))
 }
 
+/// As [`spliced`], with a warning.
+pub(crate) fn spliced_warned(request_id: Uuid, warning: &str, size: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let warnings = to_json(&[warning]);
+    let mut out = Zeroizing::new(Vec::with_capacity(FIXED + size + warnings.len()));
+    out.push(b'{');
+    open(&mut out, request_id, 0);
+    fill(&mut out);
+    out.extend_from_slice(br#","wrap_info":null,"warnings":"#);
+    out.extend_from_slice(&warnings);
+    out.extend_from_slice(br#","auth":null}"#);
+    wiped(out)
+}
+
 /// The reply in place of one that was wrapped.
 pub(crate) fn wrapped(block: &WrapBlock<'_>) -> Bytes {
     let block = to_json(block);

@@ -72,8 +72,15 @@ fn text(kind: MountKind) -> &'static str {
         }
         MountKind::Transit => {
             "Keys that are used here and stay here.\n\n\
-             keys/NAME         make, read, list, delete\n\
-             keys/NAME/config, keys/NAME/rotate, keys/NAME/trim    change\n"
+             keys/NAME                       make, read, list, delete; keys/NAME/config, rotate, trim change it\n\
+             keys/NAME/import, import_version, wrapping_key, derive-key/NAME    keys that come from elsewhere\n\
+             encrypt/NAME, decrypt/NAME, rewrap/NAME    one item, or a list in batch_input\n\
+             datakey/plaintext/NAME, datakey/wrapped/NAME    a new key, encrypted under this one\n\
+             sign/NAME, verify/NAME, hmac/NAME          with the hash at the end of the path, or in the body\n\
+             export/KIND/NAME, byok-export/NAME/NAME, backup/NAME, restore/NAME    what may leave\n\
+             keys/NAME/csr, keys/NAME/set-certificate   certificates\n\
+             random, hash                    bytes by chance, and sums\n\
+             config/keys, cache-config       settings of the mount\n"
         }
         MountKind::Userpass => {
             "Login with a name and a password.\n\n\

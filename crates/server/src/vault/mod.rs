@@ -21,6 +21,8 @@ mod sys;
 mod token;
 mod token_parameters;
 mod token_role;
+mod tools;
+mod transit;
 mod userpass;
 mod wrapping;
 

@@ -13,7 +13,7 @@ use super::{
     call::{Failure, Outcome, VaultCall, Verb, done},
     cubbyhole, help, identity, ignored, kv, kv1, lenient,
     lenient::decode_percent,
-    seal, status, sys, token, userpass, wrapping,
+    seal, status, sys, token, transit, userpass, wrapping,
 };
 use crate::{
     app::{App, Origin, token_of},
@@ -208,7 +208,7 @@ async fn routed(call: &mut VaultCall) -> Outcome {
         MountKind::Token => Box::pin(token::answer(call, &rest)).await,
         MountKind::Userpass => Box::pin(userpass::answer(call, &mount, &rest)).await,
         MountKind::Cubbyhole => Box::pin(cubbyhole::answer(call, &rest)).await,
-        MountKind::Transit => Err(no_route(&call.path)),
+        MountKind::Transit => Box::pin(transit::answer(call, &mount, &rest)).await,
     }?;
     if !call.has_parameters() {
         return Ok(answered);

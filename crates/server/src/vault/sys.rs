@@ -5,7 +5,6 @@ mod host;
 mod mounts;
 mod policies;
 mod rotation;
-mod tools;
 mod visible;
 
 use coffer_core::RotateKey;
@@ -15,7 +14,9 @@ use super::{
     call::{Failure, Outcome, VaultCall, Verb, done},
     capabilities,
     leases::Leases,
-    root_token, rotate, wrapping,
+    root_token, rotate,
+    tools::{self, Tools},
+    wrapping,
 };
 
 pub(crate) use visible::{UI_MOUNTS, anonymous};
@@ -32,7 +33,7 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
         return visible::answer(call, rest).await;
     }
     if let Some(rest) = rest.strip_prefix("tools/") {
-        return tools::answer(call, rest).await;
+        return tools::answer(call, Tools::System, rest).await;
     }
     match (rest, call.verb) {
         ("capabilities" | "capabilities-accessor" | "capabilities-self", Verb::Write) => {

@@ -32,6 +32,7 @@ mod sys;
 mod tls;
 mod token;
 mod tools;
+mod transit;
 mod userpass;
 mod warnings;
 mod wrapping;

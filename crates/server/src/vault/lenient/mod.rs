@@ -233,7 +233,7 @@ fn push_item(field: &'static str, items: &mut Vec<String>, item: &str) -> Result
 }
 
 /// A string's content, a number's or a boolean's text.
-fn scalar(field: &'static str, raw: &RawValue) -> Result<Zeroizing<String>, LenientError> {
+pub(crate) fn scalar(field: &'static str, raw: &RawValue) -> Result<Zeroizing<String>, LenientError> {
     let wrong = LenientError::Field { field, message: "expected type 'string', got unconvertible type" };
     match raw.get().as_bytes().first() {
         Some(b'"') => serde_json::from_str::<String>(raw.get()).map(Zeroizing::new).map_err(|_| wrong),

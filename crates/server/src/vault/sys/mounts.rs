@@ -224,8 +224,9 @@ fn kind(
             Err(Failure::invalid("the kv engine has the versions 1 and 2: set options.version to one of them"))
         }
         (Family::Engines, "generic", "") => Ok(MountKind::Generic),
-        (Family::Engines, "generic", _) => {
-            Err(Failure::invalid("secrets engine \"generic\" does not allow setting a version"))
+        (Family::Engines, "transit", "") => Ok(MountKind::Transit),
+        (Family::Engines, kind @ ("generic" | "transit"), _) => {
+            Err(Failure::invalid(format!("secrets engine {kind:?} does not allow setting a version")))
         }
         (Family::Engines, kind @ ("cubbyhole" | "identity" | "system"), _) => {
             Err(Failure::invalid(format!("mount type of {kind:?} is not mountable")))

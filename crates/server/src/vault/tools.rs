@@ -1,23 +1,32 @@
-//! `sys/tools/random` and `sys/tools/hash`.
+//! Random bytes and hashes: below `sys/tools/`, and below every mount of transit.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use coffer_core::{HashAlgorithm, MAX_RANDOM};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::super::{
+use super::{
     call::{Failure, Outcome, VaultCall, Verb},
     envelope::Envelope,
     lenient::Fields,
 };
 
-/// Answers below `sys/tools/`.
-pub(super) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
+/// Where the tools are asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Tools {
+    /// At `sys/tools/`, where a hash of nothing is one of no bytes.
+    System,
+    /// At a mount of transit, where a hash needs an input.
+    Transit,
+}
+
+/// Answers `random…` and `hash…`.
+pub(super) async fn answer(call: &mut VaultCall, tools: Tools, rest: &str) -> Outcome {
     let (tool, rest) = rest.split_once('/').unwrap_or((rest, ""));
     match (tool, call.verb) {
         ("random" | "hash", Verb::List | Verb::Scan) => Err(Failure::unsupported_path()),
-        ("random", Verb::Write) => random(call, rest).await,
-        ("hash", Verb::Write) => hash(call, rest).await,
+        ("random", Verb::Write) => random(call, tools, rest).await,
+        ("hash", Verb::Write) => hash(call, tools, rest).await,
         ("random" | "hash", _) => Err(Failure::unsupported_operation()),
         _ => Err(Failure::unsupported_path()),
     }
@@ -31,7 +40,7 @@ enum Format {
 }
 
 /// `random[/<bytes>]` and `random/<source>[/<bytes>]`. All sources are the one there is.
-async fn random(call: &mut VaultCall, rest: &str) -> Outcome {
+async fn random(call: &mut VaultCall, tools: Tools, rest: &str) -> Outcome {
     #[derive(Serialize)]
     struct Random<'a> {
         random_bytes: &'a str,
@@ -40,7 +49,7 @@ async fn random(call: &mut VaultCall, rest: &str) -> Outcome {
     let fields = params.fields()?;
     let (source, count) = match rest.split_once('/') {
         Some((source, count)) if matches!(source, "all" | "platform" | "seal") => (source, count),
-        Some((source, _)) if source.parse::<i64>().is_err() => {
+        Some((source, _)) if tools == Tools::Transit || source.parse::<i64>().is_err() => {
             let shown: String = source.chars().take(100).collect();
             return Err(Failure::invalid(format!(
                 "unsupported entropy source {shown:?}; must be \"platform\" or \"seal\", or \"all\""
@@ -75,7 +84,7 @@ async fn random(call: &mut VaultCall, rest: &str) -> Outcome {
 }
 
 /// `hash[/<algorithm>]`; the one in the path counts.
-async fn hash(call: &mut VaultCall, rest: &str) -> Outcome {
+async fn hash(call: &mut VaultCall, tools: Tools, rest: &str) -> Outcome {
     #[derive(Serialize)]
     struct Sum<'a> {
         sum: &'a str,
@@ -89,10 +98,13 @@ async fn hash(call: &mut VaultCall, rest: &str) -> Outcome {
         (rest, _) => rest,
     };
     let shown = || named.chars().take(100).collect::<String>();
-    // The tool knows no SHA-1, which is there for signatures.
+    // What is broken can still be verified by those who must, and is not handed out.
     let algorithm = HashAlgorithm::parse(named).filter(|algorithm| *algorithm != HashAlgorithm::Sha1);
     let algorithm = algorithm.ok_or_else(|| Failure::invalid(format!("unsupported algorithm {}", shown())))?;
     let format = format(&fields, Format::Hex)?;
+    if tools == Tools::Transit && fields.raw("input").is_none() {
+        return Err(Failure::invalid("input missing"));
+    }
     let input = fields.text("input")?.unwrap_or_default();
     let input = STANDARD.decode(input.as_bytes()).map(Zeroizing::new);
     let input = input.map_err(|_| Failure::invalid("unable to decode input as base64: illegal base64 data"))?;
