@@ -11,12 +11,18 @@ pub fn same_format(format: &str, bao: &Value, coffer: &Value) -> bool {
         "base64" => texts(bao, coffer, is_base64) && length(bao) == length(coffer),
         "cluster" => texts(bao, coffer, |text| text.split("-cluster-").nth(1).is_some_and(|id| is_hex(id, 8))),
         "hex" => texts(bao, coffer, |text| is_hex(text, number(size))),
+        // Made by the same version of a key, and of one length.
+        "made" => texts(bao, coffer, is_made) && version(bao) == version(coffer) && length(bao) == length(coffer),
         "number" => bao.is_i64() && coffer.is_i64(),
+        "pem" => texts(bao, coffer, is_pem) && label(bao) == label(coffer),
         "semver" => texts(bao, coffer, |text| text.split('.').filter(|part| part.parse::<u32>().is_ok()).count() == 3),
+        // The length of an ECDSA signature in DER varies.
+        "signature" => texts(bao, coffer, is_made) && version(bao) == version(coffer),
         "text" => texts(bao, coffer, |text| !text.is_empty()),
         "time" => texts(bao, coffer, is_time),
         // The original's own prefixes on its side, those of Vault on Coffer's.
         "token" => is_token(bao, &["s.", "b."], size) && is_token(coffer, &["hvs.", "hvb."], size),
+        "unwrapped" => texts(bao, coffer, |_| true) && bao.as_str() == wrapped(coffer).as_deref(),
         "uuid" => texts(bao, coffer, is_uuid),
         "within" => {
             matches!((bao.as_i64(), coffer.as_i64()), (Some(a), Some(b)) if a.abs_diff(b) <= size.parse().unwrap())
@@ -48,6 +54,36 @@ fn is_base64(text: &str) -> bool {
 
 fn length(value: &Value) -> Option<usize> {
     Some(value.as_str()?.len())
+}
+
+/// `vault:v1:` and base64, of URLs or not.
+fn is_made(text: &str) -> bool {
+    let encoded = text.strip_prefix("vault:v").and_then(|rest| rest.split_once(':'));
+    encoded.is_some_and(|(version, bytes)| {
+        version.parse::<u32>().is_ok() && is_base64(&bytes.replace('-', "+").replace('_', "/"))
+    })
+}
+
+fn version(made: &Value) -> Option<&str> {
+    made.as_str()?.split(':').nth(1)
+}
+
+fn is_pem(text: &str) -> bool {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_body = |line: &&str| line.len() <= 64 && is_base64(line);
+    matches!(lines.as_slice(), [first, body @ .., last] if first.starts_with("-----BEGIN ")
+        && **last == first.replace("BEGIN", "END") && body.iter().all(is_body))
+}
+
+/// What it is, and whether a line break ends it.
+fn label(pem: &Value) -> Option<(&str, bool)> {
+    let pem = pem.as_str()?;
+    Some((pem.lines().next()?, pem.ends_with('\n')))
+}
+
+/// As the original tells some errors.
+fn wrapped(error: &Value) -> Option<String> {
+    Some(format!("1 error occurred:\n\t* {}\n\n", error.as_str()?))
 }
 
 fn is_hex(text: &str, digits: usize) -> bool {

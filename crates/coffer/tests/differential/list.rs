@@ -74,7 +74,7 @@ impl Request {
 }
 
 impl Known {
-    /// The text with `${name}` replaced, and `${x*N}` by N times `x`.
+    /// The text with `${name}` replaced, `${name#}` by what follows its last `:`, and `${x*N}` by N times `x`.
     fn fill(&self, text: &str) -> String {
         let mut parts = text.split("${");
         let mut filled = parts.next().unwrap_or_default().to_owned();
@@ -82,11 +82,19 @@ impl Known {
             let (name, rest) = part.split_once('}').unwrap();
             match name.split_once('*') {
                 Some((what, times)) => filled.push_str(&what.repeat(times.parse().unwrap())),
-                None => filled.push_str(self.0.get(name).unwrap_or_else(|| panic!("{name} was never kept"))),
+                None if name.ends_with('#') => {
+                    let kept = self.kept(name.trim_end_matches('#'));
+                    filled.push_str(kept.rsplit(':').next().unwrap_or_default());
+                }
+                None => filled.push_str(self.kept(name)),
             }
             filled.push_str(rest);
         }
         filled
+    }
+
+    fn kept(&self, name: &str) -> &str {
+        self.0.get(name).unwrap_or_else(|| panic!("{name} was never kept"))
     }
 
     /// The text with what this server gave out replaced by its name, so that both servers' texts can be equal.

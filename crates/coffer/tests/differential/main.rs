@@ -17,6 +17,7 @@ mod mask;
 mod policies;
 mod replay;
 mod servers;
+mod transit;
 
 #[allow(dead_code, reason = "shared with the proofs, which use all of it")]
 #[path = "../proof/http.rs"]

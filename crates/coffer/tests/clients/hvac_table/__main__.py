@@ -10,8 +10,9 @@ import later
 import operator_keys
 import secrets_kv
 import system
+import transit
 from table import Table
 
 if __name__ == "__main__":
-    tables = [system, auth, secrets_kv, identity, client, operator_keys]
+    tables = [system, auth, secrets_kv, identity, client, operator_keys, transit]
     sys.exit(Table(rows=[row for module in tables for row in module.ROWS], later=later.LATER).run(sys.argv[1:]))

@@ -26,7 +26,6 @@ LATER = {
     "secrets.rabbitmq.": "no RabbitMQ engine",
     "secrets.ssh.": "no SSH engine",
     "secrets.transform.": "in the Enterprise edition of Vault alone",
-    "secrets.transit.": "transit comes later",
     # Identity as an OIDC provider.
     "secrets.identity.configure_tokens_backend": "identity tokens come later",
     "secrets.identity.create_named_key": "identity tokens come later",

@@ -5,5 +5,5 @@
 const { run } = require('./table');
 const later = require('./later');
 
-const rows = [...require('./system'), ...require('./auth'), ...require('./operator-keys')];
+const rows = [...require('./system'), ...require('./auth'), ...require('./operator-keys'), ...require('./transit')];
 run(rows, later, process.argv.slice(2)).then((code) => { process.exitCode = code; });

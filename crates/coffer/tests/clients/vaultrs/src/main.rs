@@ -10,6 +10,7 @@ mod surface;
 mod system;
 mod table;
 mod tokens;
+mod transit;
 
 use table::{Table, Wrong};
 
@@ -34,6 +35,8 @@ async fn main() -> std::process::ExitCode {
     note(system::policies(&mut table).await);
     note(system::wrapping(&mut table).await);
     note(system::client(&mut table).await);
+    note(transit::keys(&mut table).await);
+    note(transit::uses(&mut table).await);
     note(operator::keys(&mut table).await);
     wrong.extend(surface::gaps(&table, source.as_ref()));
 
