@@ -8,6 +8,7 @@ mod address;
 mod audit;
 mod call;
 mod error;
+mod keys;
 mod login;
 mod operator;
 mod policies;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub use address::{Address, AddressError};
 pub use error::Error;
+pub use keys::{KeyFilter, KeySwitch, KeyVerb};
 pub use secrets::Depth;
 pub use trust::TrustError;
 

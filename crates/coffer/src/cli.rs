@@ -52,6 +52,9 @@ pub(crate) enum Command {
     Completion(cmd::completion::Arguments),
     /// Ask whether the server is alive
     Health,
+    /// Make keys that stay on the server, and manage their life
+    #[command(subcommand, visible_alias = "key")]
+    Keys(cmd::keys::Command),
     /// Get a token and keep it in the token file
     Login(cmd::login::Arguments),
     /// Revoke the token in the token file and remove the file

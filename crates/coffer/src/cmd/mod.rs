@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod completion;
 pub(crate) mod health;
+pub(crate) mod keys;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod offline;
@@ -37,6 +38,7 @@ pub(crate) fn dispatch(cli: Cli, environment: Environment) -> Result<ExitCode, F
         Command::Audit(command) => return block_on(audit::run(&session, &command)),
         Command::Completion(arguments) => completion::run(&session, &arguments)?,
         Command::Health => block_on(health::run(&session))?,
+        Command::Keys(command) => block_on(keys::run(&session, &command))?,
         Command::Login(arguments) => block_on(login::run(&session, &arguments))?,
         Command::Logout(arguments) => block_on(logout::run(&session, &arguments))?,
         Command::Operator(command) => block_on(operator::run(&session, &command))?,

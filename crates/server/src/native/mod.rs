@@ -3,6 +3,7 @@
 mod audit;
 mod call;
 mod health;
+mod keys;
 mod login;
 mod openapi;
 mod operator;
@@ -29,6 +30,7 @@ pub use self::openapi::document;
 pub(crate) fn routes(app: App) -> Router {
     let api = Router::new()
         .merge(audit::routes())
+        .merge(keys::routes())
         .merge(login::routes())
         .merge(operator::routes())
         .merge(policies::routes())

@@ -7,7 +7,7 @@ use utoipa::{
     openapi::security::{ApiKey, ApiKeyValue, SecurityScheme},
 };
 
-use super::{audit, health, login, operator, policies, secrets, tokens};
+use super::{audit, health, keys, login, operator, policies, secrets, tokens};
 
 /// The native API.
 #[derive(OpenApi)]
@@ -22,6 +22,27 @@ use super::{audit, health, login, operator, policies, secrets, tokens};
         health::metrics,
         health::openapi_json,
         health::readyz,
+        keys::key_activate,
+        keys::key_compromise,
+        keys::key_configure,
+        keys::key_create,
+        keys::key_deactivate,
+        keys::key_delete,
+        keys::key_deleted_list,
+        keys::key_deleted_read,
+        keys::key_destroy,
+        keys::key_destroy_cancel,
+        keys::key_disable,
+        keys::key_enable,
+        keys::key_list,
+        keys::key_read,
+        keys::key_recover,
+        keys::key_resume,
+        keys::key_rollback,
+        keys::key_rotate,
+        keys::key_settings,
+        keys::key_settings_write,
+        keys::key_suspend,
         login::login_initial,
         login::login_userpass,
         operator::operator_clock_accept,

@@ -40,7 +40,7 @@ async fn every_mutation_leaves_a_line_that_says_who_did_what_to_what() {
         let page = server.root("GET", &format!("/api/v1/audit/entries?from={before}&limit=1000"), Value::Null).await;
         let page = page.is(200).json();
         let told = page["entries"].as_array().unwrap().iter().map(|entry| &entry["entry"]);
-        let told: Vec<&Value> = told.filter(|entry| entry["req"]["path"] == row.path).collect();
+        let told: Vec<&Value> = told.filter(|entry| entry["req"]["path"] == row.path_of(&fresh)).collect();
         for entry in &told {
             assert_eq!(entry["out"], "success", "{}: {entry}", row.id);
             assert_eq!(entry["actor"]["accessor"], known["accessor"], "{}: {entry}", row.id);

@@ -12,6 +12,7 @@ mod hostile;
 mod http;
 mod identity;
 mod identity_merge;
+mod key_life;
 mod keys;
 mod kv;
 mod kv1;

@@ -41,6 +41,8 @@ pub(crate) struct Row {
 pub(crate) struct Fresh {
     token: String,
     accessor: String,
+    /// The id of a key that is deleted.
+    deleted: String,
 }
 
 /// The rows of a table.
@@ -92,7 +94,11 @@ impl Row {
 
     pub(crate) async fn ask(&self, server: &TestServer, token: Option<&str>, fresh: &Fresh) -> Reply {
         let body = self.body.replace("{token}", &fresh.token).replace("{accessor}", &fresh.accessor);
-        server.raw(self.method, self.path, token, &body).await
+        server.raw(self.method, &self.path_of(fresh), token, &body).await
+    }
+
+    pub(crate) fn path_of(&self, fresh: &Fresh) -> String {
+        self.path.replace("{deleted}", &fresh.deleted)
     }
 }
 
@@ -135,9 +141,29 @@ pub(crate) async fn furnish(server: &TestServer) {
         ("DELETE", "/v1/secret/metadata/acme/GONE", Value::Null),
         ("PUT", "/api/v1/secrets/acme/GONE", json!({"value": "v"})),
         ("DELETE", "/api/v1/secrets/acme/GONE", Value::Null),
+        ("POST", "/api/v1/keys", json!({"name": "k"})),
+        ("POST", "/api/v1/keys/k/rotate", json!({})),
+        ("POST", "/api/v1/keys", json!({"name": "ready"})),
+        ("POST", "/api/v1/keys/ready/rotate", json!({"pre_active": true})),
+        ("POST", "/api/v1/keys", json!({"name": "idle"})),
+        ("POST", "/api/v1/keys/idle/rotate", json!({})),
+        ("POST", "/api/v1/keys/idle/suspend", json!({})),
+        ("POST", "/api/v1/keys", json!({"name": "doomed"})),
+        ("POST", "/api/v1/keys/doomed/rotate", json!({})),
+        ("POST", "/api/v1/keys/doomed/destroy", json!({})),
+        ("POST", "/api/v1/keys", json!({"name": "on"})),
+        ("POST", "/api/v1/keys/on/enable", Value::Null),
+        ("POST", "/api/v1/keys", json!({"name": "off"})),
+        ("POST", "/api/v1/keys/off/disable", Value::Null),
+        ("POST", "/api/v1/keys", json!({"name": "going"})),
+        ("PATCH", "/api/v1/keys/going", json!({"deletion_allowed": true})),
+        ("POST", "/api/v1/keys", json!({"name": "new"})),
+        ("PATCH", "/api/v1/keys/new", json!({"deletion_allowed": true})),
+        ("DELETE", "/api/v1/keys/new", Value::Null),
     ] {
         let reply = server.root(method, path, body).await;
-        let is_there = path.starts_with("/v1/sys/") && reply.text().contains("already in use");
+        let is_there = path.starts_with("/v1/sys/") && reply.text().contains("already in use")
+            || path.starts_with("/api/v1/keys") && reply.status == 409;
         assert!(reply.status < 300 || is_there, "{method} {path}: {}", reply.text());
     }
     if is_new {
@@ -152,7 +178,11 @@ pub(crate) async fn fresh(server: &TestServer) -> Fresh {
         .is(200)
         .json();
     let text = |key: &str| auth["auth"][key].as_str().unwrap().to_owned();
-    Fresh { token: text("client_token"), accessor: text("accessor") }
+    server.root("POST", "/api/v1/keys", json!({"name": "gone"})).await;
+    server.root("PATCH", "/api/v1/keys/gone", json!({"deletion_allowed": true})).await.is(200);
+    let deleted = server.root("DELETE", "/api/v1/keys/gone", Value::Null).await.is(200).json();
+    let deleted = deleted["id"].as_str().unwrap().to_owned();
+    Fresh { token: text("client_token"), accessor: text("accessor"), deleted }
 }
 
 /// A token for a row with exactly its policy.
