@@ -171,6 +171,7 @@ impl MountKind {
             | Self::Identity
             | Self::System
             | Self::Token
+            | Self::Transit
             | Self::Userpass => self.name(),
         }
     }

@@ -130,7 +130,7 @@ fn fits(segments: &[Segment], path: &[&str]) -> bool {
     }
 }
 
-/// The name of a kind in the table.
+/// The name of a kind in the table; of one that is not in it nothing is said.
 fn section(kind: MountKind) -> Option<&'static str> {
     match kind {
         MountKind::Approle => Some("approle"),
@@ -140,6 +140,7 @@ fn section(kind: MountKind) -> Option<&'static str> {
         MountKind::KvV2 => Some("kv-v2"),
         MountKind::System => Some("system"),
         MountKind::Token => Some("token"),
+        MountKind::Transit => None,
         MountKind::Userpass => Some("userpass"),
     }
 }
