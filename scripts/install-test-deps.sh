@@ -15,6 +15,7 @@ packages=(
     lld:ld.lld
     nodejs:node
     npm:npm
+    openssl:openssl
     postgresql:/usr/lib/postgresql/*/bin/postgres
     python3-venv:/usr/lib/python3*/ensurepip/__init__.py
     strace:strace

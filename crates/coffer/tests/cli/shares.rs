@@ -73,7 +73,7 @@ fn shares_of_an_empty_store_unseal_it_and_each_one_counts_once() {
     let wrong = server.coffer_with_input(&["operator", "unseal"], "not a share");
     assert!(wrong.code == 1 && wrong.stderr.starts_with("error: "), "{wrong:?}");
     unseal(&server, &shares[1..]);
-    assert_eq!(server.stdout(&["secrets", "get", "A", "-p", "acme"]), "one\n");
+    assert_eq!(server.stdout(&["secrets", "get", "A", "-p", "acme"]), "one");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn seal_is_led_to_a_key_file_and_back_to_shares() {
     server.start_again();
     assert_eq!(
         (state(&server).as_str(), server.stdout(&["secrets", "get", "A", "-p", "acme"]).as_str()),
-        ("active", "one\n")
+        ("active", "one")
     );
 
     let said = give(&server, &["operator", "seal-migrate", "shamir", "--shares", "3", "--threshold", "2"], "");
@@ -157,7 +157,7 @@ fn seal_is_led_to_a_key_file_and_back_to_shares() {
     server.stop();
     server.start_again_with(SHAMIR);
     unseal(&server, &new[..2]);
-    assert_eq!(server.stdout(&["secrets", "get", "A", "-p", "acme"]), "one\n");
+    assert_eq!(server.stdout(&["secrets", "get", "A", "-p", "acme"]), "one");
     server.stop();
     server.start_again_with(SHAMIR);
     unseal(&server, &new[1..]);

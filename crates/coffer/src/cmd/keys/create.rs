@@ -9,7 +9,8 @@ use crate::{duration, failure::Failure, session::Session};
 #[derive(Args)]
 #[command(after_help = "\
 Algorithms:
-  encrypt   xaes-256-gcm (default), aes-128-gcm, aes-256-gcm, chacha20-poly1305, xchacha20-poly1305
+  encrypt   xaes-256-gcm (default), aes-128-gcm, aes-256-gcm, chacha20-poly1305,
+            xchacha20-poly1305
   sign      ed25519, ecdsa-p256, ecdsa-p384, ecdsa-p521, ml-dsa-44, ml-dsa-65, ml-dsa-87
   both      rsa-2048, rsa-3072, rsa-4096
   mac       hmac-sha256, hmac-sha384, hmac-sha512, hmac (with --key-size)

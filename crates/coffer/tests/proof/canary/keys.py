@@ -43,7 +43,8 @@ def main():
         opened[row] = open_sealed(terms[term], "envelope", 5, row, sealed)
         if row.startswith("object/"):
             assert opened[row][0] == FORMAT
-            keys[row] = opened[row][1:]
+            # Padding stands before the key.
+            keys[row] = opened[row][-32:]
 
     def as_hex(values):
         return {name: value.hex() for name, value in values.items()}
