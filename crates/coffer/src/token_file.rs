@@ -68,11 +68,11 @@ pub(crate) fn read_initial(path: &Path) -> Result<Sensitive<String>, Failure> {
     Ok(token)
 }
 
-/// Writes the token: to a new file beside, synced, then renamed over the old one, so that a crash leaves one or the other.
+/// Whether a token can be written there: asked before something that cannot be done again.
 ///
 /// # Errors
-/// Where something else than the user's own regular file stands there, or the system refuses.
-pub(crate) fn write(path: &Path, token: &Sensitive<String>) -> Result<(), Failure> {
+/// As [`write`].
+pub(crate) fn check_place(path: &Path) -> Result<(), Failure> {
     let directory = parent(path);
     DirBuilder::new()
         .recursive(true)
@@ -81,17 +81,25 @@ pub(crate) fn write(path: &Path, token: &Sensitive<String>) -> Result<(), Failur
         .map_err(|error| failed("make the directory of", path, &error))?;
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => {
-            return Err(Failure::local(format!("{} is not a regular file and is left alone", path.display()))
-                .hint("remove it, or name another with --token-file"));
+            Err(Failure::local(format!("{} is not a regular file and is left alone", path.display()))
+                .hint("remove it, or name another with --token-file"))
         }
         Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => {
-            return Err(Failure::local(format!("{} belongs to another user", path.display()))
-                .hint("name a file of your own with --token-file"));
+            Err(Failure::local(format!("{} belongs to another user", path.display()))
+                .hint("name a file of your own with --token-file"))
         }
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed("examine", path, &error)),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed("examine", path, &error)),
     }
+}
+
+/// Writes the token: to a new file beside, synced, then renamed over the old one, so that a crash leaves one or the other.
+///
+/// # Errors
+/// Where something else than the user's own regular file stands there, or the system refuses.
+pub(crate) fn write(path: &Path, token: &Sensitive<String>) -> Result<(), Failure> {
+    check_place(path)?;
     let new = beside(path);
     let written = write_new(&new, token).and_then(|()| std::fs::rename(&new, path));
     if let Err(error) = written {
@@ -99,7 +107,7 @@ pub(crate) fn write(path: &Path, token: &Sensitive<String>) -> Result<(), Failur
         let _ = std::fs::remove_file(&new);
         return Err(failed("write", path, &error));
     }
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| failed("sync", path, &error))
+    File::open(parent(path)).and_then(|directory| directory.sync_all()).map_err(|error| failed("sync", path, &error))
 }
 
 /// Removes the file; whether there was one.

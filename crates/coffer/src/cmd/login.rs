@@ -62,6 +62,9 @@ struct LoggedIn {
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     // Known before anything irreversible (the initial token works once) happens.
     let path = if arguments.no_store { None } else { Some(session.token_path()?) };
+    if let Some(path) = &path {
+        token_file::check_place(path)?;
+    }
     let (token, mut result) = if arguments.initial {
         initial(session, arguments).await?
     } else {

@@ -147,7 +147,11 @@ impl Active {
     pub(crate) fn note_use(&self, edit: &mut Edit) -> Result<(), Error> {
         for mount in self.mounts.provisional() {
             let (id, simple) = (mount.id.to_string(), mount.id.simple().to_string());
-            let below = |key: &str| key.split('/').nth(1).is_some_and(|place| place == id || place == simple);
+            // That it is disabled is nothing stored in it.
+            let below = |key: &str| {
+                let place = key.split('/').nth(1).filter(|_| !key.starts_with(keys::MOUNT_PURGE));
+                place.is_some_and(|place| place == id || place == simple)
+            };
             let row = Mount::row(&mount.path);
             if edit.puts(below) && !edit.puts(|key| key == row) {
                 let mut mount = mount.as_ref().clone();

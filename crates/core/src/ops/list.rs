@@ -22,6 +22,8 @@ pub(crate) struct GrantedPart<'a> {
     pub(crate) after: &'a str,
     /// Names to be read: the limit, or one more than may be answered without any.
     pub(crate) limit: usize,
+    /// What the policies show at once.
+    capped: Option<usize>,
     most: usize,
 }
 
@@ -46,7 +48,7 @@ impl Caller {
         let grant = self.authorise(path, operation, &parameters)?;
         let capped = grant.pagination_limit.and_then(|most| usize::try_from(most).ok());
         let limit = limit.into_iter().chain(capped).min().unwrap_or(most + 1);
-        Ok(GrantedPart { after, limit, most })
+        Ok(GrantedPart { after, limit, capped, most })
     }
 
     /// As [`Caller::authorise_part`] with list, for names of at most [`MAX_LISTED`].
@@ -60,6 +62,11 @@ impl Caller {
 }
 
 impl GrantedPart<'_> {
+    /// The same where the part that was asked for is for the policies alone, and all is answered that they show.
+    pub(crate) fn whole(self) -> Self {
+        Self { after: "", limit: self.capped.unwrap_or(self.most + 1), ..self }
+    }
+
     /// The names of this part out of all, sorted.
     ///
     /// # Errors

@@ -380,5 +380,8 @@ pub(crate) fn row(name: &str) -> Result<String, Error> {
     if name.is_empty() || name.len() > 256 || name.chars().any(char::is_control) {
         return Err(Error::invalid("a policy's name has 1 to 256 printable bytes"));
     }
+    if name.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err(Error::invalid("a policy's name has no empty or relative segments"));
+    }
     Ok(format!("{}{name}", keys::POLICY))
 }

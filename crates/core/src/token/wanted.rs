@@ -45,6 +45,10 @@ impl Caller {
         if entry.num_uses > 0 {
             return Err(Error::invalid("restricted use token cannot generate child tokens"));
         }
+        // Nobody who names nothing by mistake gets everything that the caller has.
+        if request.policies.iter().any(|name| name.trim().is_empty()) {
+            return Err(Error::invalid("a policy's name is empty"));
+        }
         let privileged = grant.root || grant.sudo;
         let role = match (how, &request.role) {
             (CreatePath::Role(name), _) => Some(self.active.token_role(name).await?),

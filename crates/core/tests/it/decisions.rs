@@ -212,9 +212,17 @@ async fn pagination_limit_bounds_a_list() {
     assert_eq!(list(&lister, "", Some(1)).await.unwrap(), ["A"]);
     assert_eq!(list(&lister, "", Some(3)).await.unwrap_err().code(), Code::Denied);
     // A list is not a scan.
-    let scan = async |who: &Caller| who.kv_list(&mount, "acme", KvReach::Below).await;
+    let scan = async |who: &Caller| who.kv_list(&mount, "acme", KvReach::Below { limit: None }).await;
     assert_eq!(scan(&root).await.unwrap(), ["A", "B", "C", "D"]);
     assert_eq!(scan(&lister).await.unwrap_err().code(), Code::Denied);
+    let text = r#"path "secret/metadata/*" { capabilities = ["scan"] pagination_limit = 2 }"#;
+    let scanner = with_policy(&core, &root, "scan", text).await;
+    let scan = async |limit| scanner.kv_list(&mount, "acme", KvReach::Below { limit }).await;
+    assert_eq!(scan(Some(3)).await.unwrap_err().code(), Code::Denied);
+    for limit in [None, Some(1), Some(2)] {
+        assert_eq!(scan(limit).await.unwrap(), ["A", "B"], "a scan is not cut by what it asks for");
+    }
+    drop(scanner);
     drop((root, lister));
     core.shutdown().await;
 }

@@ -81,7 +81,10 @@ async fn native_secret_is_the_kv_entry_and_foreign_shapes_are_left_alone() {
     assert_eq!(refused.unwrap_err().code(), Code::Conflict);
     assert_eq!(root.kv_list(&mount, "", LEVEL).await.unwrap(), ["acme/"]);
     assert_eq!(root.kv_list(&mount, "acme/prod/api/", LEVEL).await.unwrap(), ["KEY", "OTHER"]);
-    assert_eq!(root.kv_list(&mount, "acme", KvReach::Below).await.unwrap(), ["prod/api/KEY", "prod/api/OTHER"]);
+    assert_eq!(
+        root.kv_list(&mount, "acme", KvReach::Below { limit: None }).await.unwrap(),
+        ["prod/api/KEY", "prod/api/OTHER"]
+    );
     drop(root);
     core.shutdown().await;
 }

@@ -2,7 +2,7 @@
 
 use axum::{Router, response::Response, routing};
 use coffer_api::{
-    Page, Problem,
+    Code, Page, Problem,
     keys::{Key, KeyCompromise, KeyConfigure, KeyCreate, KeyDestroy, KeyRollback, KeyRotate, KeySettings, KeyVersions},
 };
 use coffer_core::{Begin, Caller, Error, Kept, KeyAlgorithm, KeyFilter, KeyState, KeyView, ListPart, Mount, Operation};
@@ -337,7 +337,12 @@ async fn list(caller: &Caller, query: &KeyQuery, kept: Kept) -> Result<Page<Key>
         Ok(parsed) => parsed,
         Err(error) => return Err(caller.refuse(Operation::List, "transit/keys/", error).await),
     };
-    let mount = caller.key_engine(Operation::List, "keys/").await?;
+    let mount = match caller.key_engine(Operation::List, "keys/").await {
+        Ok(mount) => mount,
+        // The first key mounts the engine: until then there are none.
+        Err(error) if error.code() == Code::NotFound => return Ok(Page { items: Vec::new(), next: None }),
+        Err(error) => return Err(error),
+    };
     let page = caller.key_list(&mount, &filter, part).await?;
     Ok(Page { items: page.items.iter().map(Key::from).collect(), next: page.next })
 }

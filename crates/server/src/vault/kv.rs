@@ -83,7 +83,8 @@ async fn answer_other(call: &mut VaultCall, mount: &Mount, rest: &str) -> Outcom
 
 async fn list(call: &mut VaultCall, mount: &Mount, directory: &str) -> Outcome {
     if call.verb == Verb::Scan {
-        let keys = call.caller.kv_list(mount, directory, KvReach::Below).await?;
+        let reach = KvReach::Below { limit: call.page().await?.limit };
+        let keys = call.caller.kv_list(mount, directory, reach).await?;
         return Ok(call.data(&Scanned { keys: &keys }));
     }
     let page = call.page().await?;
@@ -94,7 +95,10 @@ async fn list(call: &mut VaultCall, mount: &Mount, directory: &str) -> Outcome {
 
 async fn list_detailed(call: &mut VaultCall, mount: &Mount, directory: &str) -> Outcome {
     let described = match call.verb {
-        Verb::Scan => call.caller.kv_list_detailed(mount, directory, KvReach::Below).await?,
+        Verb::Scan => {
+            let reach = KvReach::Below { limit: call.page().await?.limit };
+            call.caller.kv_list_detailed(mount, directory, reach).await?
+        }
         Verb::Delete | Verb::List | Verb::Patch | Verb::Read | Verb::Write => {
             let page = call.page().await?;
             let reach = KvReach::Level { after: &page.after, limit: page.limit };

@@ -57,7 +57,8 @@ async fn scan(call: &mut VaultCall, mount: &Mount, path: &str) -> Outcome {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         keys: Vec<String>,
     }
-    let keys = call.caller.kv1_list(mount, path, KvReach::Below).await?;
+    let reach = KvReach::Below { limit: call.page().await?.limit };
+    let keys = call.caller.kv1_list(mount, path, reach).await?;
     Ok(call.data(&Keys { keys }))
 }
 

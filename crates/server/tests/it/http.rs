@@ -177,10 +177,12 @@ async fn read_is_held_to_the_parameters_of_its_query() {
 async fn write_that_means_nothing_is_refused_as_what_it_would_have_been() {
     let server = TestServer::dev().await;
     server.root("POST", "/v1/secret/data/there", json!({"data": {"x": 1}})).await.is(200);
-    server.root("POST", "/v1/secret/metadata/bare", json!({})).await.is(204);
+    server.root("POST", "/v1/secret/metadata/bare", json!({"max_versions": 4})).await.is(204);
+    server.root("POST", "/v1/secret/metadata/none", json!({"other": 1})).await.is(204);
+    server.root("GET", "/v1/secret/metadata/none", Value::Null).await.is(404);
     let creator = server.token_with(ROOT, r#"path "secret/*" { capabilities = ["create"] }"#).await;
     let post = async |path: &str| server.as_token(&creator, "POST", path, json!({"other": 1})).await.status;
-    for (path, status) in [("data/none", 400), ("data/there", 403), ("data/bare", 400), ("metadata/bare", 403)] {
+    for (path, status) in [("data/none", 400), ("data/there", 403), ("data/bare", 403), ("metadata/bare", 403)] {
         assert_eq!(post(&format!("/v1/secret/{path}")).await, status, "{path}");
     }
     server.stop().await;

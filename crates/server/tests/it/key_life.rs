@@ -10,6 +10,7 @@ const KEYS: &str = "/api/v1/keys";
 async fn first_key_mounts_the_engine_for_who_may_mount_it() {
     let server = TestServer::dev().await;
     server.root("GET", &format!("{KEYS}/k"), Value::Null).await.is(404);
+    assert_eq!(server.root("GET", KEYS, Value::Null).await.is(200).json(), json!({"items": []}));
     let only_keys = r#"path "transit/keys/*" { capabilities = ["update", "read"] }"#;
     let both = format!("{only_keys}\npath \"sys/mounts/transit\" {{ capabilities = [\"update\"] }}");
     let token = server.token_with(ROOT, only_keys).await;

@@ -19,6 +19,15 @@ async fn enable(server: &TestServer, token: &str, path: &str, version: u8) -> Re
 }
 
 #[tokio::test]
+async fn provisional_mount_that_nobody_used_can_be_disabled() {
+    let (server, token) = started().await;
+    server.as_token(&token, "DELETE", "/v1/sys/mounts/secret", Value::Null).await.is(204);
+    server.as_token(&token, "GET", "/v1/secret/data/a", Value::Null).await.is(404);
+    enable(&server, &token, "secret", 2).await.is(204);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn mount_of_the_store_gives_way_while_nothing_is_in_it() {
     for (path, version) in [("secret", 1), ("secret", 2), ("secret/below", 1)] {
         let (server, token) = started().await;

@@ -1,16 +1,17 @@
 //! `coffer keys set`.
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, ArgGroup, Args};
 use coffer_api::keys::KeyConfigure;
 
 use crate::{duration, failure::Failure, session::Session};
 
 /// Options of `keys set`.
 #[derive(Args)]
-#[group(id = "change", required = true, multiple = true, args = [
+#[group(skip)]
+#[command(group(ArgGroup::new("change").required(true).multiple(true).args([
     "allow_plaintext_backup", "deactivate_on_rotate", "deletion_allowed", "description", "exportable",
     "min_decryption_version", "min_encryption_version", "no_tags", "overlap", "rotate_every", "rotate_jitter", "tags",
-])]
+])))]
 pub(crate) struct Arguments {
     /// The key's name
     name: String,

@@ -291,9 +291,9 @@ pub(crate) fn kv_mount(mount: Option<Arc<Mount>>) -> Result<Arc<Mount>, Error> {
     mount.filter(|mount| mount.kind == MountKind::KvV2).ok_or_else(Error::not_found)
 }
 
-/// What a write below `data/` is to policies: a key that has metadata and never had a version is created by it.
+/// What a write below `data/` is to policies: a key that has metadata is updated by it, whether it ever had a version or not.
 pub(crate) fn write_operation(loaded: Option<&Loaded>) -> Operation {
-    if loaded.is_some_and(|loaded| loaded.head.current > 0) { Operation::Update } else { Operation::Create }
+    if loaded.is_some() { Operation::Update } else { Operation::Create }
 }
 
 fn check_cas(mount: &Mount, head: &Head, cas: Option<u64>) -> Result<(), Error> {

@@ -14,7 +14,10 @@ const PAGE: usize = 1000;
 #[derive(Clone, Copy, Debug)]
 pub enum KvReach<'a> {
     /// All keys below, by their paths, a directory's own keys before those of its sub-directories.
-    Below,
+    Below {
+        /// What was asked for: policies bound it, and the answer is whole all the same.
+        limit: Option<usize>,
+    },
     /// One level; sub-directories end in `/`.
     Level {
         /// Names after this one.
@@ -82,13 +85,13 @@ impl Caller {
         most: usize,
     ) -> Result<Vec<String>, Error> {
         let (operation, part) = match reach {
-            KvReach::Below => (Operation::Scan, ListPart::default()),
+            KvReach::Below { limit } => (Operation::Scan, ListPart { after: "", limit }),
             KvReach::Level { after, limit } => (Operation::List, ListPart { after, limit }),
         };
         let part = self.authorise_part(logical, operation, part, most)?;
         check_directory(directory)?;
         part.checked(match reach {
-            KvReach::Below => self.active.kv_below(mount, directory, part.limit.min(most + 1)).await?,
+            KvReach::Below { .. } => self.active.kv_below(mount, directory, part.whole().limit.min(most + 1)).await?,
             KvReach::Level { .. } => self.active.kv_names(mount, directory, part.after, part.limit).await?,
         })
     }

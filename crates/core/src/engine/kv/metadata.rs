@@ -84,6 +84,28 @@ pub struct MetadataWrite {
     pub custom_metadata_merge: Option<BTreeMap<String, Option<String>>>,
 }
 
+impl MetadataWrite {
+    /// Whether it changes nothing of a key, nor makes one.
+    fn is_empty(&self) -> bool {
+        let Self {
+            max_versions,
+            cas_required,
+            delete_version_after_ms,
+            metadata_cas_required,
+            // A condition, no change.
+            metadata_cas: _,
+            custom_metadata,
+            custom_metadata_merge,
+        } = self;
+        max_versions.is_none()
+            && cas_required.is_none()
+            && delete_version_after_ms.is_none()
+            && metadata_cas_required.is_none()
+            && custom_metadata.is_none()
+            && custom_metadata_merge.is_none()
+    }
+}
+
 impl Caller {
     /// A key's metadata.
     ///
@@ -151,6 +173,9 @@ impl Caller {
                 (Absent::Made, None) => Operation::Create,
             };
             self.authorise(&logical, operation, parameters)?;
+            if absent == Absent::Made && write.is_empty() {
+                return Ok(Done::Unlogged(()));
+            }
             let now = self.active.clock.now();
             let (opened, mut head, expect) = match loaded {
                 Some(Loaded { opened, head, revision }) => (Some(opened), head, Expect::Revision(revision)),
