@@ -73,12 +73,6 @@ pub(crate) fn read_initial(path: &Path) -> Result<Sensitive<String>, Failure> {
 /// # Errors
 /// As [`write`].
 pub(crate) fn check_place(path: &Path) -> Result<(), Failure> {
-    let directory = parent(path);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(|error| failed("make the directory of", path, &error))?;
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => {
             Err(Failure::local(format!("{} is not a regular file and is left alone", path.display()))
@@ -99,6 +93,12 @@ pub(crate) fn check_place(path: &Path) -> Result<(), Failure> {
 /// # Errors
 /// Where something else than the user's own regular file stands there, or the system refuses.
 pub(crate) fn write(path: &Path, token: &Sensitive<String>) -> Result<(), Failure> {
+    let directory = parent(path);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|error| failed("make the directory of", path, &error))?;
     check_place(path)?;
     let new = beside(path);
     let written = write_new(&new, token).and_then(|()| std::fs::rename(&new, path));
@@ -107,7 +107,7 @@ pub(crate) fn write(path: &Path, token: &Sensitive<String>) -> Result<(), Failur
         let _ = std::fs::remove_file(&new);
         return Err(failed("write", path, &error));
     }
-    File::open(parent(path)).and_then(|directory| directory.sync_all()).map_err(|error| failed("sync", path, &error))
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| failed("sync", path, &error))
 }
 
 /// Removes the file; whether there was one.
