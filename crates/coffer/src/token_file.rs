@@ -71,7 +71,7 @@ pub(crate) fn read_initial(path: &Path) -> Result<Sensitive<String>, Failure> {
 /// Whether a token can be written there: asked before something that cannot be done again.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub(crate) fn check_place(path: &Path) -> Result<(), Failure> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => {

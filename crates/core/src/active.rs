@@ -166,7 +166,7 @@ impl Active {
         }
     }
 
-    /// The row under `key`, decoded, through the cache. For the prefixes that [`keys::is_cached`] names.
+    /// The row under `key`, decoded, through the cache. For the prefixes that [`crate::keys::is_cached`] names.
     pub(crate) async fn row_cached<T: Persisted>(&self, key: &str) -> Result<Option<Found<T>>, Error> {
         debug_assert!(crate::keys::is_cached(key), "a change of {key} would not reach the cache");
         match self.open_cached(key).await? {
