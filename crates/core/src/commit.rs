@@ -172,7 +172,7 @@ impl Edit {
 }
 
 /// How often what met another change starts over.
-const TRIES: u32 = 8;
+const TRIES: u32 = 32;
 
 /// Does something fallible again, from what it reads on, where another change came first; at last that is its error. Not
 /// for what names a state that must hold (`cas`): there the conflict is the answer.
