@@ -11,7 +11,7 @@ use crate::{
     active::{Active, Found},
     caller::Done,
     codec::{self, Persisted},
-    commit::{Edit, Logged},
+    commit::{Edit, Logged, again},
     keys,
     locks::PathGuard,
     ops::list::ListPart,
@@ -26,8 +26,6 @@ const MAX_VALUE: usize = 1 << 20;
 const MAX_ENTRIES: usize = 256;
 /// Longest path of an entry, in bytes.
 const MAX_PATH: usize = 512;
-/// How often a write that met a renewal of its token starts over.
-const RETRIES: u32 = 8;
 
 /// An entry as it is stored.
 #[derive(Deserialize, Serialize)]
@@ -67,8 +65,8 @@ impl Caller {
         self.recorded(record.clone(), async {
             let accessor = &self.token.accessor;
             let row = row(accessor, path);
-            let mut tries = 0;
-            loop {
+            // The token may be renewed meanwhile.
+            again!(async {
                 let guard = self.active.locks.lock(&[&cubbyhole_lock(accessor)]).await;
                 let exists = !accessor.is_empty() && self.active.open(&row).await?.is_some();
                 let operation = if exists { Operation::Update } else { Operation::Create };
@@ -81,13 +79,8 @@ impl Caller {
                 if !exists && self.active.cubbyhole_rows(accessor).await?.len() >= MAX_ENTRIES {
                     return Err(Error::invalid(format!("a token has at most {MAX_ENTRIES} entries in its cubbyhole")));
                 }
-                match self.put_entry(&row, data, guard, record.clone()).await {
-                    // The token was renewed meanwhile.
-                    Err(error) if error.code() == Code::Conflict && tries < RETRIES => tries += 1,
-                    Err(error) => return Err(error),
-                    Ok(logged) => return Ok(Done::Logged((), logged)),
-                }
-            }
+                Ok(Done::Logged((), self.put_entry(&row, data, guard, record.clone()).await?))
+            })
         })
         .await
     }
