@@ -8,7 +8,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use coffer_api::Code;
-use coffer_crypto::{Secret, es512::Es512Key};
+use coffer_crypto::{Secret, keys::PreparedKey};
 use coffer_storage::{Entry, Epoch, Key, Limit, Prefix, Revision, Store};
 use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
@@ -89,7 +89,7 @@ pub(crate) struct Active {
     /// Rounds of giving shares that are under way: a rekey, a new root token.
     pub(crate) ceremonies: Ceremonies,
     /// What JWTs of wrapping tokens are signed with, once one was needed.
-    pub(crate) wrapping_key: OnceLock<Arc<Es512Key>>,
+    pub(crate) wrapping_key: OnceLock<Arc<PreparedKey>>,
     pub(crate) stop: watch::Sender<bool>,
 }
 

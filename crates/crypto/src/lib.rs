@@ -8,7 +8,6 @@ mod aead;
 pub mod certificate;
 pub mod envelope;
 mod error;
-pub mod es512;
 pub mod file;
 pub mod hash;
 pub mod kdf;

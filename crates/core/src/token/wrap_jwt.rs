@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use coffer_api::{Code, Sensitive};
-use coffer_crypto::es512::Es512Key;
+use coffer_crypto::{
+    hash,
+    keys::{Algorithm, KeyMaterial, Marshal, PreparedKey, SignOptions},
+};
 use coffer_storage::Expect;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -106,7 +109,9 @@ impl Active {
         let unsigned = || refused("signature could not be validated");
         // Where there is no key yet there is no signature either.
         let key = self.known_wrapping_key().await?.ok_or_else(unsigned)?;
-        key.verify(signed.as_bytes(), &signature).map_err(|_| unsigned())?;
+        if !key.verify(&es512(), signed.as_bytes(), &signature).map_err(|_| unsigned())? {
+            return Err(unsigned());
+        }
         let held: Held = serde_json::from_slice(&claims).map_err(|_| unparsed())?;
         if held.r#type != TYPE {
             return Err(Error::new(Code::Denied, "error validating wrapping token: unexpected type claim"));
@@ -137,14 +142,14 @@ impl Active {
         let mut jwt = Zeroizing::new(URL_SAFE_NO_PAD.encode(HEADER));
         jwt.push('.');
         jwt.push_str(&Zeroizing::new(URL_SAFE_NO_PAD.encode(claims.as_slice())));
-        let signature = key.sign(jwt.as_bytes()).map_err(Error::internal)?;
+        let signature = key.sign(&es512(), jwt.as_bytes()).map_err(Error::internal)?;
         jwt.push('.');
         jwt.push_str(&URL_SAFE_NO_PAD.encode(signature));
         Ok(Sensitive::from(jwt.as_str()))
     }
 
     /// The key, made where there is none yet.
-    async fn wrapping_key(self: &Arc<Self>) -> Result<Arc<Es512Key>, Error> {
+    async fn wrapping_key(self: &Arc<Self>) -> Result<Arc<PreparedKey>, Error> {
         if let Some(key) = self.known_wrapping_key().await? {
             return Ok(key);
         }
@@ -152,8 +157,10 @@ impl Active {
         if let Some(key) = self.known_wrapping_key().await? {
             return Ok(key);
         }
-        let (key, pkcs8) = Es512Key::generate().map_err(Error::internal)?;
-        let pkcs8 = Zeroizing::new(URL_SAFE_NO_PAD.encode(pkcs8.as_slice()));
+        let material = KeyMaterial::generate(CURVE).map_err(Error::internal)?;
+        let pkcs8 =
+            Zeroizing::new(URL_SAFE_NO_PAD.encode(material.export_pkcs8().map_err(Error::internal)?.as_slice()));
+        let key = material.prepare().map_err(Error::internal)?;
         let row = WrappingKeyRow { pkcs8: Sensitive::from(pkcs8.as_str()) };
         let mut edit = Edit::under(guard);
         edit.put(keys::WRAPPING_KEY.to_owned(), codec::encode(&row)?, Some(Expect::Absent));
@@ -161,7 +168,7 @@ impl Active {
         Ok(Arc::clone(self.wrapping_key.get_or_init(|| Arc::new(key))))
     }
 
-    async fn known_wrapping_key(&self) -> Result<Option<Arc<Es512Key>>, Error> {
+    async fn known_wrapping_key(&self) -> Result<Option<Arc<PreparedKey>>, Error> {
         if let Some(key) = self.wrapping_key.get() {
             return Ok(Some(Arc::clone(key)));
         }
@@ -169,7 +176,8 @@ impl Active {
         let damaged = |error| codec::damaged(keys::WRAPPING_KEY, error);
         let decoded = URL_SAFE_NO_PAD.decode(found.value.pkcs8.expose()).map(Zeroizing::new);
         let pkcs8 = decoded.map_err(|error| codec::damaged(keys::WRAPPING_KEY, error))?;
-        let key = Es512Key::from_pkcs8(&pkcs8).map_err(damaged)?;
+        let material = KeyMaterial::import(CURVE, &pkcs8).map_err(damaged)?;
+        let key = material.prepare().map_err(damaged)?;
         Ok(Some(Arc::clone(self.wrapping_key.get_or_init(|| Arc::new(key)))))
     }
 }
@@ -187,6 +195,12 @@ fn refused(why: &str) -> Error {
     Error::new(Code::Denied, format!("error validating wrapping token: wrapping token {why}"))
 }
 
+/// How JWTs are signed (RFC 7518): by P-521 with SHA-512, as two numbers of 66 bytes.
+fn es512() -> SignOptions {
+    SignOptions { hash: Some(hash::Algorithm::Sha2_512), marshal: Marshal::Jws, ..SignOptions::default() }
+}
+
+const CURVE: Algorithm = Algorithm::EcdsaP521;
 const ALGORITHM: &str = "ES512";
 const HEADER: &str = r#"{"alg":"ES512","typ":"JWT"}"#;
 const TYPE: &str = "wrapping";
