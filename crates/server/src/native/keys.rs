@@ -2,7 +2,7 @@
 
 use axum::{Router, response::Response, routing};
 use coffer_api::{
-    Code, Page, Problem,
+    Page, Problem,
     keys::{Key, KeyCompromise, KeyConfigure, KeyCreate, KeyDestroy, KeyRollback, KeyRotate, KeySettings, KeyVersions},
 };
 use coffer_core::{Begin, Caller, Error, Kept, KeyAlgorithm, KeyFilter, KeyState, KeyView, ListPart, Mount, Operation};
@@ -319,7 +319,7 @@ async fn create(caller: &Caller, wire: &KeyCreate) -> Result<KeyView, Error> {
 }
 
 async fn list(caller: &Caller, query: &KeyQuery, kept: Kept) -> Result<Page<Key>, Error> {
-    let parsed = async {
+    let parsed = || {
         let unknown = |what: &str| Error::invalid(format!("query: no such {what}"));
         let algorithm = query.algorithm.as_deref().map(|name| KeyAlgorithm::parse(name).ok_or(unknown("algorithm")));
         let state = query.state.as_deref().map(|name| KeyState::parse(name).ok_or(unknown("state")));
@@ -333,17 +333,11 @@ async fn list(caller: &Caller, query: &KeyQuery, kept: Kept) -> Result<Page<Key>
         };
         Ok((filter, ListPart { after, limit: Some(limit) }))
     };
-    let (filter, part) = match parsed.await {
+    let (filter, part) = match parsed() {
         Ok(parsed) => parsed,
         Err(error) => return Err(caller.refuse(Operation::List, "transit/keys/", error).await),
     };
-    let mount = match caller.key_engine(Operation::List, "keys/").await {
-        Ok(mount) => mount,
-        // The first key mounts the engine: until then there are none.
-        Err(error) if error.code() == Code::NotFound => return Ok(Page { items: Vec::new(), next: None }),
-        Err(error) => return Err(error),
-    };
-    let page = caller.key_list(&mount, &filter, part).await?;
+    let page = caller.native_key_list(&filter, part).await?;
     Ok(Page { items: page.items.iter().map(Key::from).collect(), next: page.next })
 }
 

@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
-use coffer_api::{Code, keys as api};
+use coffer_api::{Code, Page, keys as api};
 use coffer_crypto::keys::{Algorithm, Usage};
 
 use super::{
     configure::KeyConfigure,
     create::{Begin, KeyCreate},
+    list::KeyFilter,
     settings::KeySettings,
     view::{KeyVersionView, KeyView},
 };
 use crate::{
     Caller, Error, Mount,
+    caller::Done,
     mount::{MountEnable, MountKind},
+    ops::list::ListPart,
     policy::Operation,
     time::rfc3339,
 };
@@ -27,13 +30,35 @@ impl Caller {
     /// # Errors
     /// [`Code::Denied`] where the policies refuse that, recorded; [`Code::NotFound`] where no key engine is mounted there.
     pub async fn key_engine(&self, operation: Operation, below: &str) -> Result<Arc<Mount>, Error> {
-        match self.active.mounts.at(NATIVE).filter(|mount| mount.kind == MountKind::Transit) {
+        match self.native_engine() {
             Some(mount) => Ok(mount),
             None => {
                 let error = Error::new(Code::NotFound, format!("no key engine is mounted at {NATIVE}"));
                 Err(self.refuse(operation, &format!("{NATIVE}{below}"), error).await)
             }
         }
+    }
+
+    /// A page of the keys of the native API's engine. The first key mounts it: until then there are none.
+    ///
+    /// # Errors
+    /// As [`Caller::key_list`].
+    pub async fn native_key_list(&self, filter: &KeyFilter, part: ListPart<'_>) -> Result<Page<KeyView>, Error> {
+        match self.native_engine() {
+            Some(mount) => self.key_list(&mount, filter, part).await,
+            None => {
+                let logical = format!("{NATIVE}keys/");
+                self.recorded(self.record("key.list", &logical), async {
+                    self.authorise_list(&logical, part)?;
+                    Ok(Done::Unlogged(Page { items: Vec::new(), next: None }))
+                })
+                .await
+            }
+        }
+    }
+
+    fn native_engine(&self) -> Option<Arc<Mount>> {
+        self.active.mounts.at(NATIVE).filter(|mount| mount.kind == MountKind::Transit)
     }
 
     /// As [`Caller::key_engine`], for a new key: an engine is mounted where there is none.
