@@ -1,6 +1,6 @@
 //! Logical paths of what can be asked for in several spellings: entities and groups by names in any case, mounts with and
-//! without their final slash. Policies decide about a path as it was sent, as they do everywhere; but what they deny of a
-//! thing stays denied however somebody spells it.
+//! without their final slash. Policies decide about a path as it was sent, as they do everywhere; but what they deny by
+//! a thing's own path stays denied however somebody spells it.
 
 use crate::policy::{Acl, Operation};
 

@@ -7,19 +7,15 @@
 pub(crate) mod configure;
 pub(crate) mod create;
 pub(crate) mod delete;
-#[allow(dead_code, reason = "for the operations with keys")]
 pub(crate) mod entry;
 pub(crate) mod list;
 pub(crate) mod manage;
 pub(crate) mod operate;
 pub(crate) mod settings;
 pub(crate) mod soft;
-#[allow(dead_code, reason = "for the operations with keys")]
 pub(crate) mod state;
-#[allow(dead_code, reason = "for the operations with keys")]
 pub(crate) mod store;
 pub(crate) mod sweep;
-#[allow(dead_code, reason = "for the operations with keys")]
 pub(crate) mod uses;
 pub(crate) mod view;
 mod wire;

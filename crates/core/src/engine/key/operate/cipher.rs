@@ -382,16 +382,9 @@ impl<'k, 'c> Opener<'k, 'c> {
         texts: impl Iterator<Item = &str>,
         record: &mut Record,
     ) -> Result<(), Error> {
-        let mut last = None;
-        for text in texts {
-            let Ok((number, _)) = opening_version(self.versions.key, text, &mut self.grant) else { continue };
-            if last != Some(number) {
-                self.versions.need(caller, key, number).await?;
-                record.version = Some(u64::from(number));
-                last = Some(number);
-            }
-        }
-        Ok(())
+        let Self { versions, grant, .. } = self;
+        let named = texts.filter_map(|text| opening_version(key, text, grant).ok()).map(|(number, _)| number);
+        versions.need_each(caller, key, named, record).await
     }
 
     /// Opens one ciphertext. The plaintext stays until the next one.

@@ -151,15 +151,8 @@ impl Caller {
         check_size(items.len())?;
         let mut versions = Versions::of(&key);
         let mut grant = CompromisedGrant::new(self, mount, &key.entry.name);
-        let mut last = None;
-        for item in items {
-            let Ok((number, _)) = checking_version(&key, item.hmac, &mut grant) else { continue };
-            if last != Some(number) {
-                versions.need(self, &key, number).await?;
-                record.version = Some(u64::from(number));
-                last = Some(number);
-            }
-        }
+        let named = items.iter().filter_map(|item| checking_version(&key, item.hmac, &mut grant).ok());
+        versions.need_each(self, &key, named.map(|(number, _)| number), record).await?;
         let algorithm = key.entry.algorithm;
         let (mut buffer, mut mac) = (Zeroizing::default(), Zeroizing::default());
         let check = |item: &HmacVerifyItem<'_>| {

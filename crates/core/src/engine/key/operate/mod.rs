@@ -132,6 +132,26 @@ impl<'k> Versions<'k> {
         Ok(())
     }
 
+    /// Loads the versions that the items of a batch name; the record has the last of them.
+    async fn need_each(
+        &mut self,
+        caller: &Caller,
+        key: &Arc<LoadedKey>,
+        named: impl Iterator<Item = u32>,
+        record: &mut Record,
+    ) -> Result<(), Error> {
+        let mut last = None;
+        for number in named {
+            // Most batches name the same all along.
+            if last != Some(number) {
+                self.need(caller, key, number).await?;
+                record.version = Some(u64::from(number));
+                last = Some(number);
+            }
+        }
+        Ok(())
+    }
+
     fn get(&self, number: u32) -> Option<&LoadedVersion> {
         self.key.ready(number).or_else(|| self.extra.get(&number)).map(Arc::as_ref)
     }

@@ -184,15 +184,8 @@ impl Caller {
         check_size(items.len())?;
         let mut versions = Versions::of(&key);
         let mut grant = CompromisedGrant::new(self, mount, &key.entry.name);
-        let mut last = None;
-        for item in items {
-            let Ok((number, _)) = verifying_version(&key, item.signature, &mut grant) else { continue };
-            if last != Some(number) {
-                versions.need(self, &key, number).await?;
-                record.version = Some(u64::from(number));
-                last = Some(number);
-            }
-        }
+        let named = items.iter().filter_map(|item| verifying_version(&key, item.signature, &mut grant).ok());
+        versions.need_each(self, &key, named.map(|(number, _)| number), record).await?;
         let algorithm = key.entry.algorithm;
         let cost = |item: &VerifyItem<'_>| nanos(algorithm, KeyOperation::Verify, item.input.len());
         let (mut input, mut context, mut derived) = (Zeroizing::default(), Zeroizing::default(), Derived::default());
