@@ -79,7 +79,9 @@ impl App {
             local_uid,
             method: method_name(&parts.method),
             path: asked_uri(parts).path().to_owned(),
-            user_agent: text_header(&parts.headers, &header::USER_AGENT).map(|text| text.chars().take(256).collect()),
+            user_agent: text_header(&parts.headers, &header::USER_AGENT)
+                // It is ASCII by now, so that every byte is a character.
+                .map(|text| text.get(..256).unwrap_or(text).to_owned()),
             wrap_ttl: None,
         }
     }
