@@ -18,6 +18,9 @@ import time
 sys.dont_write_bytecode = True
 
 import bars
+import files
+import keys
+import lists
 import logins
 import machine
 import openbao
@@ -49,6 +52,8 @@ class Results:
     peer: str = "openbao"
     slim: str = "openbao, no default policy"
     replay: str = "sqlite replay"
+    # The bare server that takes the same request, in rounds of keys.
+    beside: str = Bare.name
     few: str = ""
     many: str = ""
     reads: dict = dataclasses.field(default_factory=dict)
@@ -56,6 +61,10 @@ class Results:
     groups: dict = dataclasses.field(default_factory=dict)
     logins: dict = dataclasses.field(default_factory=dict)
     syncs: dict = dataclasses.field(default_factory=dict)
+    keys: dict = dataclasses.field(default_factory=dict)
+    lists: dict = dataclasses.field(default_factory=dict)
+    files_in_memory: dict = dataclasses.field(default_factory=dict)
+    files_on_disk: dict = dataclasses.field(default_factory=dict)
     slow: list = dataclasses.field(default_factory=list)
     scale: list = dataclasses.field(default_factory=list)
     starts: list = dataclasses.field(default_factory=list)
@@ -75,6 +84,8 @@ class Programs:
     coffer: pathlib.Path
     bare: pathlib.Path
     replay: pathlib.Path
+    signatures: pathlib.Path
+    file: pathlib.Path
 
 
 def main():
@@ -126,14 +137,18 @@ def _build():
     # The product by itself, as `make run` builds it: built together, the others' features would change it.
     for arguments in (
         ["--package", "coffer"],
-        ["--package", "coffer-server", "--example", "bare", "--package", "coffer-storage", "--example", "replay"],
+        [
+            "--package", "coffer-server", "--example", "bare", "--package", "coffer-storage", "--example", "replay",
+            "--package", "coffer-crypto", "--example", "signatures", "--example", "file",
+        ],
     ):
         subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", *arguments], check=True, cwd=ROOT)
 
 
 def _programs():
     release = _target() / "release"
-    return Programs(release / "coffer", release / "examples" / "bare", release / "examples" / "replay")
+    examples = (release / "examples" / name for name in ("bare", "replay", "signatures", "file"))
+    return Programs(release / "coffer", *examples)
 
 
 def _target():
@@ -147,14 +162,18 @@ def _measure(plan, programs, directory):
         raise SystemExit(f"error: {directory} is not on a disk, so that syncs mean nothing\nhint: --dir DIR")
     results = Results(plan, machine.describe(directory), binary_mb=programs.coffer.stat().st_size / 1e6)
     results.commands = [
-        (f"{kind}s; also with -t1 -c1 and -c16", report.wrk_line(kind, 64, plan)) for kind in (READ, UPDATE, CREATE)
+        (f"{kind}s; also with -t1 -c1 and -c16", report.wrk_line(Load(kind, 64, plan.seconds, plan.secrets)))
+        for kind in (READ, UPDATE, CREATE)
     ]
+    shown = keys.post(plan, keys.ENCRYPT, {"plaintext": "BASE64"})
+    results.commands.append(("what is asked of keys; also decrypt with ciphertext, sign with input", report.wrk_line(shown)))
     _starts_and_memory(plan, programs, directory, results)
     postgres = Postgres()
     try:
         _side_by_side(plan, programs, directory, results, postgres)
     finally:
         postgres.stop()
+    _keys(plan, programs, directory, results)
     _syncs(plan, programs, directory, results)
     _many(plan, programs, directory, results)
     return results
@@ -180,7 +199,7 @@ def _side_by_side(plan, programs, directory, results, postgres):
     peer = OpenBao(directory / "openbao")
     for server in (coffer, written, on_postgres, peer):
         server.prepare(plan.secrets)
-    bare = Bare(programs.bare, directory, servers.body_bytes(coffer))
+    bare = Bare(programs.bare, directory / "bare.log", servers.body_bytes(coffer))
     results.commands.append(("Coffer", "coffer server --data DIR --listen 127.0.0.1:$PORT --audit-read-durability synced"))
     results.commands.append(("OpenBao", "bao server -config=FILE"))
     subjects = [coffer, written, on_postgres, peer, peer.without_default_policy()]
@@ -213,6 +232,29 @@ def _side_by_side(plan, programs, directory, results, postgres):
         results.memory.append((f"{server.name}, after the reads and writes", machine.rss_mb(server.pid)))
         server.stop()
     results.bare = bare
+
+
+def _keys(plan, programs, directory, results):
+    coffer = Coffer(programs.coffer, directory / "keys", results.synced)
+    peer = OpenBao(directory / "keys-bao")
+    for server in (coffer, peer):
+        server.prepare(1)
+    keys.prepare(coffer, peer)
+    for case in keys.CASES:
+        say(f"{case.name}, {keys.CONNECTIONS} connections")
+        having = [server for server in (coffer, peer) if keys.has(server, case)]
+        results.keys[case.name] = keys.measure(plan, programs, directory, results.bare, having, case)
+    peer.stop()
+    say(f"lists of {plan.keys:,} keys")
+    listing = Coffer(programs.coffer, directory / "lists", results.synced)
+    listing.prepare(1)
+    lists.prepare(listing, plan.keys)
+    results.lists = lists.walks(plan, listing)
+    listing.stop()
+    say(f"files of {plan.file_mib} MiB")
+    results.files_in_memory = files.in_memory(plan, programs.file)
+    results.files_on_disk = files.on_disk(plan, programs.coffer, coffer, directory)
+    coffer.stop()
 
 
 def _syncs(plan, programs, directory, results):

@@ -3,6 +3,8 @@
 import dataclasses
 
 import costs
+import files
+import keys
 import logins
 from load import CREATE, READ, UPDATE
 from rounds import median
@@ -27,58 +29,105 @@ class Bar:
 
 def judge(results):
     """Every bar of the bench."""
-    return [*_reads(results), *_writes(results), *_logins(results), *_slow(results), *_scale(results), *_size(results)]
+    return [
+        *_reads(results), *_writes(results), *_logins(results), *_keys(results), *_lists(results), *_files(results),
+        *_slow(results), *_scale(results), *_size(results),
+    ]
+
+
+def _at_least(rounds, what, values, least, cost):
+    value, quiet = median(values), all(each.quiet for each in rounds)
+    return Bar(what, f">= {least:g}", f"{value:.2f}", value >= least if quiet else None, cost)
 
 
 def _reads(results):
     rounds = results.reads[64]
     quiet = all(each.quiet for each in rounds)
 
-    def at_least(what, values, least, cost="read"):
-        value = median(values)
-        return Bar(what, f">= {least:g}", f"{value:.2f}", value >= least if quiet else None, cost)
+    def at_least(what, subject, peer, least):
+        return _at_least(rounds, what, (each.ratio(subject, peer) for each in rounds), least, "read")
 
-    def at_most(what, values, most, cost="read"):
-        value = median(values)
-        return Bar(what, f"<= {most:.3g}", f"{value:.3g}", value <= most if quiet else None, cost)
-
-    def over(subject, peer):
-        return [each.runs[subject].rate / each.runs[peer].rate for each in rounds]
-
-    def cpu_over(subject, peer):
-        return [each.runs[subject].cpu_us / each.runs[peer].cpu_us for each in rounds]
+    def at_most(what, subject, peer, most):
+        value = median(each.cpu_ratio(subject, peer) for each in rounds)
+        return Bar(what, f"<= {most:.3g}", f"{value:.3g}", value <= most if quiet else None, "read")
 
     synced, written, peer, slim = results.synced, results.written, results.peer, results.slim
     return [
-        at_least("reads, synced: requests over the bare server's", [each.ratio(synced) for each in rounds], 0.30),
-        at_least("reads, `written`: requests over the bare server's", [each.ratio(written) for each in rounds], 0.40),
-        at_most("reads, synced: server CPU over the bare server's", [each.cpu_ratio(synced) for each in rounds], 3.5),
-        at_most("reads, `written`: server CPU over the bare server's", [each.cpu_ratio(written) for each in rounds], 3.5),
-        at_least("reads, synced: requests over OpenBao's", over(synced, peer), 10),
-        at_most("reads, synced: server CPU over OpenBao's", cpu_over(synced, peer), 1 / 15),
-        at_least("reads, synced: requests over OpenBao's without default policy", over(synced, slim), 5),
+        at_least("reads, synced: requests over the bare server's", synced, None, 0.30),
+        at_least("reads, `written`: requests over the bare server's", written, None, 0.40),
+        at_most("reads, synced: server CPU over the bare server's", synced, None, 3.5),
+        at_most("reads, `written`: server CPU over the bare server's", written, None, 3.5),
+        at_least("reads, synced: requests over OpenBao's", synced, peer, 10),
+        at_most("reads, synced: server CPU over OpenBao's", synced, peer, 1 / 15),
+        at_least("reads, synced: requests over OpenBao's without default policy", synced, slim, 5),
     ]
 
 
 def _writes(results):
     rounds = results.writes[UPDATE][64]
-    quiet = all(each.quiet for each in rounds)
-
-    def over(peer, least):
-        value = median(each.runs[results.synced].rate / each.runs[peer].rate for each in rounds)
-        what = f"updates at 64 connections over those of {peer}"
-        return Bar(what, f">= {least:g}", f"{value:.2f}", value >= least if quiet else None, "write")
-
-    return [over(results.peer, 5), over(results.replay, 0.4)]
+    for peer, least in ((results.peer, 5), (results.replay, 0.4)):
+        values = (each.ratio(results.synced, peer) for each in rounds)
+        yield _at_least(rounds, f"updates at 64 connections over those of {peer}", values, least, "write")
 
 
 def _logins(results):
     for kind, least in ((logins.BATCH, 10), (logins.SERVICE, 5)):
         rounds = results.logins[kind]
-        quiet = all(each.quiet for each in rounds)
-        value = median(each.runs[results.synced].rate / each.runs[results.peer].rate for each in rounds)
+        values = (each.ratio(results.synced, results.peer) for each in rounds)
         what = f"AppRole logins for {kind} tokens at 64 connections over OpenBao's"
-        yield Bar(what, f">= {least:g}", f"{value:.2f}", value >= least if quiet else None, f"login {kind}")
+        yield _at_least(rounds, what, values, least, f"login {kind}")
+
+
+def _keys(results):
+    def over(case, peer, shown, least):
+        rounds = results.keys[case.name]
+        values = (each.ratio(results.synced, peer) for each in rounds)
+        return _at_least(rounds, f"{case.name}: requests over {shown}", values, least, "key")
+
+    for case in (keys.ENCRYPT_SHORT, keys.DECRYPT_SHORT):
+        yield over(case, results.beside, "the bare server's, aimed at", 0.36)
+    for case in (keys.ENCRYPT_SHORT, keys.DECRYPT_SHORT, keys.ENCRYPT, keys.DECRYPT):
+        yield over(case, results.beside, "the bare server's", 0.30)
+        yield over(case, results.peer, "OpenBao's", 10)
+    rounds = results.keys[keys.BATCH.name]
+    items = median(each.runs[results.synced].rate * keys.BATCH.items for each in rounds)
+    quiet = all(each.quiet for each in rounds)
+    what = f"{keys.BATCH.name}: items a second"
+    yield Bar(what, ">= 300,000", f"{items:,.0f}", items >= 300_000 if quiet else None, "batch")
+    for case in (keys.ED25519, keys.P256):
+        yield over(case, results.beside, "the bare server's", 0.25)
+        yield over(case, results.peer, "OpenBao's", 8)
+    rounds = results.keys[keys.RSA.name]
+    for what, values in (
+        ("a second over those of aws-lc-rs alone", (each.ratio(results.synced, keys.LIBRARY) for each in rounds)),
+        (
+            "a second over those of aws-lc-rs alone on the cores that wrk leaves",
+            (keys.over_library(each, results.synced) for each in rounds),
+        ),
+    ):
+        yield _at_least(rounds, f"RSA-2048 signatures {what}", values, 0.85, "rsa")
+
+
+def _lists(results):
+    slowest = max(median(max(walk.ms) for walk in walks) for walks in results.lists.values())
+    what = f"a page of a list of {results.plan.keys:,} keys, the slowest"
+    yield Bar(what, "< 50 ms", f"{slowest:.2f} ms", slowest < 50, "list")
+
+
+def _files(results):
+    small, large = (f"encrypt {mib} MiB" for mib in (results.plan.file_mib // 16, results.plan.file_mib))
+    memory, disk = results.files_in_memory, results.files_on_disk
+    rate = median(each.gib_a_core_second for each in memory[large])
+    yield Bar("a file encrypted in memory, by core", ">= 1 GiB/s", f"{rate:.2f} GiB/s", rate >= 1, "file")
+    rate = median(each.gib_a_second for each in disk[large])
+    beside = median(one.gib_a_second / dd.gib_a_second for one, dd in zip(disk[large], disk[files.DD]))
+    measured = f"{rate:.2f} GiB/s, {beside:.2f} of dd"
+    wanted = ">= 1 GiB/s, or 0.95 of dd"
+    yield Bar("a file encrypted on the disk by the command", wanted, measured, rate >= 1 or beside >= 0.95, "file")
+    for where, passes in (("in memory", memory), ("by the command", disk)):
+        growth = median(each.peak_mb for each in passes[large]) - median(each.peak_mb for each in passes[small])
+        what = f"peak memory for a file 16 times as large, {where}"
+        yield Bar(what, "< 2 MB more", f"{growth:.2f} MB more", growth < 2, "file")
 
 
 def _slow(results):

@@ -15,6 +15,11 @@ NOTES = {
         "reply), HTTP, sockets and the scheduler 45 %, the log 15 %; and it waits for its record's sync, as a read does"
     ),
     "login service": "a login for a service token is a write of three rows: it waits for the store's sync and then the log's",
+    "key": "what a read costs beside its value: HTTP, sockets, the token, the log and its sync; the cipher has little of it",
+    "batch": "reading the request's JSON and base64 and writing the answer's; the cipher has little of it",
+    "rsa": "wrk, HTTP and the log run on the cores that the library has to itself when it is alone",
+    "list": "each row that a page looks at is opened, and each key that it shows read",
+    "file": "AES-256-GCM, and the copies from and to the system's page cache",
     "slow read": "a read waits for a sync of the log that begins after its record; one that just misses a sync waits for two",
     "slow write": (
         "a write waits for the store's sync and then for the log's, in series, so that of connections / one sync time "

@@ -20,6 +20,11 @@ class Client:
 
     def call(self, method, path, body=None):
         """The decoded answer, or None for an empty one; `Failed` for any status outside 2xx."""
+        content = self.content(method, path, body)
+        return json.loads(content) if content else None
+
+    def content(self, method, path, body=None):
+        """As `call`, the answer as it came."""
         headers = {"X-Vault-Token": self.token} if self.token else {}
         text = None if body is None else json.dumps(body)
         connection = self._connection()
@@ -28,7 +33,7 @@ class Client:
         content = reply.read()
         if not 200 <= reply.status < 300:
             raise Failed(f"{method} {path}: {reply.status} {content[:300]!r}")
-        return json.loads(content) if content else None
+        return content
 
     def text(self, path):
         """The body of a GET as text."""

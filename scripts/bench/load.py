@@ -10,7 +10,7 @@ import machine
 
 SCRIPT = pathlib.Path(__file__).with_name("wrk.lua")
 # What is written in tables, and what wrk.lua sends.
-READ, UPDATE, CREATE, LOGIN = "read", "update", "create", "login"
+READ, UPDATE, CREATE, LOGIN, POST = "read", "update", "create", "login", "post"
 
 
 @dataclasses.dataclass
@@ -28,6 +28,8 @@ class Run:
     # Cores, on average over the run: taken by the hypervisor; used by other processes and the kernel's own threads.
     steal: float
     foreign: float
+    # The same, used by wrk.
+    client: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Load:
     # Distinguishes the names that different runs create.
     name: str = "run"
     path: str = "/v1/secret/data/bench/s"
-    # What a login sends.
+    # What a login or a post sends.
     body: str = ""
 
     def command(self, server):
@@ -80,6 +82,7 @@ class Load:
             database_us=database / requests * 1e6,
             steal=watch.steal,
             foreign=max(0.0, watch.used - (cpu + database + wrk_cpu) / watch.elapsed),
+            client=wrk_cpu / watch.elapsed,
         )
 
 

@@ -66,6 +66,11 @@ def rss_mb(pid):
     return _status_kib(pid, "VmRSS:") * 1024 / 1e6
 
 
+def peak_mb(pid):
+    """The most memory that was resident so far, in MB of 1,000,000 bytes; 0 of a process that has ended."""
+    return _status_kib(pid, "VmHWM:") * 1024 / 1e6
+
+
 class Watch:
     """Between construction and `stop`: time passed, and how many cores were used here and stolen by the hypervisor."""
 

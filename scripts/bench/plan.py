@@ -27,7 +27,16 @@ class Plan:
     many_seconds: int
     # How often the start is timed.
     starts: int
+    # Keys that are listed, and the size of the file that is encrypted.
+    keys: int
+    file_mib: int
 
 
-FULL = Plan(False, seconds=2, rounds=5, tries=5, secrets=10_000, many=1_000_000, few=1_000, many_seconds=4, starts=5)
-QUICK = Plan(True, seconds=2, rounds=2, tries=1, secrets=2_000, many=20_000, few=1_000, many_seconds=2, starts=2)
+FULL = Plan(
+    False, seconds=2, rounds=5, tries=5, secrets=10_000, many=1_000_000, few=1_000, many_seconds=4, starts=5,
+    keys=10_000, file_mib=1024,
+)
+QUICK = Plan(
+    True, seconds=2, rounds=2, tries=1, secrets=2_000, many=20_000, few=1_000, many_seconds=2, starts=2,
+    keys=2_000, file_mib=256,
+)

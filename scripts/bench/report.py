@@ -3,7 +3,9 @@
 import datetime
 
 import bars as judging
-from load import CREATE, READ, UPDATE, Load
+import keys
+import lists
+from load import CREATE, READ, UPDATE
 from openbao import CONFIG
 from plan import BARE_RATE, CONNECTIONS, STEAL
 from rounds import median, spread
@@ -23,7 +25,9 @@ def render(results, bars):
     ]
     if plan.quick:
         lines[:0] = ["**QUICK RUN: shorter, fewer rounds, smaller stores. Good for trying, no result.**", ""]
-    lines += [*_bars(bars), *_reads(results), *_writes(results), *_logins(results), *_slow(results), *_scale(results), *_commands(results)]
+    lines += _bars(bars)
+    for part in (_reads, _writes, _logins, _keys, _lists, _files, _slow, _scale, _commands):
+        lines += part(results)
     return "\n".join(lines) + "\n"
 
 
@@ -131,6 +135,59 @@ def _logins(results):
     yield ""
 
 
+def _keys(results):
+    heads = ["", "server", "requests/s", "of bare", "of OpenBao", "CPU us/request", "p50 ms", "p99 ms"]
+    rows = []
+    for case, rounds in results.keys.items():
+        for name in rounds[0].runs:
+            runs = [each.runs[name] for each in rounds]
+            has_peer = results.peer in rounds[0].runs
+            row = [
+                case, name, spread((run.rate for run in runs), _count),
+                spread((each.ratio(name, results.beside) for each in rounds), _two),
+                spread((each.ratio(name, results.peer) for each in rounds), _two) if has_peer else "",
+                f"{median(run.cpu_us for run in runs):.1f}",
+            ]
+            if name == keys.LIBRARY:
+                rows.append([*row, "", ""])
+            else:
+                rows.append([*row, f"{median(run.p50_ms for run in runs):.2f}", spread((run.p99_ms for run in runs), _two)])
+    yield from _table(f"Keys (transit), {keys.CONNECTIONS} connections", heads, rows)
+    yield _noise(results.keys.values())
+    yield ""
+    rounds = results.keys[keys.RSA.name]
+    cpu = median(each.cpu_ratio(keys.LIBRARY, results.synced) for each in rounds)
+    cores = median(each.runs[results.synced].client for each in rounds)
+    yield (
+        f"Here `{results.beside}` takes the same requests and answers with as many bytes as Coffer. `{keys.LIBRARY}` signs in as "
+        "many threads as there are cores, without a server or a client; of its CPU for a signature over the server's for a "
+        f"request {cpu:.2f} is left, and wrk used {cores:.2f} cores beside the server."
+    )
+    yield ""
+
+
+def _lists(results):
+    rows = [
+        [query, walks[0].keys, len(walks[0].ms), f"{median(median(walk.ms) for walk in walks):.2f}",
+         spread((max(walk.ms) for walk in walks), _two)]
+        for query, walks in results.lists.items()
+    ]
+    heads = ["asked for", "keys", "pages", "ms a page", "ms, the slowest page"]
+    yield from _table(f"Lists of {results.plan.keys:,} keys, by pages of {lists.PAGE}", heads, rows)
+
+
+def _files(results):
+    rows = [
+        [
+            name, where, spread((each.gib_a_second for each in passes), _two),
+            spread((each.gib_a_core_second for each in passes), _two), f"{median(each.peak_mb for each in passes):.1f}",
+        ]
+        for where, found in (("library, in memory", results.files_in_memory), ("command, on the disk", results.files_on_disk))
+        for name, passes in found.items()
+    ]
+    yield from _table("Files, one at a time", ["", "", "GiB/s", "GiB per second of CPU", "peak memory MB"], rows)
+
+
 def _slow(results):
     heads = [
         "", "server", "requests/s", "syncs/request", "mean sync ms", "of 64 / log sync", "of 64 / syncs in series",
@@ -216,14 +273,14 @@ def _noise(groups):
     return text + (f" **The machine was too busy in {busy} of {len(rounds)} rounds.**" if busy else "")
 
 
-def wrk_line(kind, connections, plan):
-    """The wrk command as a person would type it."""
+def wrk_line(load):
+    """The wrk command of a load as a person would type it."""
 
     class _Shown:
         port, token = "$PORT", "$TOKEN"
 
-    command = Load(kind, connections, plan.seconds, plan.secrets).command(_Shown)
-    return " ".join(word.rsplit("/", 1)[-1] if word.endswith("wrk.lua") else word for word in command)
+    words = (word.rsplit("/", 1)[-1] if word.endswith("wrk.lua") else word for word in load.command(_Shown))
+    return " ".join(f"'{word}'" if "{" in word else word for word in words)
 
 
 def _table(title, heads, rows):

@@ -16,13 +16,16 @@ class Round:
     tries: int
     quiet: bool
 
-    def ratio(self, subject):
-        """A subject's rate over the bare server's in the same round."""
-        return self.runs[subject].rate / self.bare.rate
+    def ratio(self, subject, peer=None):
+        """A subject's rate over another's in the same round, or over the bare server's."""
+        return self.runs[subject].rate / self._run(peer).rate
 
-    def cpu_ratio(self, subject):
-        """A subject's CPU per request over the bare server's in the same round."""
-        return self.runs[subject].cpu_us / self.bare.cpu_us
+    def cpu_ratio(self, subject, peer=None):
+        """A subject's CPU per request over another's in the same round, or over the bare server's."""
+        return self.runs[subject].cpu_us / self._run(peer).cpu_us
+
+    def _run(self, peer):
+        return self.runs[peer] if peer else self.bare
 
 
 def measure(plan, bare, connections, work, seconds=None):

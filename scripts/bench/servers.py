@@ -12,7 +12,10 @@ from http_json import Client
 from processes import Process, free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-POLICY = 'path "secret/data/bench/*" { capabilities = ["create", "read", "update"] }'
+POLICY = '''
+path "secret/data/bench/*" { capabilities = ["create", "read", "update"] }
+path "transit/*" { capabilities = ["update"] }
+'''
 VALUE = "0123456789abcdef" * 32
 
 
@@ -39,10 +42,10 @@ class Server:
 class Bare(Server):
     """axum with one constant body."""
 
-    name = "bare"
+    name = "bare axum"
 
-    def __init__(self, program, directory, body_bytes):
-        self.process = Process([program, body_bytes], directory / "bare.log")
+    def __init__(self, program, log, body_bytes):
+        self.process = Process([program, body_bytes], log)
         self.token = "t" * 29
         self.port = self.process.wait_for(lambda: _port(self.process.log))
 
@@ -129,11 +132,7 @@ def _check(server):
 
 def body_bytes(server):
     """The size of the body of a read."""
-    client = Client(server.port, server.token)
-    client.call("GET", "/v1/secret/data/bench/s0000000")
-    connection = client.local.connection
-    connection.request("GET", "/v1/secret/data/bench/s0000000", headers={"X-Vault-Token": server.token})
-    return len(connection.getresponse().read())
+    return len(Client(server.port, server.token).content("GET", "/v1/secret/data/bench/s0000000"))
 
 
 def _port(log):

@@ -1,6 +1,7 @@
--- What wrk sends: GETs of uniformly random secrets, updates of the same, creates of new ones, or the same login.
--- Arguments: kind (read, update, create, login), path before the number (of a login: whole), how many, token, name of the
--- run, body of a login.
+-- What wrk sends: GETs of uniformly random secrets, updates of the same, creates of new ones, or the same POST: a login, or
+-- what is asked of a key.
+-- Arguments: kind (read, update, create, login, post), path before the number (of a login or a post: whole), how many,
+-- token, name of the run, body of a login or a post.
 
 local counter = 0
 
@@ -19,11 +20,12 @@ function init(args)
         request = read_or_update
         return
     end
-    if kind == "login" then
+    if kind == "login" or kind == "post" then
         local body = args[6]
         -- A login needs no token.
-        before = "POST " .. path .. " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: " .. #body .. "\r\n\r\n" .. body
-        request = login
+        local head = kind == "login" and " HTTP/1.1\r\nHost: 127.0.0.1\r\n" or fields
+        before = "POST " .. path .. head .. "Content-Length: " .. #body .. "\r\n\r\n" .. body
+        request = the_same
         return
     end
     local value = string.rep("0123456789abcdef", 32)
@@ -41,7 +43,7 @@ function read_or_update()
     return before .. format("%07d", random(0, count - 1)) .. after
 end
 
-function login()
+function the_same()
     return before
 end
 

@@ -1,5 +1,5 @@
-//! The least that a server of this kind can do, for `make bench` to compare with: axum answers every request with the
-//! same body, without looking at it. Prints the address it listens on.
+//! The least that a server of this kind can do, for `make bench` to compare with: axum takes every request whole and
+//! answers it with the same body, without looking at it. Prints the address it listens on.
 //!
 //! Usage: `bare BODY_BYTES`
 
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    let app = Router::new().fallback(async move || ([(CONTENT_TYPE, "application/json")], body.clone()));
+    let app = Router::new().fallback(async move |_: Bytes| ([(CONTENT_TYPE, "application/json")], body.clone()));
     axum::serve(listener, app).await?;
     Ok(())
 }
