@@ -19,3 +19,84 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], Error> {
     fill(&mut out)?;
     Ok(out)
 }
+
+/// Random bytes for the nonces of a batch of messages, drawn for a few dozen at once: at each call the generator asks the
+/// processor for fresh randomness, which takes longer than to encrypt a short message. No byte is given out twice.
+///
+/// Not for keys, and to be dropped with the batch: a copy of the machine's memory draws nothing anew before these are used.
+pub struct Nonces {
+    /// What was drawn ahead and nobody has yet; taken from its end.
+    drawn: Vec<u8>,
+    /// Messages that are still to come.
+    messages: usize,
+}
+
+impl Nonces {
+    /// For so many messages; those beyond are drawn for one by one.
+    pub fn of(messages: usize) -> Self {
+        Self { drawn: Vec::new(), messages }
+    }
+
+    /// Fills `out` for the next message.
+    ///
+    /// # Errors
+    /// As [`fill`].
+    pub fn fill(&mut self, out: &mut [u8]) -> Result<(), Error> {
+        let messages = self.messages;
+        self.messages = messages.saturating_sub(1);
+        if self.drawn.len() < out.len() {
+            let ahead = messages.min(MOST_DRAWN / out.len());
+            if ahead <= 1 {
+                return fill(out);
+            }
+            let mut drawn = std::mem::take(&mut self.drawn);
+            drawn.resize(ahead * out.len(), 0);
+            // What was not filled is never given out.
+            fill(&mut drawn)?;
+            self.drawn = drawn;
+        }
+        let left = self.drawn.len() - out.len();
+        out.iter_mut().zip(self.drawn.drain(left..)).for_each(|(byte, drawn)| *byte = drawn);
+        Ok(())
+    }
+}
+
+/// The nonces of 64 messages under most ciphers.
+const MOST_DRAWN: usize = 64 * 12;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_nonce_comes_twice_whatever_was_said_about_how_many_there_are() {
+        for said in [0, 1, 2, 63, 64, 65, 1000, usize::MAX] {
+            for len in [12, 24] {
+                let (mut nonces, mut seen) = (Nonces::of(said), HashSet::new());
+                for _ in 0..300 {
+                    let mut nonce = vec![0; len];
+                    nonces.fill(&mut nonce).unwrap();
+                    assert!(nonce.iter().any(|byte| *byte != 0));
+                    // No half of one is that of another either.
+                    assert!(nonce.chunks(6).all(|part| seen.insert(part.to_vec())), "{said} of {len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_of_any_length_are_filled() {
+        let mut nonces = Nonces::of(10);
+        nonces.fill(&mut []).unwrap();
+        for len in [1, 700, 769, 5000, 24, 12] {
+            let mut out = vec![0; len];
+            nonces.fill(&mut out).unwrap();
+            assert!(
+                len < 12
+                    || out.chunks(12).filter(|part| part.len() == 12).all(|part| part.iter().any(|byte| *byte != 0))
+            );
+        }
+    }
+}

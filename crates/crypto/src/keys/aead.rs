@@ -7,7 +7,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::chacha::hchacha20;
 use crate::hash::HmacKey;
-use crate::{Error, rng};
+use crate::{Error, rng::Nonces};
 
 /// A cipher with associated data.
 #[derive(Clone, Copy)]
@@ -69,16 +69,22 @@ impl AeadKey {
     /// Allocates once, the output.
     pub(super) fn encrypt(&self, aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
         let mut out = Vec::new();
-        self.encrypt_into(aad, plaintext, &mut out)?;
+        self.encrypt_into(&mut Nonces::of(1), aad, plaintext, &mut out)?;
         Ok(out)
     }
 
     /// Replaces what the buffer holds by the output, and allocates nothing where there is room.
-    pub(super) fn encrypt_into(&self, aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    pub(super) fn encrypt_into(
+        &self,
+        nonces: &mut Nonces,
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
         let mut nonce = [0; MAX_NONCE_LEN];
         let nonce = nonce.get_mut(..self.nonce_len()).unwrap_or_default();
         match &self.convergent {
-            None => rng::fill(nonce)?,
+            None => nonces.fill(nonce)?,
             Some(mac) => {
                 let mac = mac.mac(&[plaintext]);
                 nonce.iter_mut().zip(mac).for_each(|(byte, of_mac)| *byte = of_mac);

@@ -15,7 +15,8 @@ use super::wrap::{self, KEK_LEN, Kek};
 use super::x_wing::XWingKey;
 use crate::hash::Algorithm as Hash;
 use crate::keys::{Algorithm, PublicKey, SignOptions};
-use crate::{Error, kdf, rng};
+use crate::rng::{self, Nonces};
+use crate::{Error, kdf};
 
 /// A key parsed and checked once, to be used many times and from many threads.
 ///
@@ -96,13 +97,19 @@ impl PreparedKey {
         }
     }
 
-    /// As [`Self::encrypt`], into a buffer whose content it replaces: for many messages in turn.
+    /// As [`Self::encrypt`], with one of the nonces and into a buffer whose content it replaces: for many messages in turn.
     ///
     /// # Errors
     /// As [`Self::encrypt`].
-    pub fn encrypt_into(&self, aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    pub fn encrypt_into(
+        &self,
+        nonces: &mut Nonces,
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
         match &self.key {
-            Key::Aead(key) => key.encrypt_into(aad, plaintext, out),
+            Key::Aead(key) => key.encrypt_into(nonces, aad, plaintext, out),
             _ => {
                 *out = self.encrypt(aad, plaintext)?;
                 Ok(())

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use coffer_crypto::keys::{Algorithm, Usage};
+use coffer_crypto::{
+    keys::{Algorithm, Usage},
+    rng::Nonces,
+};
 use zeroize::Zeroizing;
 
 use super::{
@@ -208,7 +211,7 @@ impl Caller {
     ) -> Result<Batch<Encrypted>, Error> {
         note_key(record, key);
         check_size(items.len())?;
-        let mut sealer = Sealer::new(key);
+        let mut sealer = Sealer::new(key, items.len());
         sealer.need(self, key, items.iter().map(|item| item.key_version), record).await?;
         let algorithm = key.entry.algorithm;
         let cost = |item: &EncryptItem<'_>| nanos(algorithm, KeyOperation::Encrypt, item.plaintext.len());
@@ -254,7 +257,7 @@ impl Caller {
         check_size(items.len())?;
         let mut opener = Opener::new(self, mount, &key);
         opener.need(self, &key, items.iter().map(|item| item.ciphertext), record).await?;
-        let mut sealer = Sealer::new(&key);
+        let mut sealer = Sealer::new(&key, items.len());
         sealer.need(self, &key, items.iter().map(|item| item.key_version), record).await?;
         let algorithm = key.entry.algorithm;
         let cost = |item: &RewrapItem<'_>| {
@@ -275,6 +278,7 @@ pub(super) struct Sealer<'k> {
     derived: Derived,
     context: Zeroizing<Vec<u8>>,
     associated_data: Zeroizing<Vec<u8>>,
+    nonces: Nonces,
     sealed: Vec<u8>,
 }
 
@@ -290,12 +294,13 @@ struct Opener<'k, 'c> {
 }
 
 impl<'k> Sealer<'k> {
-    pub(super) fn new(key: &'k LoadedKey) -> Self {
+    pub(super) fn new(key: &'k LoadedKey, messages: usize) -> Self {
         Self {
             versions: Versions::of(key),
             derived: Derived::default(),
             context: Zeroizing::default(),
             associated_data: Zeroizing::default(),
+            nonces: Nonces::of(messages),
             sealed: Vec::new(),
         }
     }
@@ -355,7 +360,7 @@ impl<'k> Sealer<'k> {
             (true, false) => self.derived.key(version, context, Derivation::Ordinary)?,
             (false, _) => &version.key,
         };
-        key.encrypt_into(associated_data, plaintext, &mut self.sealed)
+        key.encrypt_into(&mut self.nonces, associated_data, plaintext, &mut self.sealed)
             .map_err(|error| Fault::of_crypto(error, KeyOperation::Encrypt, algorithm))?;
         Ok(Encrypted { ciphertext: text(number, &self.sealed), key_version: number })
     }
