@@ -14,8 +14,9 @@ use super::{
     fault::{self, NO_KEY, text},
     item::{self, Item, Reading, Text, str_of},
     kind,
-    reply::{self, Batch, DecryptedLine, EncryptedLine, Failures, ROOM, room},
+    reply::{self, Failures, ROOM, UndecryptedLine, UnencryptedLine, room},
 };
+use crate::error::{self, Success};
 
 /// `encrypt/:name`: a key that is absent is made by its first use.
 pub(super) async fn encrypt(call: &mut VaultCall, mount: &Mount, name: &str) -> Outcome {
@@ -174,53 +175,45 @@ enum Ends {
 }
 
 fn encrypted(call: &VaultCall, items: &[Item<'_>], done: Vec<Result<Encrypted, KeyFault>>, ends: Ends) -> Outcome {
-    #[derive(Serialize)]
-    struct Shown<'a> {
-        ciphertext: &'a str,
-        key_version: u32,
-    }
     let wanted = match ends {
         Ends::Lone => {
             let result = done.into_iter().next().ok_or_else(nothing)?;
             let made = result.map_err(|refused| fault::lone(refused, text))?;
-            let shown = Shown { ciphertext: &made.ciphertext, key_version: made.key_version };
-            return Ok(reply::answer(call, made.ciphertext.len() + ROOM, &shown));
+            let status = error::success(Success::Body);
+            return Ok(reply::answer_filled(call, status, None, made.ciphertext.len() + ROOM, |out| {
+                append_encrypted(out, &made);
+                out.push(b'}');
+            }));
         }
         Ends::List(wanted) => Some(wanted),
         Ends::Results => None,
     };
-    let (mut failures, mut size) = (Failures::default(), ROOM);
-    let lines = items.iter().zip(&done).enumerate().map(|(at, (item, result))| {
-        let reference = str_of(&item.reference);
-        let line = match result {
-            Ok(made) => {
-                failures.succeeded += 1;
-                let (ciphertext, key_version) = (Some(made.ciphertext.as_str()), Some(made.key_version));
-                EncryptedLine { ciphertext, key_version, error: None, reference }
-            }
-            Err(refused) => {
-                failures.count(refused);
-                let is_empty = item.plaintext.is_none() && str_of(&item.ciphertext).is_empty();
-                let why = if is_empty { NO_CIPHERTEXT.to_owned() } else { text(refused, at) };
-                EncryptedLine { ciphertext: None, key_version: None, error: Some(why), reference }
-            }
-        };
-        size += line.ciphertext.map_or(0, str::len) + line.error.as_deref().map_or(0, room) + room(reference);
-        line
-    });
-    let batch = Batch { batch_results: lines.collect() };
+    let (failures, size) = looked_over(items, &done, no_text, |made| made.ciphertext.len());
     let (status, warning) = wanted.map_or_else(|| Failures::default().status(None), |wanted| failures.status(wanted));
-    Ok(reply::answer_as(call, status, warning, size, &batch))
+    Ok(reply::answer_filled(call, status, warning, size, |out| {
+        reply::append_results(out, items.iter().zip(&done).enumerate(), |out, (at, (item, result))| {
+            let reference = str_of(&item.reference);
+            match result {
+                Ok(made) => {
+                    append_encrypted(out, made);
+                    append_reference(out, reference);
+                }
+                Err(refused) => {
+                    reply::append(out, &UnencryptedLine { error: why(no_text(item), refused, at), reference })
+                }
+            }
+        });
+    }))
 }
 
 fn decrypted_lone(call: &VaultCall, done: Vec<Result<Decrypted, KeyFault>>) -> Outcome {
-    #[derive(Serialize)]
-    struct Shown<'a> {
-        plaintext: &'a str,
-    }
     let result = done.into_iter().next().ok_or_else(nothing)?;
     let opened = result.map_err(|refused| fault::lone(refused, text))?;
-    Ok(reply::answer(call, opened.plaintext.len() + ROOM, &Shown { plaintext: &opened.plaintext }))
+    let status = error::success(Success::Body);
+    Ok(reply::answer_filled(call, status, None, opened.plaintext.len() + ROOM, |out| {
+        reply::append_text(out, r#"{"plaintext":"#, &opened.plaintext);
+        out.push(b'}');
+    }))
 }
 
 fn decrypted_list(
@@ -229,27 +222,71 @@ fn decrypted_list(
     done: &[Result<Decrypted, KeyFault>],
     wanted: Option<i64>,
 ) -> axum::response::Response {
+    let (failures, size) = looked_over(items, done, no_ciphertext, |opened| opened.plaintext.len());
+    let (status, warning) = failures.status(wanted);
+    reply::answer_filled(call, status, warning, size, |out| {
+        reply::append_results(out, items.iter().zip(done).enumerate(), |out, (at, (item, result))| {
+            let reference = str_of(&item.reference);
+            match result {
+                Ok(opened) => {
+                    reply::append_text(out, r#"{"plaintext":"#, &opened.plaintext);
+                    append_reference(out, reference);
+                }
+                Err(refused) => {
+                    let error = why(no_ciphertext(item), refused, at);
+                    reply::append(out, &UndecryptedLine { plaintext: "", error, reference });
+                }
+            }
+        });
+    })
+}
+
+/// How many results of a list there are of each kind, and the room for them in JSON.
+fn looked_over<T>(
+    items: &[Item<'_>],
+    done: &[Result<T, KeyFault>],
+    lacks: fn(&Item<'_>) -> Option<&'static str>,
+    len: impl Fn(&T) -> usize,
+) -> (Failures, usize) {
     let (mut failures, mut size) = (Failures::default(), ROOM);
-    let lines = items.iter().zip(done).enumerate().map(|(at, (item, result))| {
-        let reference = str_of(&item.reference);
-        let line = match result {
-            Ok(opened) => {
+    for (at, (item, result)) in items.iter().zip(done).enumerate() {
+        size += room(str_of(&item.reference));
+        match result {
+            Ok(made) => {
                 failures.succeeded += 1;
-                DecryptedLine { plaintext: &opened.plaintext, error: None, reference }
+                size += len(made);
             }
             Err(refused) => {
                 failures.count(refused);
-                let is_empty = str_of(&item.ciphertext).is_empty();
-                let why = if is_empty { NO_CIPHERTEXT.to_owned() } else { text(refused, at) };
-                DecryptedLine { plaintext: "", error: Some(why), reference }
+                size += room(&why(lacks(item), refused, at));
             }
-        };
-        size += line.plaintext.len() + line.error.as_deref().map_or(0, room) + room(reference);
-        line
-    });
-    let batch = Batch { batch_results: lines.collect() };
-    let (status, warning) = failures.status(wanted);
-    reply::answer_as(call, status, warning, size, &batch)
+        }
+    }
+    (failures, size)
+}
+
+/// What of its input an item has not, where it is encrypted or rewrapped.
+fn no_text(item: &Item<'_>) -> Option<&'static str> {
+    no_ciphertext(item).filter(|_| item.plaintext.is_none())
+}
+
+/// Why an item of a list failed.
+fn why(missing: Option<&'static str>, refused: &KeyFault, at: usize) -> String {
+    missing.map_or_else(|| text(refused, at), str::to_owned)
+}
+
+/// All but the end of what tells a ciphertext.
+fn append_encrypted(out: &mut Vec<u8>, made: &Encrypted) {
+    reply::append_text(out, r#"{"ciphertext":"#, &made.ciphertext);
+    out.extend_from_slice(br#","key_version":"#);
+    reply::append(out, &made.key_version);
+}
+
+/// The end of a result of a list.
+fn append_reference(out: &mut Vec<u8>, reference: &str) {
+    out.extend_from_slice(br#","reference":"#);
+    reply::append(out, &reference);
+    out.push(b'}');
 }
 
 /// The core answers as many items as it was given.

@@ -13,24 +13,18 @@ pub(super) struct Batch<T> {
     pub(super) batch_results: Vec<T>,
 }
 
-/// What became of an item that was encrypted or rewrapped.
+/// Why an item was not encrypted or rewrapped.
 #[derive(Serialize)]
-pub(super) struct EncryptedLine<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) ciphertext: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) key_version: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) error: Option<String>,
+pub(super) struct UnencryptedLine<'a> {
+    pub(super) error: String,
     pub(super) reference: &'a str,
 }
 
-/// What became of an item that was decrypted.
+/// Why an item was not decrypted.
 #[derive(Serialize)]
-pub(super) struct DecryptedLine<'a> {
-    pub(super) plaintext: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) error: Option<String>,
+pub(super) struct UndecryptedLine<'a> {
+    pub(super) plaintext: &'static str,
+    pub(super) error: String,
     pub(super) reference: &'a str,
 }
 
@@ -112,14 +106,53 @@ pub(super) fn answer_as(
     size: usize,
     data: &impl Serialize,
 ) -> Response {
-    let fill = |out: &mut Vec<u8>| {
-        serde_json::to_writer(out, data).expect("structs of strings always serialise into a Vec");
-    };
+    answer_filled(call, status, warning, size, |out| append(out, data))
+}
+
+/// As [`answer_as`], with data that `fill` appends as JSON.
+pub(super) fn answer_filled(
+    call: &VaultCall,
+    status: StatusCode,
+    warning: Option<&'static str>,
+    size: usize,
+    fill: impl FnOnce(&mut Vec<u8>),
+) -> Response {
     let body = match warning {
         None => envelope::spliced(call.id, size, fill),
         Some(warning) => envelope::spliced_warned(call.id, warning, size, fill),
     };
     error::respond(status, error::JSON, body)
+}
+
+/// Appends any value.
+pub(super) fn append(out: &mut Vec<u8>, data: &impl Serialize) {
+    serde_json::to_writer(out, data).expect("structs of strings always serialise into a Vec");
+}
+
+/// Appends a member whose text is base64 or what stands before that in this engine's texts: nothing in it is looked at, as
+/// nothing in it would be escaped.
+pub(super) fn append_text(out: &mut Vec<u8>, opening: &'static str, text: &str) {
+    debug_assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=:-_".contains(&byte)), "not plain");
+    out.extend_from_slice(opening.as_bytes());
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
+/// Appends the results of a list, each by `line`.
+pub(super) fn append_results<T>(
+    out: &mut Vec<u8>,
+    results: impl Iterator<Item = T>,
+    mut line: impl FnMut(&mut Vec<u8>, T),
+) {
+    out.extend_from_slice(br#"{"batch_results":["#);
+    for (at, result) in results.enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        line(out, result);
+    }
+    out.extend_from_slice(b"]}");
 }
 
 /// Room for a string in JSON, whatever has to be escaped.
