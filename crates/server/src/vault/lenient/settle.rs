@@ -64,9 +64,19 @@ fn settle_string(text: &mut [u8], mut at: usize) -> usize {
                 at += 2;
             }
             Some([b'\\', ..]) => at += 2,
-            Some(_) => at += 1,
+            Some(rest) => at += plain_len(rest),
         }
     }
+}
+
+/// How much of a text comes before its first quote or backslash. Long values are most of what is sent, and go by in strides.
+fn plain_len(text: &[u8]) -> usize {
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
+    // Without a way out in the middle, a stride is one comparison to the processor.
+    let is_plain = |stride: &&[u8]| !stride.iter().fold(false, |found, byte| found | is_special(byte));
+    let strides = text.chunks_exact(STRIDE).take_while(is_plain).count() * STRIDE;
+    let rest = text.get(strides..).unwrap_or_default();
+    strides + rest.iter().position(is_special).unwrap_or(rest.len())
 }
 
 /// The UTF-16 unit that four hexadecimal digits stand for.
@@ -87,6 +97,7 @@ fn is_reserved(quoted: &[u8]) -> bool {
         && serde_json::from_slice::<String>(quoted).is_ok_and(|name| name.starts_with(RESERVED))
 }
 
+const STRIDE: usize = 16;
 const RESERVED: &str = "$serde_json::private::";
 
 #[cfg(test)]
@@ -145,6 +156,12 @@ mod tests {
             let mut settled = bytes.clone();
             let _ = settle(&mut settled);
             prop_assert_eq!(settled.len(), bytes.len());
+        }
+
+        #[test]
+        fn plain_text_ends_at_the_first_quote_or_backslash(text in r#"[a-z]{0,70}["\\]?[a-z]{0,20}["\\]?"#) {
+            let end = text.find(['"', '\\']).unwrap_or(text.len());
+            prop_assert_eq!(plain_len(text.as_bytes()), end);
         }
 
         #[test]
