@@ -17,7 +17,8 @@ use crate::error::{self, Success};
 
 /// What is to be said of a request that was answered with `response`: `rest` is the path below the mount.
 pub(crate) fn of_call(call: &VaultCall, response: &Response, kind: MountKind, rest: &str) -> Vec<String> {
-    if response.status() != error::success(Success::Body) {
+    // What nothing is said of is not read a second time.
+    if response.status() != error::success(Success::Body) || section(kind).is_none() {
         return Vec::new();
     }
     let params = match call.verb {
