@@ -23,7 +23,8 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], Error> {
 /// Random bytes for the nonces of a batch of messages, drawn for a few dozen at once: at each call the generator asks the
 /// processor for fresh randomness, which takes longer than to encrypt a short message. No byte is given out twice.
 ///
-/// Not for keys, and to be dropped with the batch: a copy of the machine's memory draws nothing anew before these are used.
+/// Not for keys, and only for messages that are all there when the first is encrypted: a copy of the machine's memory then
+/// encrypts the same ones under the same nonces, which tells nobody anything.
 pub struct Nonces {
     /// What was drawn ahead and nobody has yet; taken from its end.
     drawn: Vec<u8>,
