@@ -1,6 +1,7 @@
 //! Every function beside OpenSSL's command line, in both directions, and what must be refused.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod ml_dsa;
 mod openssl;
 
 use coffer_evp::{Hash, Kind, PrivateKey, PublicKey, Refused, Salt, Scheme, sha3_224};

@@ -1,5 +1,6 @@
 //! Keys that users own: every algorithm by published vectors, beside second implementations, and under attack.
 
+mod acvp;
 mod certificate;
 mod golden;
 mod hostile;
