@@ -27,6 +27,7 @@ mod nodes;
 mod process;
 mod scrub;
 mod seal;
+mod uses;
 mod wait;
 
 #[path = "../../../storage/tests/postgres_server/mod.rs"]

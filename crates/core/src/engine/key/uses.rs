@@ -131,7 +131,9 @@ impl Active {
         }
         let mut edit = Edit::default();
         edit.put(counter_row(counter.key, counter.version), codec::encode(&Reservation { total })?, None);
+        crate::failpoint::hit("before-uses-reserved");
         self.commit_bookkeeping(edit).await?;
+        crate::failpoint::hit("after-uses-reserved");
         counter.total.store(total, Ordering::Relaxed);
         counter.left.fetch_add(i64::try_from(block).unwrap_or(0), Ordering::Relaxed);
         Ok(())
