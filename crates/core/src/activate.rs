@@ -210,7 +210,7 @@ pub(crate) async fn activate(
         key_uses: UseCounters::default(),
         key_sweep: tokio::sync::Mutex::default(),
         loaded: LoadedKeys::new(),
-        ready: ReadyKeys::default(),
+        ready: ReadyKeys::new(),
         metrics: Arc::clone(&core.metrics),
         authority: AtomicU64::new(1),
         sweep_asked: Notify::new(),

@@ -134,7 +134,7 @@ impl KeyCreate {
     }
 
     /// The key that it makes, without versions.
-    fn entry(&self, mount: Uuid, name: &str, now: i64) -> Result<KeyEntry, Error> {
+    pub(super) fn entry(&self, mount: Uuid, name: &str, now: i64) -> Result<KeyEntry, Error> {
         check_name(name)?;
         let usages = self.usages.unwrap_or_else(|| Usages::of(self.algorithm));
         let jitter = self.rotate_jitter_ms.unwrap_or(self.rotate_every_ms / JITTER_PART);
@@ -221,8 +221,8 @@ impl Caller {
 }
 
 impl Active {
-    /// Makes a key of these versions, or of one made here where there are none. Permission was settled, and the lock of
-    /// the name is held by the edit. The last version is the primary one, if they begin in use.
+    /// Makes a key of these versions, of which there is one at least. Permission was settled, and the lock of the name is
+    /// held by the edit. The last version is the primary one, if they begin in use.
     ///
     /// # Errors
     /// [`Code::Conflict`] where there is a key of this name; [`Code::Invalid`] where the parts do not fit together.
@@ -231,16 +231,13 @@ impl Active {
         mount: Uuid,
         name: &str,
         create: &KeyCreate,
-        mut versions: Vec<NewVersion>,
+        versions: Vec<NewVersion>,
         mut edit: Edit,
         record: Record,
     ) -> Result<(KeyEntry, Logged), Error> {
         let mut entry = create.entry(mount, name, self.clock.now())?;
         if self.key_entry(mount, name).await?.is_some() {
             return Err(Error::new(Code::Conflict, format!("there is a key {name:?}")));
-        }
-        if versions.is_empty() {
-            versions.push(NewVersion::Secret(self.key_generate(&entry).await?));
         }
         let state = match create.begin {
             Begin::Active => KeyState::Active,

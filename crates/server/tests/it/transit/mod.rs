@@ -5,6 +5,7 @@ mod hostile;
 mod life;
 mod openssl;
 mod outside;
+mod slow;
 mod uses;
 
 use serde_json::{Value, json};

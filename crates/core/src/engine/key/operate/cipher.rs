@@ -9,7 +9,7 @@ use coffer_crypto::{
 use zeroize::Zeroizing;
 
 use super::{
-    super::create::KeyCreate,
+    super::{create::KeyCreate, store::NewVersion},
     Batch, CompromisedGrant, Derivation, Derived, Fault, KeyFault, KeyOperation, TextFault, TextKind, Versions,
     check_size,
     fault::InputField,
@@ -193,12 +193,16 @@ impl Caller {
             return Err(key_not_found());
         }
         let create = create?;
+        // Made before the key's lock is taken, as whoever shares it would wait too.
+        let entry = create.entry(mount.id, name, self.active.clock.now())?;
+        let first = NewVersion::Secret(self.active.key_generate(&entry).await?);
         let guard = self.active.key_lock(mount.id, name).await;
         if self.active.key_entry(mount.id, name).await?.is_some() {
             return Ok(false);
         }
         let record = self.record("key.create", &record.path);
-        let (_, logged) = self.active.key_make(mount.id, name, &create, Vec::new(), Edit::under(guard), record).await?;
+        let (_, logged) =
+            self.active.key_make(mount.id, name, &create, vec![first], Edit::under(guard), record).await?;
         logged.spend();
         Ok(true)
     }

@@ -1,32 +1,66 @@
-//! Keys made ahead. A new RSA key takes from a tenth of a second to some seconds, so of each size that is in use one or two
-//! lie ready, in locked memory, until the node is sealed.
+//! RSA keys: a new one takes from a tenth of a second to some seconds, so of each size that is in use one or two lie ready,
+//! in locked memory, until the node is sealed. They are made by threads of the lowest priority, so few at once that
+//! processors are left for everything else; so many wait for one at most, and beyond that they are refused.
 
 use std::sync::{
     Arc, Weak,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use coffer_api::Code;
 use coffer_crypto::keys::{Algorithm, KeyMaterial};
 use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{Error, active::Active};
 
-/// RSA keys that nobody has yet.
-#[derive(Default)]
+/// Requests that wait for an RSA key at most, those included for which one is being made.
+const MAX_WAITING: usize = 32;
+
+/// RSA keys that nobody has yet, and how many wait for one.
 pub(crate) struct ReadyKeys {
     rsa_2048: Shelf,
     rsa_3072: Shelf,
     rsa_4096: Shelf,
+    /// Permits of those that seek primes.
+    makers: Arc<Semaphore>,
+    waiting: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Shelf {
     keys: Mutex<Vec<KeyMaterial>>,
-    /// One thread fills a shelf at a time.
+    /// Filled once at a time.
     filling: AtomicBool,
 }
 
+/// One that waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
 impl ReadyKeys {
+    pub(crate) fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            rsa_2048: Shelf::default(),
+            rsa_3072: Shelf::default(),
+            rsa_4096: Shelf::default(),
+            makers: Arc::new(Semaphore::new((cores / 2).max(1))),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// A place among those that wait.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`] where there is none.
+    fn wait(&self) -> Result<Waiting<'_>, Error> {
+        let place = Waiting(&self.waiting);
+        if self.waiting.fetch_add(1, Ordering::AcqRel) < MAX_WAITING {
+            return Ok(place);
+        }
+        Err(Error::new(Code::RateLimited, format!("{MAX_WAITING} RSA keys are being made; try again")))
+    }
+
     fn shelf(&self, algorithm: Algorithm) -> Option<(&Shelf, usize)> {
         match algorithm {
             Algorithm::Rsa2048 => Some((&self.rsa_2048, 2)),
@@ -56,71 +90,111 @@ impl ReadyKeys {
     }
 }
 
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Shelf {
+    fn take(&self) -> Option<KeyMaterial> {
+        self.keys.lock().pop()
+    }
+}
+
 impl Active {
     /// A new key: one that lies ready, or one made now, off the runtime's threads where that takes its time.
     ///
     /// # Errors
-    /// Where the library cannot make one.
+    /// [`Code::RateLimited`] where too many wait for an RSA key; others where the library cannot make one.
     pub(crate) async fn ready_material(self: &Arc<Self>, algorithm: Algorithm) -> Result<KeyMaterial, Error> {
         let Some((shelf, _)) = self.ready.shelf(algorithm) else { return Ok(KeyMaterial::generate(algorithm)?) };
-        let ready = shelf.keys.lock().pop();
-        let material = match ready {
+        let material = match shelf.take() {
             Some(material) => material,
-            None => tokio::task::spawn_blocking(move || KeyMaterial::generate(algorithm))
-                .await
-                .map_err(Error::internal)??,
+            None => {
+                let _place = self.ready.wait()?;
+                let permit = Arc::clone(&self.ready.makers).acquire_owned().await.map_err(Error::internal)?;
+                // One may have come to lie ready meanwhile.
+                match shelf.take() {
+                    Some(material) => material,
+                    None => make(algorithm, permit).await?,
+                }
+            }
         };
         self.refill(algorithm);
         Ok(material)
     }
 
-    /// Fills a shelf in the background. A thread of its own, so that nobody who stops waits for primes.
+    /// Fills a shelf in the background, once nobody waits.
     fn refill(self: &Arc<Self>, algorithm: Algorithm) {
         let Some((shelf, _)) = self.ready.shelf(algorithm) else { return };
         if shelf.filling.swap(true, Ordering::AcqRel) {
             return;
         }
-        let active = Arc::downgrade(self);
-        let thread = std::thread::Builder::new().name("ready-keys".to_owned());
-        if let Err(error) = thread.spawn(move || fill(&active, algorithm)) {
-            shelf.filling.store(false, Ordering::Release);
-            tracing::warn!(cause = %error, "no thread to make RSA keys ahead; they are made when they are asked for");
-        }
+        tokio::spawn(fill(Arc::downgrade(self), algorithm));
     }
 }
 
-/// Makes keys until the shelf is full or the node is sealed.
-fn fill(active: &Weak<Active>, algorithm: Algorithm) {
+/// Makes keys until the shelf is full, somebody waits for one (and asks again when done) or the node is sealed.
+async fn fill(active: Weak<Active>, algorithm: Algorithm) {
     loop {
         let wanted = |active: &Active| {
             let (shelf, most) = active.ready.shelf(algorithm)?;
-            if shelf.keys.lock().len() < most && !*active.stop.borrow() {
-                return Some(());
+            let waiting = active.ready.waiting.load(Ordering::Acquire);
+            if shelf.keys.lock().len() < most && waiting == 0 && !*active.stop.borrow() {
+                return Some(Arc::clone(&active.ready.makers));
             }
             shelf.filling.store(false, Ordering::Release);
             None
         };
         // Not held while the primes are sought: sealing drops it.
-        if active.upgrade().and_then(|active| wanted(&active)).is_none() {
-            return;
-        }
-        let made = KeyMaterial::generate(algorithm);
+        let Some(makers) = active.upgrade().and_then(|active| wanted(&active)) else { return };
+        let Ok(permit) = makers.acquire_owned().await else { return };
+        let made = make(algorithm, permit).await;
         let Some(active) = active.upgrade() else { return };
         let Some((shelf, _)) = active.ready.shelf(algorithm) else { return };
         match made {
             Ok(material) => shelf.keys.lock().push(material),
             Err(error) => {
                 shelf.filling.store(false, Ordering::Release);
-                tracing::warn!(cause = %error, "an RSA key could not be made ahead");
+                tracing::warn!(cause = ?error, "an RSA key could not be made ahead; they are made when they are asked for");
                 return;
             }
         }
     }
 }
 
+/// Makes a key on a thread of its own, so that nobody who stops waits for primes. The permit is held until it is made, also
+/// where nobody waits for it any more.
+async fn make(algorithm: Algorithm, permit: OwnedSemaphorePermit) -> Result<KeyMaterial, Error> {
+    let (sender, receiver) = oneshot::channel();
+    let seek = move || {
+        let _permit = permit;
+        yield_to_others();
+        // Who asked may be gone.
+        let _: Result<(), _> = sender.send(KeyMaterial::generate(algorithm));
+    };
+    std::thread::Builder::new().name("rsa-keys".to_owned()).spawn(seek).map_err(Error::internal)?;
+    Ok(receiver.await.map_err(Error::internal)??)
+}
+
+/// Gives this thread the lowest priority, where threads have their own.
+fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, LOWEST) {
+        tracing::debug!(cause = %error, "RSA keys are made at the usual priority");
+    }
+}
+
+#[cfg(target_os = "linux")]
+const LOWEST: i32 = 19;
+
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::{
+        task::{Context, Waker},
+        time::{Duration, Instant},
+    };
 
     use super::*;
     use crate::tests::{caller, dev};
@@ -150,5 +224,28 @@ mod tests {
             assert!(Instant::now() < patience, "what lay ready outlived the seal");
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn more_requests_for_rsa_keys_than_may_wait_are_refused_and_who_goes_away_leaves_a_place() {
+        let core = dev().await;
+        let root = caller(&core, "root").await;
+        let ask = || root.active.ready_material(Algorithm::Rsa4096);
+        let mut waiting = (0..MAX_WAITING).map(|_| Box::pin(ask())).collect::<Vec<_>>();
+        let mut nobody = Context::from_waker(Waker::noop());
+        for request in &mut waiting {
+            assert!(request.as_mut().poll(&mut nobody).is_pending(), "a key of 4096 bits was made in no time");
+        }
+        assert_eq!(ask().await.map(drop).unwrap_err().code(), Code::RateLimited);
+        assert_eq!(root.active.ready.waiting.load(Ordering::Acquire), MAX_WAITING);
+        // Keys of other algorithms wait for nobody.
+        root.active.ready_material(Algorithm::Ed25519).await.unwrap();
+        let first = waiting.remove(0);
+        drop(waiting);
+        assert_eq!(root.active.ready.waiting.load(Ordering::Acquire), 1);
+        first.await.unwrap();
+        assert_eq!(root.active.ready.waiting.load(Ordering::Acquire), 0);
+        drop(root);
+        core.shutdown().await;
     }
 }
