@@ -47,7 +47,7 @@ pub(crate) async fn told(response: Response, warnings: Vec<String>) -> Response 
 /// What is to be said of a request with these parameters.
 pub(crate) fn warnings(kind: MountKind, rest: &str, fields: &Fields<'_>) -> Vec<String> {
     let path = rest.strip_suffix('/').unwrap_or(rest);
-    let mut endpoints = ENDPOINTS.iter().filter(|endpoint| section(kind) == Some(endpoint.section));
+    let mut endpoints = ENDPOINTS.iter().filter(|endpoint| section(kind) == endpoint.section);
     let Some(endpoint) = endpoints.find(|endpoint| endpoint.fits(path)) else { return Vec::new() };
     let (mut ignored, mut replaced) = (BTreeSet::new(), BTreeSet::new());
     for (name, raw) in fields.iter() {
@@ -131,18 +131,18 @@ fn fits(segments: &[Segment], path: &[&str]) -> bool {
     }
 }
 
-/// The name of a kind in the table; of one that is not in it nothing is said.
-fn section(kind: MountKind) -> Option<&'static str> {
+/// The name of a kind in the table.
+fn section(kind: MountKind) -> &'static str {
     match kind {
-        MountKind::Approle => Some("approle"),
-        MountKind::Cubbyhole => Some("cubbyhole"),
-        MountKind::Generic | MountKind::KvV1 => Some("kv-v1"),
-        MountKind::Identity => Some("identity"),
-        MountKind::KvV2 => Some("kv-v2"),
-        MountKind::System => Some("system"),
-        MountKind::Token => Some("token"),
-        MountKind::Transit => None,
-        MountKind::Userpass => Some("userpass"),
+        MountKind::Approle => "approle",
+        MountKind::Cubbyhole => "cubbyhole",
+        MountKind::Generic | MountKind::KvV1 => "kv-v1",
+        MountKind::Identity => "identity",
+        MountKind::KvV2 => "kv-v2",
+        MountKind::System => "system",
+        MountKind::Token => "token",
+        MountKind::Transit => "transit",
+        MountKind::Userpass => "userpass",
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(lines().filter(|line| Endpoint::parse(line).is_none()).collect::<Vec<_>>(), [""; 0]);
         let mut kinds: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.section).collect();
         kinds.dedup();
-        assert_eq!(kinds, ["kv-v2", "kv-v1", "cubbyhole", "approle", "userpass", "token", "identity", "system"]);
+        assert_eq!(kinds, ["kv-v2", "kv-v1", "cubbyhole", "approle", "userpass", "token", "identity", "system", "transit"]);
         for endpoint in ENDPOINTS.iter() {
             assert!(endpoint.segments.iter().filter(|segment| **segment == Segment::Rest).count() <= 1);
             let mut sorted = endpoint.fields.clone();
