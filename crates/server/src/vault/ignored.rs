@@ -17,8 +17,7 @@ use crate::error::{self, Success};
 
 /// What is to be said of a request that was answered with `response`: `rest` is the path below the mount.
 pub(crate) fn of_call(call: &VaultCall, response: &Response, kind: MountKind, rest: &str) -> Vec<String> {
-    // What nothing is said of is not read a second time.
-    if response.status() != error::success(Success::Body) || section(kind).is_none() {
+    if response.status() != error::success(Success::Body) {
         return Vec::new();
     }
     let params = match call.verb {
@@ -46,9 +45,9 @@ pub(crate) async fn told(response: Response, warnings: Vec<String>) -> Response 
 
 /// What is to be said of a request with these parameters.
 pub(crate) fn warnings(kind: MountKind, rest: &str, fields: &Fields<'_>) -> Vec<String> {
-    let path = rest.strip_suffix('/').unwrap_or(rest);
+    let path: Vec<&str> = rest.strip_suffix('/').unwrap_or(rest).split('/').collect();
     let mut endpoints = ENDPOINTS.iter().filter(|endpoint| section(kind) == endpoint.section);
-    let Some(endpoint) = endpoints.find(|endpoint| endpoint.fits(path)) else { return Vec::new() };
+    let Some(endpoint) = endpoints.find(|endpoint| fits(&endpoint.segments, &path)) else { return Vec::new() };
     let (mut ignored, mut replaced) = (BTreeSet::new(), BTreeSet::new());
     for (name, raw) in fields.iter() {
         if endpoint.captures.contains(&name) {
@@ -110,11 +109,6 @@ impl Endpoint {
         let segments = segments.collect();
         Some(Self { section, segments, captures, fields: fields.split_whitespace().collect() })
     }
-
-    fn fits(&self, path: &str) -> bool {
-        let path: Vec<&str> = path.split('/').collect();
-        fits(&self.segments, &path)
-    }
 }
 
 /// Whether segments are these; there is one [`Segment::Rest`] in a line at most.
@@ -168,7 +162,10 @@ mod tests {
         assert_eq!(lines().filter(|line| Endpoint::parse(line).is_none()).collect::<Vec<_>>(), [""; 0]);
         let mut kinds: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.section).collect();
         kinds.dedup();
-        assert_eq!(kinds, ["kv-v2", "kv-v1", "cubbyhole", "approle", "userpass", "token", "identity", "system", "transit"]);
+        assert_eq!(
+            kinds,
+            ["kv-v2", "kv-v1", "cubbyhole", "approle", "userpass", "token", "identity", "system", "transit"]
+        );
         for endpoint in ENDPOINTS.iter() {
             assert!(endpoint.segments.iter().filter(|segment| **segment == Segment::Rest).count() <= 1);
             let mut sorted = endpoint.fields.clone();
