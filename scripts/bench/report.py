@@ -3,6 +3,7 @@
 import datetime
 
 import bars as judging
+import files
 import keys
 import lists
 from load import CREATE, READ, UPDATE
@@ -179,10 +180,10 @@ def _lists(results):
 def _files(results):
     rows = [
         [
-            name, where, spread((each.gib_a_second for each in passes), _two),
+            name, "on the disk" if name == files.DD else where, spread((each.gib_a_second for each in passes), _two),
             spread((each.gib_a_core_second for each in passes), _two), f"{median(each.peak_mb for each in passes):.1f}",
         ]
-        for where, found in (("library, in memory", results.files_in_memory), ("command, on the disk", results.files_on_disk))
+        for where, found in (("the library, in memory", results.files_in_memory), ("the command, on the disk", results.files_on_disk))
         for name, passes in found.items()
     ]
     yield from _table("Files, one at a time", ["", "", "GiB/s", "GiB per second of CPU", "peak memory MB"], rows)
