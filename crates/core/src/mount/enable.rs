@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use coffer_storage::Expect;
+use coffer_storage::{Expect, Revision};
+use uuid::Uuid;
 
 use super::{
     Mount, MountKind,
@@ -12,15 +13,19 @@ use super::{
 };
 use crate::{
     Caller, Error,
+    active::Active,
     caller::Done,
     codec,
     commit::Edit,
+    engine::key::orphaned,
     keys,
     mount::signed,
     policy::{Operation, Parameters},
     spelled::Spelled,
 };
 
+/// The option of a key engine that names a disabled one, whose keys are taken up.
+const RESTORE: &str = "restore";
 /// Mounts at most; the table stays in memory.
 const MAX_MOUNTS: usize = 10_000;
 /// Where no engine is mounted: what lies there is the server's own.
@@ -97,10 +102,17 @@ impl Caller {
             if self.active.mounts.all().len() >= MAX_MOUNTS {
                 return Err(Error::invalid(format!("there are {MAX_MOUNTS} mounts, which is the limit")));
             }
+            let mut request = request;
+            let disabled = self.active.disabled_engine(kind, &mut request).await?;
             let mut mount = Mount::new(path, kind, request, self.active.clock.now())?;
             mount.check_bounds()?;
             let mut edit = Edit::under(guard);
             let mut record = record.fact("type", kind.name());
+            if let Some((id, since)) = disabled {
+                record = record.fact("restored", id.to_string());
+                mount.id = id;
+                edit.delete(purge_row(id), Some(Expect::Revision(since)));
+            }
             match place {
                 Place::Adopted(known) => {
                     record = record.fact("adopted", known.accessor.clone());
@@ -120,7 +132,7 @@ impl Caller {
     }
 
     /// Disables a mount that is not one of the first; its data is unreachable from then on and deleted in the background,
-    /// and the tokens that a login method gave are void.
+    /// and the tokens that a login method gave are void. Keys of a key engine are destroyed in their time.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without delete on the path; [`coffer_api::Code::Invalid`] for a fixed mount.
@@ -137,6 +149,7 @@ impl Caller {
             if mount.kind.is_fixed() {
                 return Err(Error::invalid(format!("cannot unmount {path:?}")));
             }
+            let record = record.fact("id", mount.id.to_string());
             let mut edit = Edit::under(guard);
             edit.delete(Mount::row(path), None);
             // Its data is out of reach from here on, and goes in the background.
@@ -150,6 +163,29 @@ impl Caller {
             Ok(Done::Logged((), self.commit(edit, record).await?))
         })
         .await
+    }
+}
+
+impl Active {
+    /// The key engine that was disabled and is to be enabled again with its keys, which are deleted ones by then: the
+    /// option [`RESTORE`] has its id, and goes by that.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Invalid`] where no such engine was disabled, or none of its keys is left.
+    async fn disabled_engine(
+        &self,
+        kind: MountKind,
+        request: &mut MountEnable,
+    ) -> Result<Option<(Uuid, Revision)>, Error> {
+        let options = request.options.as_mut().filter(|_| kind == MountKind::Transit);
+        let Some(wanted) = options.and_then(|options| options.remove(RESTORE)) else { return Ok(None) };
+        let nothing = || Error::invalid(format!("no key engine {wanted:?} was disabled whose keys are still there"));
+        let id = Uuid::parse_str(&wanted).map_err(|_| nothing())?;
+        let found = self.row::<PurgeRow>(&purge_row(id)).await?.ok_or_else(nothing)?;
+        match orphaned::has_keys(self, id).await? {
+            true => Ok(Some((id, found.revision))),
+            false => Err(nothing()),
+        }
     }
 }
 

@@ -1,17 +1,25 @@
 //! The data of disabled mounts: out of reach from the commit that disables one, deleted in the background, a few rows at
-//! a time, and resumed at each start until nothing is left.
+//! a time, and resumed at each start until nothing is left. Keys are not deleted so: they are destroyed in their time
+//! (`engine/key/orphaned.rs`), and until then the mount can be enabled again with them.
 
 use std::{sync::Arc, time::Duration};
 
+use coffer_storage::Expect;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
     Error,
-    active::Active,
+    active::{Active, Found},
     codec::Persisted,
     commit::{Edit, Urgency},
-    engine::kv::entry::Opened,
+    engine::{
+        key::{
+            orphaned::{self, Orphanage},
+            settings::settings_row,
+        },
+        kv::entry::Opened,
+    },
     keys,
     object::object_row,
     record::Record,
@@ -50,7 +58,7 @@ pub(crate) async fn purge_all(active: &Arc<Active>, now: i64) -> Result<(), Erro
         for id in &page.names {
             let id = id.parse().map_err(Error::internal)?;
             if let Some(found) = active.row::<PurgeRow>(&purge_row(id)).await? {
-                purge(active, id, &found.value, now).await?;
+                purge(active, id, &found, now).await?;
             }
         }
         match page.names.into_iter().next_back().filter(|_| page.more) {
@@ -60,7 +68,8 @@ pub(crate) async fn purge_all(active: &Arc<Active>, now: i64) -> Result<(), Erro
     }
 }
 
-async fn purge(active: &Arc<Active>, id: Uuid, mount: &PurgeRow, now: i64) -> Result<(), Error> {
+async fn purge(active: &Arc<Active>, id: Uuid, found: &Found<PurgeRow>, now: i64) -> Result<(), Error> {
+    let mount = &found.value;
     let record = Record::system("mount.purge").fact("mount", mount.path.clone()).fact("id", id.to_string());
     for prefix in keys::of_mount(id) {
         loop {
@@ -86,11 +95,14 @@ async fn purge(active: &Arc<Active>, id: Uuid, mount: &PurgeRow, now: i64) -> Re
             }
         }
     }
-    if now.saturating_sub(mount.disabled_ms) < LATE {
+    let orphans = Orphanage { mount: id, path: &mount.path, since: found.revision };
+    if !orphaned::retire(active, orphans).await? || now.saturating_sub(mount.disabled_ms) < LATE {
         return Ok(());
     }
     let mut edit = Edit::default();
-    edit.delete(purge_row(id), None);
+    // Destructions waited by it.
+    edit.delete(settings_row(id), None);
+    edit.delete(purge_row(id), Some(Expect::Revision(found.revision)));
     active.commit(edit, record.fact("complete", "true"), Urgency::Ordinary).await.map(crate::commit::Logged::spend)
 }
 

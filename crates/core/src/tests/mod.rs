@@ -1,6 +1,7 @@
 //! The core as a whole, with a look at the rows that it keeps.
 
 mod key_list;
+mod key_mounts;
 mod key_sweep;
 mod key_uses;
 mod keys;

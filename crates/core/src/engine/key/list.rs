@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     entry::NameRow,
+    keys_of,
     state::KeyState,
     view::{KeyView, view},
 };
@@ -59,7 +60,7 @@ impl Caller {
         let logical = format!("{}keys/", mount.path);
         self.recorded(self.record("key.list", &logical), async {
             let part = self.authorise_list(&logical, part)?;
-            Ok(Done::Unlogged(self.active.list(&prefix(keys::KEY_NAME, mount.id), part).await?.items))
+            Ok(Done::Unlogged(self.active.list(&keys_of(keys::KEY_NAME, mount.id), part).await?.items))
         })
         .await
     }
@@ -86,7 +87,7 @@ impl Caller {
 
 impl Active {
     async fn key_page(&self, mount: Uuid, filter: &KeyFilter, part: GrantedPart<'_>) -> Result<Page<KeyView>, Error> {
-        let start = prefix(
+        let start = keys_of(
             match filter.kept {
                 Kept::Deleted => keys::KEY_DELETED,
                 Kept::Named => keys::KEY_NAME,
@@ -143,8 +144,4 @@ fn cursor(after: &str, kept: Kept) -> String {
         Kept::Deleted => after.replace('/', "\0"),
         Kept::Named => after.to_owned(),
     }
-}
-
-fn prefix(rows: &str, mount: Uuid) -> String {
-    format!("{rows}{}/", mount.simple())
 }

@@ -11,6 +11,7 @@ pub(crate) mod entry;
 pub(crate) mod list;
 pub(crate) mod manage;
 pub(crate) mod operate;
+pub(crate) mod orphaned;
 pub(crate) mod settings;
 pub(crate) mod soft;
 pub(crate) mod state;
@@ -62,6 +63,11 @@ pub(crate) fn public_row(mount: Uuid, id: Uuid, version: u32) -> String {
 
 fn public_prefix(mount: Uuid, id: Uuid) -> String {
     format!("{}{}/{}/", keys::KEY_PUBLIC, mount.simple(), id.simple())
+}
+
+/// The rows of a kind that a mount's keys have.
+pub(crate) fn keys_of(rows: &str, mount: Uuid) -> String {
+    format!("{rows}{}/", mount.simple())
 }
 
 /// The index row by which the sweep finds a key.

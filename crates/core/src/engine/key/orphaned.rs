@@ -1,0 +1,134 @@
+//! Keys of a mount that was disabled. They are out of reach from the commit that disables it; in the background each is then
+//! deleted as by hand, with a record of its own, so its versions wait for their destruction as long as its tags and the
+//! engine's settings say. Until the last is destroyed and attested the mount can be enabled again with its keys among the
+//! deleted ones; then their rows go.
+
+use std::sync::Arc;
+
+use coffer_storage::{Expect, Revision};
+use uuid::Uuid;
+
+use super::{
+    create::key_record, delete::end, deleted_row, entry::NameRow, key_row, keys_of, manage::list, public_prefix,
+    state::KeyState,
+};
+use crate::{
+    Error,
+    active::Active,
+    commit::{Edit, Urgency},
+    keys,
+    mount::purge::purge_row,
+    record::Record,
+};
+
+/// Names read at once.
+const NAMES: usize = 200;
+
+/// A disabled mount, and the revision of the row that says so: nothing is done to its keys once that changed.
+#[derive(Clone, Copy)]
+pub(crate) struct Orphanage<'a> {
+    pub(crate) mount: Uuid,
+    pub(crate) path: &'a str,
+    pub(crate) since: Revision,
+}
+
+/// Goes on with the end of a disabled mount's keys. `true` once there are none.
+///
+/// # Errors
+/// The first that comes; the next call goes on.
+pub(crate) async fn retire(active: &Arc<Active>, mount: Orphanage<'_>) -> Result<bool, Error> {
+    let mut after = Some(String::new());
+    while let Some(last) = after {
+        let (rows, next) = page(active, &keys_of(keys::KEY_NAME, mount.mount), &last).await?;
+        for (name, row) in rows {
+            end_one(active, mount, row.id, &name).await?;
+        }
+        after = next;
+    }
+    let mut is_over = true;
+    let mut after = Some(String::new());
+    while let Some(last) = after {
+        let (rows, next) = page(active, &keys_of(keys::KEY_DELETED, mount.mount), &last).await?;
+        for (place, row) in rows {
+            let name = place.split('\0').next().unwrap_or_default();
+            let destroyed = row.states.iter().all(|state| *state == KeyState::Destroyed);
+            is_over &= destroyed && forget(active, mount, row.id, name).await?;
+        }
+        after = next;
+    }
+    Ok(is_over)
+}
+
+/// Whether a mount that is not there any more has keys.
+pub(crate) async fn has_keys(active: &Active, mount: Uuid) -> Result<bool, Error> {
+    for prefix in [keys::KEY_NAME, keys::KEY_DELETED] {
+        if !active.names(&keys_of(prefix, mount), "", 1).await?.names.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Deletes a key as by hand, whether or not it allows that.
+async fn end_one(active: &Arc<Active>, mount: Orphanage<'_>, id: Uuid, name: &str) -> Result<(), Error> {
+    let guard = active.key_lock(mount.mount, name).await;
+    let found = active.key_by_id(mount.mount, id).await?.filter(|found| found.value.deleted_ms.is_none());
+    let Some(found) = found else { return Ok(()) };
+    let settings = active.key_settings(mount.mount).await?.value;
+    let (mut entry, now) = (found.value.clone(), active.clock.now());
+    let ended = end(&mut entry, &settings, now, |_| true)?;
+    entry.deleted_ms = Some(now);
+    entry.updated_ms = now;
+    let mut edit = Edit::under(guard);
+    edit.check(purge_row(mount.mount), Expect::Revision(mount.since));
+    active.key_put(Some(&found), &entry, &mut edit)?;
+    let mut record = key_record(Record::system("key.delete"), &entry)
+        .fact("versions", list(&ended))
+        .fact("mount", mount.path.to_owned())
+        .fact("reason", "its mount was disabled");
+    if !entry.deletion_allowed {
+        record = record.fact("deletion_allowed", "false");
+    }
+    active.commit(edit, record, Urgency::Ordinary).await?.spend();
+    Ok(())
+}
+
+/// Deletes the rows of a key of which nothing is left but what attests its end. `false` where that is not attested yet.
+async fn forget(active: &Arc<Active>, mount: Orphanage<'_>, id: Uuid, name: &str) -> Result<bool, Error> {
+    let guard = active.key_lock(mount.mount, name).await;
+    let Some(found) = active.key_by_id(mount.mount, id).await? else { return Ok(true) };
+    let entry = found.value;
+    if entry.deleted_ms.is_none() || entry.versions.iter().any(|version| version.attested_ms.is_none()) {
+        return Ok(false);
+    }
+    let mut edit = Edit::under(guard);
+    edit.check(purge_row(mount.mount), Expect::Revision(mount.since));
+    let public = public_prefix(mount.mount, id);
+    let mut after = String::new();
+    loop {
+        let page = active.names(&public, &after, NAMES).await?;
+        page.names.iter().for_each(|version| edit.delete(format!("{public}{version}"), None));
+        match page.names.into_iter().next_back().filter(|_| page.more) {
+            Some(last) => after = last,
+            None => break,
+        }
+    }
+    edit.delete(deleted_row(mount.mount, name, id), None);
+    edit.delete(key_row(mount.mount, id), Some(Expect::Revision(found.revision)));
+    let record = key_record(Record::system("mount.purge"), &entry).fact("mount", mount.path.to_owned());
+    active.commit(edit, record, Urgency::Ordinary).await?.spend();
+    Ok(true)
+}
+
+/// Some name rows below a prefix after a name, and the name after which there may be more.
+async fn page(active: &Active, prefix: &str, after: &str) -> Result<(Vec<(String, NameRow)>, Option<String>), Error> {
+    let page = active.names(prefix, after, NAMES).await?;
+    let next = page.names.last().filter(|_| page.more).cloned();
+    let mut rows = Vec::with_capacity(page.names.len());
+    for name in page.names {
+        if let Some(found) = active.row::<NameRow>(&format!("{prefix}{name}")).await? {
+            rows.push((name, found.value));
+        }
+    }
+    Ok((rows, next))
+}
