@@ -63,6 +63,50 @@ fn values_of_one_server_are_used_by_the_other() {
     println!("transit: {checked} values of one server used by the other");
 }
 
+#[test]
+fn backups_of_the_original_are_restored_with_all_their_versions() {
+    let pair = Pair::start(Start::Dev);
+    let (mut bao, mut coffer) = (Side::new("bao", pair.bao.client()), Side::new("coffer", pair.coffer.client()));
+    let mut checked = 0;
+    for kind in kinds() {
+        let name = kind.name;
+        let allowed = json!({"exportable": true, "allow_plaintext_backup": true});
+        bao.post(&format!("keys/{name}"), &with_all(kind.create.clone(), allowed));
+        let old = made(&kind, name, &mut bao);
+        bao.post(&format!("keys/{name}/rotate"), &json!({}));
+        let new = made(&kind, name, &mut bao);
+        let hmac = bao.post(&format!("hmac/{name}"), &json!({"input": PLAIN}))["hmac"].clone();
+        bao.post(&format!("keys/{name}/config"), &json!({"min_encryption_version": 1, "auto_rotate_period": "36h"}));
+        let backup = bao.get(&format!("backup/{name}"));
+        coffer.post("restore", &backup);
+
+        let (a, b) = (bao.get(&format!("keys/{name}")), coffer.get(&format!("keys/{name}")));
+        for (field, value) in a.as_object().unwrap() {
+            if !matches!(field.as_str(), "restore_info" | "backup_info") && !(field == "keys" && value["1"].is_object())
+            {
+                assert_eq!(*value, b[field], "{name} {field}");
+            }
+        }
+        same_keys(&kind, name, &mut bao, &mut coffer);
+        let body = json!({"input": PLAIN, "hmac": hmac});
+        assert_eq!(coffer.post(&format!("verify/{name}"), &body)["valid"], true, "{name}");
+        let back = made(&kind, name, &mut coffer);
+        checked += 1 + used(&kind, name, &old, &mut coffer) + used(&kind, name, &new, &mut coffer);
+        checked += used(&kind, name, &back, &mut bao);
+        // Trimmed, it begins later.
+        for (step, body) in [
+            ("config", json!({"min_decryption_version": 2, "min_encryption_version": 2})),
+            ("trim", json!({"min_available_version": 2})),
+        ] {
+            bao.post(&format!("keys/{name}/{step}"), &body);
+        }
+        let backup = bao.get(&format!("backup/{name}"))["backup"].clone();
+        coffer.post(&format!("restore/{name}-trimmed"), &json!({"backup": backup}));
+        checked += used(&kind, &format!("{name}-trimmed"), &new, &mut coffer);
+    }
+    println!("transit: {checked} values of the original used after the restoration of its backups");
+}
+
 /// The key goes over, wrapped for the other's import, with both of its versions.
 fn brought_over(kind: &Kind, from: &mut Side, to: &mut Side) -> usize {
     let name = format!("{}-for-{}", kind.name, to.name);

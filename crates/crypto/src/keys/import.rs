@@ -1,7 +1,9 @@
 //! Keys that users bring along.
 
+use zeroize::Zeroizing;
+
 use super::algorithm::Family;
-use super::{ec, ed25519, ml_dsa, ml_kem, rsa};
+use super::{der, ec, ed25519, ml_dsa, ml_kem, rsa};
 use crate::keys::{Algorithm, KeyMaterial, Marshal, SignOptions};
 use crate::{Error, Secret};
 
@@ -26,6 +28,34 @@ impl KeyMaterial {
             Family::Rsa(size) => rsa::import(size, bytes)?,
         };
         let key = Self::from_encoded(algorithm, encoded.expose())?;
+        key.check_halves()?;
+        Ok(key)
+    }
+
+    /// The same for an RSA key as the numbers of PKCS#1, big-endian: modulus, public exponent, private exponent, both primes,
+    /// the private exponent for each prime, the second prime's inverse.
+    ///
+    /// # Errors
+    /// As [`KeyMaterial::import`].
+    pub fn import_rsa(algorithm: Algorithm, numbers: [&[u8]; 8]) -> Result<Self, Error> {
+        let version = der::unsigned(&[]);
+        let numbers = numbers.map(der::unsigned);
+        let mut parts = vec![version.as_slice()];
+        parts.extend(numbers.iter().map(|number| number.as_slice()));
+        Self::import(algorithm, &der::element(der::SEQUENCE, &parts))
+    }
+
+    /// The same for the number of an elliptic key, big-endian.
+    ///
+    /// # Errors
+    /// As [`KeyMaterial::import`].
+    pub fn import_number(algorithm: Algorithm, number: &[u8]) -> Result<Self, Error> {
+        let Family::Ecdsa(curve) = algorithm.family() else { return Err(Error::InvalidKey("not an elliptic key")) };
+        let number = der::significant(number);
+        let zeros = curve.len().checked_sub(number.len()).ok_or(Error::InvalidKey("the number is too large"))?;
+        let mut encoded = Zeroizing::new(vec![0; curve.len()]);
+        encoded.split_at_mut(zeros).1.copy_from_slice(number);
+        let key = Self::from_encoded(algorithm, &encoded)?;
         key.check_halves()?;
         Ok(key)
     }

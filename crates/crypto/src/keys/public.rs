@@ -74,6 +74,14 @@ impl PublicKey {
         Self::from_spki(algorithm, &text::from_pem(LABEL, pem)?)
     }
 
+    /// Takes an RSA key as its modulus and exponent, big-endian, checked.
+    ///
+    /// # Errors
+    /// As [`Self::from_raw`].
+    pub fn from_rsa(algorithm: Algorithm, modulus: &[u8], exponent: &[u8]) -> Result<Self, Error> {
+        Self::from_raw(algorithm, &der::element(der::SEQUENCE, &[&der::unsigned(modulus), &der::unsigned(exponent)]))
+    }
+
     /// Computed from a private key, so in need of no check.
     pub(super) fn computed(algorithm: Algorithm, raw: Vec<u8>) -> Self {
         Self { algorithm, raw: raw.into_boxed_slice() }

@@ -176,6 +176,88 @@ fn rsa_keys_whose_numbers_do_not_belong_together_are_refused() {
 }
 
 #[test]
+fn rsa_numbers_are_taken_as_they_belong_together_and_no_other_way() {
+    let good = KeyMaterial::generate(Algorithm::Rsa2048).unwrap();
+    let pkcs8 = good.encoded();
+    // The key in PKCS#1 is the last element; its first number is the version.
+    let numbers = integers(&pkcs8[26..]);
+    assert_eq!(numbers.len(), 9);
+    let import = |change: &dyn Fn(&mut Vec<Vec<u8>>)| {
+        let mut changed = numbers[1..].to_vec();
+        change(&mut changed);
+        let changed: Vec<&[u8]> = changed.iter().map(Vec::as_slice).collect();
+        KeyMaterial::import_rsa(Algorithm::Rsa2048, changed.try_into().unwrap())
+    };
+    assert_eq!(import(&|_| {}).unwrap().encoded(), pkcs8);
+    assert_eq!(import(&|numbers| numbers[0].insert(0, 0)).unwrap().encoded(), pkcs8);
+    for exponent in [&[][..], &[1], &[2], &[3], &[1, 0, 0]] {
+        assert!(matches!(import(&|numbers| numbers[1] = exponent.to_vec()), Err(Error::InvalidKey(_))), "{exponent:?}");
+    }
+    for at in 0..8 {
+        for bit in [1, 0x10] {
+            let edit = |numbers: &mut Vec<Vec<u8>>| *numbers[at].last_mut().unwrap() ^= bit;
+            assert!(matches!(import(&edit), Err(Error::InvalidKey(_))), "{at}");
+        }
+        assert!(matches!(import(&|numbers| numbers[at].clear()), Err(Error::InvalidKey(_))), "{at}");
+    }
+    assert!(
+        matches!(import(&|numbers| numbers.swap(3, 4)), Err(Error::InvalidKey(_))),
+        "the primes the other way round"
+    );
+    let other = KeyMaterial::generate(Algorithm::Rsa2048).unwrap();
+    let other = integers(&other.encoded()[26..]);
+    assert!(
+        matches!(import(&|numbers| numbers[2] = other[3].clone()), Err(Error::InvalidKey(_))),
+        "another's exponent"
+    );
+    assert!(matches!(import(&|numbers| numbers[0] = other[1].clone()), Err(Error::InvalidKey(_))), "another's modulus");
+}
+
+/// The numbers of a DER sequence of nothing else.
+fn integers(der: &[u8]) -> Vec<Vec<u8>> {
+    fn element(der: &[u8]) -> (&[u8], &[u8]) {
+        let (head, len) = match der[1] {
+            0x82 => (4, usize::from(der[2]) << 8 | usize::from(der[3])),
+            0x81 => (3, usize::from(der[2])),
+            len => (2, usize::from(len)),
+        };
+        der[head..].split_at(len)
+    }
+    let (mut rest, _) = element(der);
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        assert_eq!(rest[0], 2);
+        let (number, after) = element(rest);
+        found.push(number.to_vec());
+        rest = after;
+    }
+    found
+}
+
+#[test]
+fn elliptic_keys_with_anothers_public_point_are_refused() {
+    for algorithm in [Algorithm::EcdsaP256, Algorithm::EcdsaP384, Algorithm::EcdsaP521] {
+        let [one, other] = [(); 2].map(|()| KeyMaterial::generate(algorithm).unwrap());
+        let [point, wrong] = [&one, &other].map(|key| key.public().unwrap().unwrap().raw().to_vec());
+        let mut pkcs8 = one.export_pkcs8().unwrap().to_vec();
+        let at = pkcs8.windows(point.len()).position(|window| window == point).expect("the point is in the key");
+        assert!(KeyMaterial::import(algorithm, &pkcs8).is_ok());
+        pkcs8[at..at + wrong.len()].copy_from_slice(&wrong);
+        assert!(matches!(KeyMaterial::import(algorithm, &pkcs8), Err(Error::InvalidKey(_))), "{algorithm:?}");
+        // As a number alone: zero, the curve's order and beyond, and one that is too long.
+        assert_eq!(KeyMaterial::import_number(algorithm, one.encoded()).unwrap().encoded(), one.encoded());
+        let len = one.encoded().len();
+        for number in [&[][..], &[0], &vec![0xff; len], &vec![1; len + 1]] {
+            assert!(
+                matches!(KeyMaterial::import_number(algorithm, number), Err(Error::InvalidKey(_))),
+                "{algorithm:?}"
+            );
+        }
+    }
+    assert!(matches!(KeyMaterial::import_number(Algorithm::Ed25519, &[1; 32]), Err(Error::InvalidKey(_))));
+}
+
+#[test]
 fn elliptic_keys_out_of_range_or_off_the_curve_are_refused() {
     for (algorithm, order) in [
         (Algorithm::EcdsaP256, "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551"),

@@ -1,4 +1,7 @@
-//! Backup of a whole key in the clear, and its way back. For keys alone that were made exportable and allow it.
+//! Backup of a whole key in the clear, and its way back. For keys alone that were made exportable and allow it. What OpenBao
+//! backed up is restored too.
+
+mod openbao;
 
 use std::collections::BTreeSet;
 
@@ -9,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use self::openbao::Foreign;
 use super::{
     super::{
         check_name,
@@ -409,8 +413,11 @@ fn read_backup(text: &str) -> Result<Backup, Error> {
     let json = decode(text, &mut buffer);
     let json = json.map_err(|at| Error::invalid(format!("illegal base64 data at input byte {at}")))?;
     // Its message would tell what it read.
-    let backup: Backup = serde_json::from_slice(json).map_err(|_| malformed())?;
-    if backup.format == FORMAT { Ok(backup) } else { Err(malformed()) }
+    match serde_json::from_slice::<Backup>(json) {
+        Ok(backup) if backup.format == FORMAT => Ok(backup),
+        Ok(_) => Err(malformed()),
+        Err(_) => serde_json::from_slice::<Foreign<'_>>(json).map_err(|_| malformed())?.read(),
+    }
 }
 
 fn bytes_of(text: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
