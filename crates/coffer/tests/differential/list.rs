@@ -57,7 +57,7 @@ impl Request {
         }
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let body = match (&self.body, &self.raw) {
-            (Some(body), _) => known.fill(&body.to_string()),
+            (Some(body), _) => known.fill_json(&body.to_string()),
             (None, Some(raw)) => known.fill(raw),
             (None, None) => String::new(),
         };
@@ -91,6 +91,15 @@ impl Known {
             filled.push_str(rest);
         }
         filled
+    }
+
+    /// The same within the texts of a JSON document: what has line breaks is escaped.
+    fn fill_json(&self, json: &str) -> String {
+        let escaped = |text: &String| {
+            let quoted = Value::from(text.as_str()).to_string();
+            quoted[1..quoted.len() - 1].to_owned()
+        };
+        Self(self.0.iter().map(|(name, value)| (name.clone(), escaped(value))).collect()).fill(json)
     }
 
     fn kept(&self, name: &str) -> &str {
