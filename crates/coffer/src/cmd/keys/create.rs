@@ -79,6 +79,7 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
         rotate_jitter: arguments.rotate_jitter,
         deactivate_on_rotate: arguments.keep_active.then_some(false),
         overlap: arguments.overlap,
+        source: None,
     };
     let key = session.client()?.key_create(&create).await?;
     session.output.note(format!("created key {}, {}, {}", key.name, key.algorithm, key.id));

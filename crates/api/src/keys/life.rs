@@ -1,10 +1,11 @@
-//! Keys of the key engine: requests and replies of `keys/…`. No secret part is ever among them. Times are RFC 3339,
-//! durations whole seconds.
+//! The life of keys. No secret part is ever among this.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::KeySource;
 
 /// Body of `POST keys`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
@@ -52,6 +53,9 @@ pub struct KeyCreate {
     /// So many seconds after it; absent: a day for keys that sign, else 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<u64>,
+    /// What it is made of, where it comes from elsewhere: the key is imported then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<KeySource>,
 }
 
 /// Body of `PATCH keys/{name}`; what is absent stays as it is.
