@@ -17,7 +17,7 @@ pub const MAX_ITEMS: usize = 100_000;
 /// Body of a call for one item or many: `{item…, option…}`, or `{"items": [{item…}], option…}`; not both.
 ///
 /// It is read from JSON alone, field by field from the text, so that no value is copied on its way.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize)]
 pub struct KeyBatch<I, O = NoOptions> {
     /// What is to be done.
     #[serde(flatten)]
@@ -28,7 +28,7 @@ pub struct KeyBatch<I, O = NoOptions> {
 }
 
 /// The items of a request.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum KeyItems<I> {
     /// At the top level of the body.

@@ -240,6 +240,9 @@ pub struct KeyVersion {
     /// The public key in PEM, where its algorithm has such; not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
+    /// Its certificates in PEM, its own first; not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_chain: Option<String>,
 }
 
 /// Settings of the key engine, and the body of `PUT key-settings`.

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod life;
 pub mod moving;
 pub mod operations;
+mod schema;
 
 pub use batch::{KeyBatch, KeyItemError, KeyItems, KeyReply, KeyResult, KeyResults, MAX_ITEMS, NoOptions};
 pub use life::{

@@ -7,12 +7,14 @@ use axum::{
     response::Response,
 };
 use coffer_api::{Code, Sensitive};
-use coffer_core::{Caller, Context, Error};
+use coffer_core::{Caller, Context, Error, Loaded, Parameters, Unreadable};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
     app::{App, Origin, asked_uri, text_header, token_of},
+    body::Read,
     error::{self, Success},
     vault::envelope,
 };
@@ -79,6 +81,27 @@ pub(crate) trait FromBody: Sized + Send {
 
 /// A strict JSON body.
 pub(crate) struct Json<T>(pub(crate) T);
+
+/// A strict JSON body, kept as it was sent for policies that look at parameters.
+pub(crate) struct Sent<T> {
+    pub(crate) value: T,
+    read: Read,
+}
+
+/// What a request brought, by the names that policies know it by.
+pub(crate) struct Known<'a> {
+    sent: &'a [u8],
+    logical: Logical,
+}
+
+/// Turns the fields of a native body into those of the logical request that it stands for.
+pub(crate) type Logical = fn(&mut Map<String, Value>);
+
+/// A body whose fields policies look at.
+pub(crate) trait Fields {
+    /// Its fields, renamed where they are asked for.
+    fn known(&self, logical: Logical) -> Known<'_>;
+}
 
 impl<P, Q, B> Call<P, Q, B> {
     /// Answers with a JSON body.
@@ -193,6 +216,49 @@ impl<T: DeserializeOwned + Send> FromBody for Json<T> {
     async fn from_small_body(app: &App, parts: &Parts, body: axum::body::Body) -> Result<Self, Error> {
         let read = app.bodies().read_small(&parts.headers, body).await?;
         parse_json(parts, &read.bytes).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Send> FromBody for Sent<T> {
+    async fn from_body(app: &App, parts: &Parts, body: axum::body::Body) -> Result<Self, Error> {
+        let read = app.bodies().read(&parts.headers, body).await?;
+        Ok(Self { value: parse_json(parts, &read.bytes)?, read })
+    }
+
+    async fn from_small_body(app: &App, parts: &Parts, body: axum::body::Body) -> Result<Self, Error> {
+        let read = app.bodies().read_small(&parts.headers, body).await?;
+        Ok(Self { value: parse_json(parts, &read.bytes)?, read })
+    }
+}
+
+impl<T> Fields for Sent<T> {
+    fn known(&self, logical: Logical) -> Known<'_> {
+        Known { sent: &self.read.bytes, logical }
+    }
+}
+
+impl Fields for NoBody {
+    fn known(&self, logical: Logical) -> Known<'_> {
+        Known { sent: b"{}", logical }
+    }
+}
+
+impl Known<'_> {
+    /// Nothing.
+    pub(crate) fn none() -> Self {
+        NoBody.known(|_| {})
+    }
+}
+
+impl Parameters for Known<'_> {
+    fn load(&self) -> Loaded {
+        // It was read as a body before, strictly.
+        let fields = serde_json::from_slice::<Map<String, Value>>(self.sent);
+        let mut fields = fields.map_err(|_| Unreadable("body".to_owned()))?;
+        // What is null was not sent.
+        fields.retain(|_, value| !value.is_null());
+        (self.logical)(&mut fields);
+        Ok(Some(fields).filter(|fields| !fields.is_empty()))
     }
 }
 

@@ -21,8 +21,8 @@ mod sys;
 mod token;
 mod token_parameters;
 mod token_role;
-mod tools;
-mod transit;
+pub(crate) mod tools;
+pub(crate) mod transit;
 mod userpass;
 mod wrapping;
 

@@ -34,7 +34,7 @@ pub(super) async fn answer(call: &mut VaultCall, tools: Tools, rest: &str) -> Ou
 
 /// How bytes become text.
 #[derive(Clone, Copy)]
-enum Format {
+pub(crate) enum Format {
     Base64,
     Hex,
 }
@@ -115,17 +115,25 @@ async fn hash(call: &mut VaultCall, tools: Tools, rest: &str) -> Outcome {
 fn format(fields: &Fields<'_>, default: Format) -> Result<Format, Failure> {
     match fields.text("format")?.as_ref().map(|format| format.as_str()) {
         None => Ok(default),
-        Some("hex") => Ok(Format::Hex),
-        Some("base64") => Ok(Format::Base64),
-        Some(other) => {
-            let shown: String = other.chars().take(100).collect();
-            Err(Failure::invalid(format!("unsupported encoding format {shown:?}; must be \"hex\" or \"base64\"")))
-        }
+        Some(name) => Format::parse(name).ok_or_else(|| {
+            let shown: String = name.chars().take(100).collect();
+            Failure::invalid(format!("unsupported encoding format {shown:?}; must be \"hex\" or \"base64\""))
+        }),
     }
 }
 
 impl Format {
-    fn text(self, bytes: &[u8]) -> Zeroizing<String> {
+    /// The format of that name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        match name {
+            "base64" => Some(Self::Base64),
+            "hex" => Some(Self::Hex),
+            _ => None,
+        }
+    }
+
+    /// Bytes as text.
+    pub(crate) fn text(self, bytes: &[u8]) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(bytes.len() * 2 + 4));
         match self {
             Self::Base64 => STANDARD.encode_string(bytes, &mut text),

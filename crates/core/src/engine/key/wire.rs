@@ -9,6 +9,7 @@ use super::{
     configure::KeyConfigure,
     create::{Begin, KeyCreate},
     list::KeyFilter,
+    operate::pem,
     settings::KeySettings,
     view::{KeyVersionView, KeyView},
 };
@@ -17,7 +18,7 @@ use crate::{
     caller::Done,
     mount::{MountEnable, MountKind},
     ops::list::ListPart,
-    policy::Operation,
+    policy::{Operation, Parameters},
     time::rfc3339,
 };
 
@@ -61,21 +62,22 @@ impl Caller {
         self.active.mounts.at(NATIVE).filter(|mount| mount.kind == MountKind::Transit)
     }
 
-    /// As [`Caller::key_engine`], for a new key: an engine is mounted where there is none.
+    /// As [`Caller::key_engine`], for what may be the first of all: an engine is mounted where there is none. Update is asked
+    /// for on the path below it.
     ///
     /// # Errors
-    /// [`Code::Denied`] without update on the key's path, and where the engine must be mounted on `sys/mounts/transit`;
+    /// [`Code::Denied`] without update there, and where the engine must be mounted on `sys/mounts/transit`;
     /// [`Code::Invalid`] where another one lies in its place.
-    pub async fn key_engine_for(&self, name: &str) -> Result<Arc<Mount>, Error> {
+    pub async fn key_engine_for(&self, below: &str, parameters: &dyn Parameters) -> Result<Arc<Mount>, Error> {
         if self.active.mounts.at(NATIVE).is_none() {
-            let logical = format!("{NATIVE}keys/{name}");
-            if let Err(error) = self.authorise(&logical, Operation::Update, &()) {
-                return Err(self.failed(self.record("key.create", &logical), error).await);
+            let logical = format!("{NATIVE}{below}");
+            if let Err(error) = self.authorise(&logical, Operation::Update, parameters) {
+                return Err(self.failed(self.record("request.refused", &logical), error).await);
             }
             let request = MountEnable { description: "keys".to_owned(), ..MountEnable::default() };
             self.mount_enable(NATIVE, MountKind::Transit, request, &()).await?;
         }
-        self.key_engine(Operation::Update, &format!("keys/{name}")).await
+        self.key_engine(Operation::Update, below).await
     }
 }
 
@@ -169,6 +171,8 @@ impl From<&KeyVersionView> for api::KeyVersion {
             attested_time: version.attested_ms.map(rfc3339),
             // X-Wing has no such form; its bytes are told by the export of public keys.
             public_key: version.public.as_ref().and_then(|public| public.pem().ok()),
+            certificate_chain: (!version.chain.is_empty())
+                .then(|| version.chain.iter().map(|der| pem::encode("CERTIFICATE", der)).collect()),
         }
     }
 }

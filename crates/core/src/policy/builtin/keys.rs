@@ -19,7 +19,7 @@ enum Class {
 
 use Class::{Look, Manage, Use};
 
-const OPERATIONS: [(Class, Operation, &str); 58] = [
+const OPERATIONS: [(Class, Operation, &str); 59] = [
     (Look, List, "transit/keys/"),
     (Look, Read, "transit/keys/k"),
     (Look, Read, "transit/config/keys"),
@@ -44,6 +44,7 @@ const OPERATIONS: [(Class, Operation, &str); 58] = [
     (Manage, Update, "transit/keys/k/import"),
     (Manage, Update, "transit/keys/k/import_version"),
     (Manage, Update, "transit/keys/k/set-certificate"),
+    (Manage, Update, "transit/import-keys"),
     (Manage, Update, "transit/config/keys"),
     (Manage, Update, "transit/cache-config"),
     (Manage, Update, "transit/restore"),

@@ -103,7 +103,7 @@ pub(super) async fn derive(call: &mut VaultCall, mount: &Mount, name: &str) -> O
     };
     let agreed = call.caller.key_agree(mount, name, agreement, &fields).await;
     match agreed {
-        Ok(()) => Ok(done()),
+        Ok(_) => Ok(done()),
         Err(error) if error.code() == coffer_api::Code::NotFound => Err(fault::whole(error, NO_BASE)),
         Err(error) => Err(fault::in_transits_words(&call.caller, mount, &base, error).await),
     }

@@ -8,7 +8,7 @@ pub(super) fn algorithm(name: &str) -> Option<KeyAlgorithm> {
 }
 
 /// The name of a type of key; the native one where transit has none.
-pub(super) fn type_name(algorithm: KeyAlgorithm) -> &'static str {
+pub(crate) fn type_name(algorithm: KeyAlgorithm) -> &'static str {
     NAMES.iter().find(|(_, known)| *known == algorithm).map_or_else(|| algorithm.name(), |(name, _)| name)
 }
 

@@ -16,6 +16,7 @@ mod sign;
 
 use coffer_core::Mount;
 
+pub(crate) use self::kind::type_name;
 use super::{
     call::{Failure, Outcome, VaultCall, Verb},
     tools::{self, Tools},

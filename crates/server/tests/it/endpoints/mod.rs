@@ -105,6 +105,12 @@ impl Row {
 /// Operations of the OpenAPI document that have no row. May only shrink.
 const WITHOUT_ROW: &[&str] = &[];
 
+/// A public key that has no other half here.
+const P256: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEvhzNAQKwxT5DdkwdICHIU/dqEWVX
+bM2Z8elivDkUEsgWbvQPO9ya5BJZLnllFB7E/x+ZaKxSqHqVM58grkN5eg==
+-----END PUBLIC KEY-----";
+
 const NO_POLICY: &str = r#"path "nothing" { capabilities = ["read"] }"#;
 
 /// Sees to it that there is something for each row to act upon, whatever the rows before it did.
@@ -160,6 +166,13 @@ pub(crate) async fn furnish(server: &TestServer) {
         ("POST", "/api/v1/keys", json!({"name": "new"})),
         ("PATCH", "/api/v1/keys/new", json!({"deletion_allowed": true})),
         ("DELETE", "/api/v1/keys/new", Value::Null),
+        ("POST", "/api/v1/keys", json!({"name": "use", "exportable": true})),
+        ("PATCH", "/api/v1/keys/use", json!({"allow_plaintext_backup": true})),
+        ("POST", "/api/v1/keys", json!({"name": "wrapping"})),
+        ("POST", "/api/v1/keys", json!({"name": "p256", "algorithm": "ecdsa-p256"})),
+        ("POST", "/api/v1/keys", json!({"name": "mac", "algorithm": "hmac-sha256"})),
+        ("POST", "/api/v1/keys", json!({"name": "kem", "algorithm": "ml-kem-768"})),
+        ("POST", "/api/v1/keys", json!({"name": "came", "algorithm": "ecdsa-p256", "source": {"public_key": P256}})),
     ] {
         let reply = server.root(method, path, body).await;
         let is_there = path.starts_with("/v1/sys/") && reply.text().contains("already in use")

@@ -3,10 +3,11 @@
 use coffer_crypto::keys::{Algorithm, KeyMaterial, PublicKey, Usage};
 
 use super::super::{
-    create::KeyCreate,
+    create::{KeyCreate, key_record},
     entry::Usages,
     state::KeyState,
     store::{NewVersion, StoredMaterial},
+    view::KeyView,
 };
 use crate::{
     Caller, Error,
@@ -42,7 +43,7 @@ impl Caller {
         name: &str,
         agreement: KeyAgreement<'_>,
         parameters: &dyn Parameters,
-    ) -> Result<(), Error> {
+    ) -> Result<KeyView, Error> {
         let record = self.record("key.agree", format!("{}derive-key/{name}", mount.path));
         self.recorded(record.clone(), async {
             self.authorise(&record.path, Operation::Update, parameters)?;
@@ -57,8 +58,8 @@ impl Caller {
             let Some(found) = active.key_entry(mount.id, name).await? else {
                 let usages = create.usages.unwrap_or_else(|| Usages::of(create.algorithm));
                 let version = NewVersion::Secret(StoredMaterial::with_usages(usages, material)?);
-                let (_, logged) = active.key_make(mount.id, name, &create, vec![version], edit, record).await?;
-                return Ok(Done::Logged((), logged));
+                let (entry, logged) = active.key_make(mount.id, name, &create, vec![version], edit, record).await?;
+                return Ok(Done::Logged(active.key_view(&entry).await?, logged));
             };
             let mut entry = found.value.clone();
             entry.check_enabled()?;
@@ -71,9 +72,10 @@ impl Caller {
             entry.make_primary(number, now)?;
             entry.updated_ms = now;
             active.key_put(Some(&found), &entry, &mut edit)?;
-            let mut record = record.fact("key", entry.id.to_string()).fact("key_name", entry.name);
+            let mut record = key_record(record, &entry);
             record.version = Some(u64::from(number));
-            Ok(Done::Logged((), self.commit(edit, record).await?))
+            let logged = self.commit(edit, record).await?;
+            Ok(Done::Logged(active.key_view(&entry).await?, logged))
         })
         .await
     }

@@ -22,6 +22,7 @@ use super::{
         state::{KeyState, Permit},
         store::{NewVersion, StoredMaterial},
         uses::counter_row,
+        view::KeyView,
     },
     CompromisedGrant,
     input::decode,
@@ -151,7 +152,7 @@ impl Caller {
         backup: &str,
         existing: Existing,
         parameters: &dyn Parameters,
-    ) -> Result<(), Error> {
+    ) -> Result<KeyView, Error> {
         let path = match name {
             Some(name) => format!("{}restore/{name}", mount.path),
             None => format!("{}restore", mount.path),
@@ -170,8 +171,8 @@ impl Caller {
             if self.active.key_entry(mount.id, name).await?.is_some() {
                 return Err(Error::new(Code::Conflict, format!("key {name:?} already exists")));
             }
-            let logged = self.restore(mount, name, &backup, Edit::under(guard), record).await?;
-            Ok(Done::Logged((), logged))
+            let (entry, logged) = self.restore(mount, name, &backup, Edit::under(guard), record).await?;
+            Ok(Done::Logged(self.active.key_view(&entry).await?, logged))
         })
         .await
     }
@@ -200,7 +201,7 @@ impl Caller {
         backup: &Backup,
         mut edit: Edit,
         record: Record,
-    ) -> Result<Logged, Error> {
+    ) -> Result<(KeyEntry, Logged), Error> {
         let (active, now) = (&self.active, self.active.clock.now());
         let mut entry = backup.entry(mount.id, name, now)?;
         let mut uses = Edit::default();
@@ -234,7 +235,8 @@ impl Caller {
         }
         active.key_put(None, &entry, &mut edit)?;
         let record = key_record(record, &entry).fact("versions", entry.versions.len().to_string());
-        self.commit(edit, record).await
+        let logged = self.commit(edit, record).await?;
+        Ok((entry, logged))
     }
 }
 

@@ -7,7 +7,7 @@ use coffer_crypto::{
 use coffer_storage::Expect;
 
 use super::{
-    super::{entry::KeyEntry, public_row},
+    super::{create::key_record, entry::KeyEntry, public_row, view::KeyView},
     KeyOperation,
     cipher::require_private,
     key_not_found, note_key, pem,
@@ -61,12 +61,12 @@ impl Caller {
         version: Option<u32>,
         chain: &str,
         parameters: &dyn Parameters,
-    ) -> Result<(), Error> {
+    ) -> Result<KeyView, Error> {
         let record = self.record("key.set_certificate", format!("{}keys/{name}/set-certificate", mount.path));
         self.recorded(record.clone(), async {
             self.authorise(&record.path, Operation::Update, parameters)?;
-            let logged = self.set_certificate(mount, name, version, chain, record).await?;
-            Ok(Done::Logged((), logged))
+            let (entry, logged) = self.set_certificate(mount, name, version, chain, record).await?;
+            Ok(Done::Logged(self.active.key_view(&entry).await?, logged))
         })
         .await
     }
@@ -117,7 +117,7 @@ impl Caller {
         version: Option<u32>,
         chain: &str,
         record: Record,
-    ) -> Result<Logged, Error> {
+    ) -> Result<(KeyEntry, Logged), Error> {
         let chain = read_chain(chain)?;
         let guard = self.active.key_lock(mount.id, name).await;
         let Found { value: entry, .. } = self.active.key_entry(mount.id, name).await?.ok_or_else(key_not_found)?;
@@ -132,9 +132,10 @@ impl Caller {
         let mut edit = Edit::under(guard);
         let row = public_row(mount.id, entry.id, number);
         edit.put(row, codec::encode(&value)?, Some(Expect::Revision(part.revision)));
-        let mut record = record.fact("key", entry.id.to_string()).fact("key_name", entry.name);
+        let mut record = key_record(record, &entry);
         record.version = Some(u64::from(number));
-        self.commit(edit, record).await
+        let logged = self.commit(edit, record).await?;
+        Ok((entry, logged))
     }
 }
 

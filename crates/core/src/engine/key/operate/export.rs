@@ -150,7 +150,7 @@ impl ExportFormat {
 
 impl VersionChoice {
     /// What it adds to a path.
-    fn suffix(self) -> String {
+    pub fn suffix(self) -> String {
         match self {
             Self::All => String::new(),
             Self::Latest => "/latest".to_owned(),
@@ -180,7 +180,8 @@ impl Caller {
         self.recorded(record, async { result.map(Done::Unlogged) }).await
     }
 
-    /// The public part of one version (`None`: the highest), for programs that verify or encrypt by themselves.
+    /// The public part of one version (`None`: the highest) and its number, for programs that verify or encrypt by
+    /// themselves.
     ///
     /// # Errors
     /// As [`Caller::key_export`]; [`Code::Unsupported`] where the format has no form for the algorithm.
@@ -190,7 +191,7 @@ impl Caller {
         name: &str,
         version: Option<u32>,
         format: PublicFormat,
-    ) -> Result<String, Error> {
+    ) -> Result<(u32, String), Error> {
         let choice = version.map_or(VersionChoice::Latest, VersionChoice::Number);
         let path = format!("{}export/public-key/{name}{}", mount.path, choice.suffix());
         let mut record = self.record("key.export", path).fact("part", ExportKind::PublicKey.name());
@@ -201,14 +202,15 @@ impl Caller {
             let number = version.unwrap_or(entry.latest);
             let public = self.active.public_key(&entry, number).await?;
             record.version = Some(u64::from(number));
-            match format {
+            let text = match format {
                 PublicFormat::Jwk => {
                     let members = public.jwk().map_err(no_such_form)?;
                     let members = members.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
-                    Ok(serde_json::Value::Object(members.collect()).to_string())
+                    serde_json::Value::Object(members.collect()).to_string()
                 }
-                PublicFormat::Pem => public.pem().map_err(no_such_form),
-            }
+                PublicFormat::Pem => public.pem().map_err(no_such_form)?,
+            };
+            Ok((number, text))
         };
         let result = result.await;
         self.recorded(record, async { result.map(Done::Unlogged) }).await

@@ -202,6 +202,8 @@ impl KeyFault {
             Crypto::Authentication => Self::Authentication,
             Crypto::Truncated => Self::Text { kind: TextKind::Ciphertext, fault: TextFault::Length },
             Crypto::Parameters(why) => Self::Parameters(why),
+            // A key that makes MACs makes them with its own hash alone.
+            Crypto::Unsupported(why) if operation == KeyOperation::Mac => Self::Parameters(why),
             Crypto::Unsupported(_) => Self::Unsupported { operation, algorithm },
             other => Self::Refused(other.into()),
         }

@@ -14,9 +14,10 @@ use zeroize::Zeroizing;
 
 use super::{
     super::{
-        create::KeyCreate,
-        entry::Usages,
+        create::{KeyCreate, key_record},
+        entry::{KeyEntry, Usages},
         store::{NewVersion, StoredMaterial},
+        view::KeyView,
     },
     CompromisedGrant, TextKind,
     input::{Input, decode},
@@ -81,7 +82,7 @@ impl Caller {
         mut create: KeyCreate,
         source: ImportSource<'_>,
         parameters: &dyn Parameters,
-    ) -> Result<(), Error> {
+    ) -> Result<KeyView, Error> {
         let record = self.record("key.import", format!("{}keys/{name}/import", mount.path));
         self.recorded(record.clone(), async {
             self.authorise(&record.path, Operation::Update, parameters)?;
@@ -114,8 +115,8 @@ impl Caller {
                 edit.delete(row, Some(Expect::Revision(revision)));
             }
             let record = record.fact("wrapped_by", source.kind());
-            let (_, logged) = self.active.key_make(mount.id, name, &create, vec![version], edit, record).await?;
-            Ok(Done::Logged((), logged))
+            let (entry, logged) = self.active.key_make(mount.id, name, &create, vec![version], edit, record).await?;
+            Ok(Done::Logged(self.active.key_view(&entry).await?, logged))
         })
         .await
     }
@@ -133,7 +134,7 @@ impl Caller {
         source: ImportSource<'_>,
         version: Option<u32>,
         parameters: &dyn Parameters,
-    ) -> Result<(), Error> {
+    ) -> Result<KeyView, Error> {
         let record = self.record("key.import_version", format!("{}keys/{name}/import_version", mount.path));
         self.recorded(record.clone(), async {
             self.authorise(&record.path, Operation::Update, parameters)?;
@@ -141,8 +142,8 @@ impl Caller {
             check_imported(found.value.imported, found.value.convergent)?;
             let brought = self.bring(mount, found.value.algorithm, source).await?;
             let record = record.fact("wrapped_by", source.kind());
-            let logged = self.add_version(mount, name, brought, version, record).await?;
-            Ok(Done::Logged((), logged))
+            let (entry, logged) = self.add_version(mount, name, brought, version, record).await?;
+            Ok(Done::Logged(self.active.key_view(&entry).await?, logged))
         })
         .await
     }
@@ -154,7 +155,7 @@ impl Caller {
         brought: Brought,
         version: Option<u32>,
         record: Record,
-    ) -> Result<Logged, Error> {
+    ) -> Result<(KeyEntry, Logged), Error> {
         let active = &self.active;
         let guard = active.key_lock(mount.id, name).await;
         let found = active.key_entry(mount.id, name).await?.ok_or_else(|| no_key_to_import_to(name))?;
@@ -197,9 +198,10 @@ impl Caller {
         };
         entry.updated_ms = now;
         active.key_put(Some(&found), &entry, &mut edit)?;
-        let mut record = record.fact("key", entry.id.to_string()).fact("key_name", entry.name);
+        let mut record = key_record(record, &entry);
         record.version = Some(u64::from(number));
-        self.commit(edit, record).await
+        let logged = self.commit(edit, record).await?;
+        Ok((entry, logged))
     }
 
     /// Unwraps and checks what is imported, off the runtime's threads.
@@ -283,7 +285,7 @@ impl Active {
     /// The version whose private part the material is: the one that is named, else the highest where it fits.
     async fn completed_version(
         &self,
-        entry: &super::super::entry::KeyEntry,
+        entry: &KeyEntry,
         version: Option<u32>,
         stored: &StoredMaterial,
     ) -> Result<Option<u32>, Error> {

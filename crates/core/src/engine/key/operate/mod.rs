@@ -18,7 +18,7 @@ mod kem;
 pub(crate) mod loaded;
 mod mac;
 mod pace;
-mod pem;
+pub(super) mod pem;
 pub(crate) mod ready;
 mod sign;
 mod text;
@@ -58,7 +58,7 @@ use crate::{
 };
 
 /// Items of one request at most.
-pub const MAX_BATCH: usize = 100_000;
+pub const MAX_BATCH: usize = coffer_api::keys::MAX_ITEMS;
 
 /// What became of each item, in their order.
 pub type Batch<T> = Vec<Result<T, KeyFault>>;
@@ -255,7 +255,7 @@ fn hashed_path(mount: &Mount, verb: &str, name: &str, hash: &str) -> String {
 }
 
 fn key_not_found() -> Error {
-    Error::new(Code::NotFound, "encryption key not found")
+    Error::new(Code::NotFound, "there is no such key")
 }
 
 fn note_key(record: &mut Record, key: &LoadedKey) {

@@ -13,7 +13,7 @@ pub(super) struct Block<'a> {
 }
 
 /// One block with its line break at the end.
-pub(super) fn encode(label: &str, der: &[u8]) -> String {
+pub(in super::super) fn encode(label: &str, der: &[u8]) -> String {
     let text = Zeroizing::new(STANDARD.encode(der));
     let mut out = String::with_capacity(text.len() / WIDTH * (WIDTH + 1) + 128);
     out.push_str(&format!("-----BEGIN {label}-----\n"));

@@ -96,14 +96,15 @@ async fn public_key_verifies_elsewhere_as_pem_and_as_jwk() {
     for (algorithm, kty) in [(Algorithm::EcdsaP384, "EC"), (Algorithm::Ed25519, "OKP"), (Algorithm::Rsa2048, "RSA")] {
         let name = algorithm.name();
         world.make(name, KeyCreate::native(algorithm)).await;
-        let pem = world.root.key_public(&world.mount, name, None, PublicFormat::Pem).await.unwrap();
+        let (_, pem) = world.root.key_public(&world.mount, name, None, PublicFormat::Pem).await.unwrap();
         let public = PublicKey::from_pem(algorithm, &pem).unwrap().prepare().unwrap();
         let how = Signing { key_version: 0, options: SignOptions::default() };
         let items = [SignItem { input: Input::Raw(b"msg"), ..SignItem::default() }];
         let signed = one(world.root.key_sign(&world.mount, name, &how, &items, &()).await).unwrap().signature;
         let signature = STANDARD.decode(signed.strip_prefix("vault:v1:").unwrap()).unwrap();
         assert!(public.verify(&how.options, b"msg", &signature).unwrap(), "{name}");
-        let jwk = world.root.key_public(&world.mount, name, Some(1), PublicFormat::Jwk).await.unwrap();
+        let (number, jwk) = world.root.key_public(&world.mount, name, Some(1), PublicFormat::Jwk).await.unwrap();
+        assert_eq!(number, 1);
         let jwk: serde_json::Value = serde_json::from_str(&jwk).unwrap();
         assert_eq!(jwk["kty"], kty);
         assert!(jwk.get("d").is_none());
@@ -245,7 +246,7 @@ async fn request_for_a_certificate_is_the_keys_and_chains_must_be_too() {
     let refused = world.root.key_csr(&world.mount, "aes", None, "", &()).await.unwrap_err();
     assert_eq!(refused.public(), "key type 'aes-256-gcm' does not support signing");
 
-    let public = world.root.key_public(&world.mount, "p256", None, PublicFormat::Pem).await.unwrap();
+    let (_, public) = world.root.key_public(&world.mount, "p256", None, PublicFormat::Pem).await.unwrap();
     let spki = PublicKey::from_pem(Algorithm::EcdsaP256, &public).unwrap().spki().unwrap();
     let certificate = super::super::pem::encode("CERTIFICATE", &certificate(&spki));
     assert_eq!(

@@ -18,7 +18,7 @@ impl World {
 
     async fn import(&self, name: &str, algorithm: Algorithm, ciphertext: &str) -> Result<(), Error> {
         let source = stored(ciphertext, hash::Algorithm::Sha2_256);
-        self.root.key_import(&self.mount, name, KeyCreate::transit(algorithm), source, &()).await
+        self.root.key_import(&self.mount, name, KeyCreate::transit(algorithm), source, &()).await.map(drop)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `keys/…`, `deleted-keys/…` and `key-settings`: the life of the keys of the engine at `transit/`.
+//! `keys/…`, `deleted-keys/…` and `key-settings`: the life of keys.
 
 use axum::{Router, response::Response, routing};
 use coffer_api::{
@@ -11,8 +11,11 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
-    call::{Call, Json, NoQuery},
-    page,
+    super::{
+        call::{Call, Fields, Known, NoQuery, Sent},
+        page,
+    },
+    Asked, imported, oaep, parameters, shown,
 };
 use crate::app::App;
 
@@ -41,7 +44,7 @@ pub(super) fn routes() -> Router<App> {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct KeyQuery {
+pub(in super::super) struct KeyQuery {
     /// Of this algorithm.
     algorithm: Option<String>,
     /// With a version in this state.
@@ -60,7 +63,7 @@ pub(super) struct KeyQuery {
 #[utoipa::path(get, path = "/api/v1/keys", tag = "keys", operation_id = "key_list",
     params(KeyQuery), security(("token" = [])),
     responses((status = 200, body = Page<Key>), (status = "default", body = Problem)))]
-pub(super) async fn key_list(call: Call<(), KeyQuery>) -> Response {
+pub(in super::super) async fn key_list(call: Call<(), KeyQuery>) -> Response {
     let page = list(&call.caller, &call.query, Kept::Named).await;
     call.with(page).await
 }
@@ -69,17 +72,17 @@ pub(super) async fn key_list(call: Call<(), KeyQuery>) -> Response {
 #[utoipa::path(get, path = "/api/v1/deleted-keys", tag = "keys", operation_id = "key_deleted_list",
     params(KeyQuery), security(("token" = [])),
     responses((status = 200, body = Page<Key>), (status = "default", body = Problem)))]
-pub(super) async fn key_deleted_list(call: Call<(), KeyQuery>) -> Response {
+pub(in super::super) async fn key_deleted_list(call: Call<(), KeyQuery>) -> Response {
     let page = list(&call.caller, &call.query, Kept::Deleted).await;
     call.with(page).await
 }
 
-/// Makes a key; where no key engine is mounted, that too.
+/// Makes a key, or imports one; where no key engine is mounted, mounts it first.
 #[utoipa::path(post, path = "/api/v1/keys", tag = "keys", operation_id = "key_create",
     request_body = KeyCreate, security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_create(call: Call<(), NoQuery, Json<KeyCreate>>) -> Response {
-    let made = create(&call.caller, &call.body.0).await;
+pub(in super::super) async fn key_create(call: Call<(), NoQuery, Sent<KeyCreate>>) -> Response {
+    let made = create(&call).await;
     call.with(shown(made)).await
 }
 
@@ -87,7 +90,7 @@ pub(super) async fn key_create(call: Call<(), NoQuery, Json<KeyCreate>>) -> Resp
 #[utoipa::path(get, path = "/api/v1/keys/{name}", tag = "keys", operation_id = "key_read",
     params(("name" = String, Path)), security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_read(call: Call<String>) -> Response {
+pub(in super::super) async fn key_read(call: Call<String>) -> Response {
     let read = async {
         let mount = call.caller.key_engine(Operation::Read, &format!("keys/{}", call.path)).await?;
         call.caller.key_read(&mount, &call.path).await
@@ -100,9 +103,10 @@ pub(super) async fn key_read(call: Call<String>) -> Response {
 #[utoipa::path(patch, path = "/api/v1/keys/{name}", tag = "keys", operation_id = "key_configure",
     params(("name" = String, Path)), request_body = KeyConfigure, security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_configure(call: Call<String, NoQuery, Json<KeyConfigure>>) -> Response {
-    let changed = change(&call, "config", async |mount| {
-        call.caller.key_configure(mount, &call.path, (&call.body.0).into(), &()).await
+pub(in super::super) async fn key_configure(call: Call<String, NoQuery, Sent<KeyConfigure>>) -> Response {
+    let asked = Asked::to_change(&call, format!("keys/{}/config", call.path), parameters::configure);
+    let changed = asked.run(Ok(()), async |mount, (), known| {
+        call.caller.key_configure(mount, &call.path, (&call.body.value).into(), known).await
     });
     let changed = changed.await;
     call.with(shown(changed)).await
@@ -112,7 +116,7 @@ pub(super) async fn key_configure(call: Call<String, NoQuery, Json<KeyConfigure>
 #[utoipa::path(delete, path = "/api/v1/keys/{name}", tag = "keys", operation_id = "key_delete",
     params(("name" = String, Path)), security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_delete(call: Call<String>) -> Response {
+pub(in super::super) async fn key_delete(call: Call<String>) -> Response {
     let deleted = async {
         let mount = call.caller.key_engine(Operation::Delete, &format!("keys/{}", call.path)).await?;
         call.caller.key_delete(&mount, &call.path).await
@@ -125,9 +129,9 @@ pub(super) async fn key_delete(call: Call<String>) -> Response {
 #[utoipa::path(post, path = "/api/v1/keys/{name}/rotate", tag = "keys", operation_id = "key_rotate",
     params(("name" = String, Path)), request_body = KeyRotate, security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_rotate(call: Call<String, NoQuery, Json<KeyRotate>>) -> Response {
-    let rotated = change(&call, "rotate", async |mount| {
-        call.caller.key_rotate(mount, &call.path, Begin::from(&call.body.0), &()).await
+pub(in super::super) async fn key_rotate(call: Call<String, NoQuery, Sent<KeyRotate>>) -> Response {
+    let rotated = change(&call, "rotate", async |mount, known| {
+        call.caller.key_rotate(mount, &call.path, Begin::from(&call.body.value), known).await
     });
     let rotated = rotated.await;
     call.with(shown(rotated)).await
@@ -137,9 +141,9 @@ pub(super) async fn key_rotate(call: Call<String, NoQuery, Json<KeyRotate>>) -> 
 #[utoipa::path(post, path = "/api/v1/keys/{name}/rollback", tag = "keys", operation_id = "key_rollback",
     params(("name" = String, Path)), request_body = KeyRollback, security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_rollback(call: Call<String, NoQuery, Json<KeyRollback>>) -> Response {
-    let back = change(&call, "rollback", async |mount| {
-        call.caller.key_rollback(mount, &call.path, call.body.0.version, &()).await
+pub(in super::super) async fn key_rollback(call: Call<String, NoQuery, Sent<KeyRollback>>) -> Response {
+    let back = change(&call, "rollback", async |mount, known| {
+        call.caller.key_rollback(mount, &call.path, call.body.value.version, known).await
     });
     let back = back.await;
     call.with(shown(back)).await
@@ -149,9 +153,9 @@ pub(super) async fn key_rollback(call: Call<String, NoQuery, Json<KeyRollback>>)
 #[utoipa::path(post, path = "/api/v1/keys/{name}/activate", tag = "keys", operation_id = "key_activate",
     params(("name" = String, Path)), request_body = KeyVersions, security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_activate(call: Call<String, NoQuery, Json<KeyVersions>>) -> Response {
-    let done = change(&call, "activate", async |mount| {
-        call.caller.key_activate(mount, &call.path, &call.body.0.versions, &()).await
+pub(in super::super) async fn key_activate(call: Call<String, NoQuery, Sent<KeyVersions>>) -> Response {
+    let done = change(&call, "activate", async |mount, known| {
+        call.caller.key_activate(mount, &call.path, &call.body.value.versions, known).await
     });
     let done = done.await;
     call.with(shown(done)).await
@@ -161,9 +165,9 @@ pub(super) async fn key_activate(call: Call<String, NoQuery, Json<KeyVersions>>)
 #[utoipa::path(post, path = "/api/v1/keys/{name}/suspend", tag = "keys", operation_id = "key_suspend",
     params(("name" = String, Path)), request_body = KeyVersions, security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_suspend(call: Call<String, NoQuery, Json<KeyVersions>>) -> Response {
-    let done = change(&call, "suspend", async |mount| {
-        call.caller.key_suspend(mount, &call.path, &call.body.0.versions, &()).await
+pub(in super::super) async fn key_suspend(call: Call<String, NoQuery, Sent<KeyVersions>>) -> Response {
+    let done = change(&call, "suspend", async |mount, known| {
+        call.caller.key_suspend(mount, &call.path, &call.body.value.versions, known).await
     });
     let done = done.await;
     call.with(shown(done)).await
@@ -173,9 +177,9 @@ pub(super) async fn key_suspend(call: Call<String, NoQuery, Json<KeyVersions>>) 
 #[utoipa::path(post, path = "/api/v1/keys/{name}/resume", tag = "keys", operation_id = "key_resume",
     params(("name" = String, Path)), request_body = KeyVersions, security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_resume(call: Call<String, NoQuery, Json<KeyVersions>>) -> Response {
-    let done = change(&call, "resume", async |mount| {
-        call.caller.key_resume(mount, &call.path, &call.body.0.versions, &()).await
+pub(in super::super) async fn key_resume(call: Call<String, NoQuery, Sent<KeyVersions>>) -> Response {
+    let done = change(&call, "resume", async |mount, known| {
+        call.caller.key_resume(mount, &call.path, &call.body.value.versions, known).await
     });
     let done = done.await;
     call.with(shown(done)).await
@@ -185,9 +189,9 @@ pub(super) async fn key_resume(call: Call<String, NoQuery, Json<KeyVersions>>) -
 #[utoipa::path(post, path = "/api/v1/keys/{name}/deactivate", tag = "keys", operation_id = "key_deactivate",
     params(("name" = String, Path)), request_body = KeyVersions, security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_deactivate(call: Call<String, NoQuery, Json<KeyVersions>>) -> Response {
-    let done = change(&call, "deactivate", async |mount| {
-        call.caller.key_deactivate(mount, &call.path, &call.body.0.versions, &()).await
+pub(in super::super) async fn key_deactivate(call: Call<String, NoQuery, Sent<KeyVersions>>) -> Response {
+    let done = change(&call, "deactivate", async |mount, known| {
+        call.caller.key_deactivate(mount, &call.path, &call.body.value.versions, known).await
     });
     let done = done.await;
     call.with(shown(done)).await
@@ -197,10 +201,10 @@ pub(super) async fn key_deactivate(call: Call<String, NoQuery, Json<KeyVersions>
 #[utoipa::path(post, path = "/api/v1/keys/{name}/compromise", tag = "keys", operation_id = "key_compromise",
     params(("name" = String, Path)), request_body = KeyCompromise, security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_compromise(call: Call<String, NoQuery, Json<KeyCompromise>>) -> Response {
-    let done = change(&call, "compromise", async |mount| {
-        let KeyCompromise { reason, versions } = &call.body.0;
-        call.caller.key_compromise(mount, &call.path, versions, reason, &()).await
+pub(in super::super) async fn key_compromise(call: Call<String, NoQuery, Sent<KeyCompromise>>) -> Response {
+    let done = change(&call, "compromise", async |mount, known| {
+        let KeyCompromise { reason, versions } = &call.body.value;
+        call.caller.key_compromise(mount, &call.path, versions, reason, known).await
     });
     let done = done.await;
     call.with(shown(done)).await
@@ -210,8 +214,8 @@ pub(super) async fn key_compromise(call: Call<String, NoQuery, Json<KeyCompromis
 #[utoipa::path(post, path = "/api/v1/keys/{name}/enable", tag = "keys", operation_id = "key_enable",
     params(("name" = String, Path)), security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_enable(call: Call<String>) -> Response {
-    let done = change(&call, "enable", async |mount| call.caller.key_enable(mount, &call.path, &()).await);
+pub(in super::super) async fn key_enable(call: Call<String>) -> Response {
+    let done = change(&call, "enable", async |mount, known| call.caller.key_enable(mount, &call.path, known).await);
     let done = done.await;
     call.with(shown(done)).await
 }
@@ -220,8 +224,8 @@ pub(super) async fn key_enable(call: Call<String>) -> Response {
 #[utoipa::path(post, path = "/api/v1/keys/{name}/disable", tag = "keys", operation_id = "key_disable",
     params(("name" = String, Path)), security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_disable(call: Call<String>) -> Response {
-    let done = change(&call, "disable", async |mount| call.caller.key_disable(mount, &call.path, &()).await);
+pub(in super::super) async fn key_disable(call: Call<String>) -> Response {
+    let done = change(&call, "disable", async |mount, known| call.caller.key_disable(mount, &call.path, known).await);
     let done = done.await;
     call.with(shown(done)).await
 }
@@ -230,11 +234,11 @@ pub(super) async fn key_disable(call: Call<String>) -> Response {
 #[utoipa::path(post, path = "/api/v1/keys/{name}/destroy", tag = "keys", operation_id = "key_destroy",
     params(("name" = String, Path)), request_body = KeyDestroy, security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_destroy(call: Call<String, NoQuery, Json<KeyDestroy>>) -> Response {
-    let done = change(&call, "destroy", async |mount| {
-        let KeyDestroy { versions, after } = &call.body.0;
+pub(in super::super) async fn key_destroy(call: Call<String, NoQuery, Sent<KeyDestroy>>) -> Response {
+    let done = change(&call, "destroy", async |mount, known| {
+        let KeyDestroy { versions, after } = &call.body.value;
         let after = after.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000));
-        call.caller.key_destroy(mount, &call.path, versions, after, &()).await
+        call.caller.key_destroy(mount, &call.path, versions, after, known).await
     });
     let done = done.await;
     call.with(shown(done)).await
@@ -244,9 +248,9 @@ pub(super) async fn key_destroy(call: Call<String, NoQuery, Json<KeyDestroy>>) -
 #[utoipa::path(post, path = "/api/v1/keys/{name}/cancel-destroy", tag = "keys", operation_id = "key_destroy_cancel",
     params(("name" = String, Path)), request_body = KeyVersions, security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_destroy_cancel(call: Call<String, NoQuery, Json<KeyVersions>>) -> Response {
-    let done = change(&call, "cancel-destroy", async |mount| {
-        call.caller.key_destroy_cancel(mount, &call.path, &call.body.0.versions, &()).await
+pub(in super::super) async fn key_destroy_cancel(call: Call<String, NoQuery, Sent<KeyVersions>>) -> Response {
+    let done = change(&call, "cancel-destroy", async |mount, known| {
+        call.caller.key_destroy_cancel(mount, &call.path, &call.body.value.versions, known).await
     });
     let done = done.await;
     call.with(shown(done)).await
@@ -256,7 +260,7 @@ pub(super) async fn key_destroy_cancel(call: Call<String, NoQuery, Json<KeyVersi
 #[utoipa::path(get, path = "/api/v1/deleted-keys/{id}", tag = "keys", operation_id = "key_deleted_read",
     params(("id" = String, Path)), security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_deleted_read(call: Call<Uuid>) -> Response {
+pub(in super::super) async fn key_deleted_read(call: Call<Uuid>) -> Response {
     let read = async {
         let mount = call.caller.key_engine(Operation::Read, &format!("keys/{}", call.path)).await?;
         call.caller.key_deleted_read(&mount, call.path).await
@@ -269,7 +273,7 @@ pub(super) async fn key_deleted_read(call: Call<Uuid>) -> Response {
 #[utoipa::path(post, path = "/api/v1/deleted-keys/{id}/recover", tag = "keys", operation_id = "key_recover",
     params(("id" = String, Path)), security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(super) async fn key_recover(call: Call<Uuid>) -> Response {
+pub(in super::super) async fn key_recover(call: Call<Uuid>) -> Response {
     let recovered = async {
         let mount = call.caller.key_engine(Operation::Update, &format!("keys/{}/recover", call.path)).await?;
         call.caller.key_recover(&mount, call.path, &()).await
@@ -282,7 +286,7 @@ pub(super) async fn key_recover(call: Call<Uuid>) -> Response {
 #[utoipa::path(get, path = "/api/v1/key-settings", tag = "keys", operation_id = "key_settings",
     security(("token" = [])),
     responses((status = 200, body = KeySettings), (status = "default", body = Problem)))]
-pub(super) async fn key_settings(call: Call) -> Response {
+pub(in super::super) async fn key_settings(call: Call) -> Response {
     let read = async {
         let mount = call.caller.key_engine(Operation::Read, SETTINGS).await?;
         call.caller.key_settings(&mount, SETTINGS).await
@@ -295,27 +299,36 @@ pub(super) async fn key_settings(call: Call) -> Response {
 #[utoipa::path(put, path = "/api/v1/key-settings", tag = "keys", operation_id = "key_settings_write",
     request_body = KeySettings, security(("token" = [])),
     responses((status = 200, body = KeySettings), (status = "default", body = Problem)))]
-pub(super) async fn key_settings_write(call: Call<(), NoQuery, Json<KeySettings>>) -> Response {
+pub(in super::super) async fn key_settings_write(call: Call<(), NoQuery, Sent<KeySettings>>) -> Response {
     let written = async {
         let mount = call.caller.key_engine(Operation::Update, SETTINGS).await?;
         let set = |settings: &mut coffer_core::KeySettings| {
-            settings.set(&call.body.0);
+            settings.set(&call.body.value);
             Ok(())
         };
-        call.caller.key_settings_change(&mount, SETTINGS, &(), set).await
+        call.caller.key_settings_change(&mount, SETTINGS, &call.body.known(parameters::as_sent), set).await
     };
     let written = written.await.map(|settings| KeySettings::from(&settings));
     call.with(written).await
 }
 
-async fn create(caller: &Caller, wire: &KeyCreate) -> Result<KeyView, Error> {
-    let path = format!("transit/keys/{}", wire.name);
-    let create = match coffer_core::KeyCreate::try_from(wire) {
-        Ok(create) => create,
-        Err(error) => return Err(caller.refuse(Operation::Update, &path, error).await),
+async fn create(call: &Call<(), NoQuery, Sent<KeyCreate>>) -> Result<KeyView, Error> {
+    let wire = &call.body.value;
+    let below = match wire.source {
+        None => format!("keys/{}", wire.name),
+        Some(_) => format!("keys/{}/import", wire.name),
     };
-    let mount = caller.key_engine_for(&wire.name).await?;
-    caller.key_create(&mount, &wire.name, create, &()).await
+    let hash = wire.source.as_ref().map(oaep).transpose();
+    let parsed = coffer_core::KeyCreate::try_from(wire).and_then(|create| Ok((create, hash?)));
+    Asked::to_begin(call, below, parameters::create)
+        .run(parsed, async |mount, (create, hash), known| match wire.source.as_ref().zip(hash) {
+            None => call.caller.key_create(mount, &wire.name, create, known).await,
+            Some((source, hash)) => {
+                let source = imported(source, hash);
+                call.caller.key_import(mount, &wire.name, create, source, known).await
+            }
+        })
+        .await
 }
 
 async fn list(caller: &Caller, query: &KeyQuery, kept: Kept) -> Result<Page<Key>, Error> {
@@ -342,17 +355,13 @@ async fn list(caller: &Caller, query: &KeyQuery, kept: Kept) -> Result<Page<Key>
 }
 
 /// Runs a change of a key by its verb.
-async fn change<B>(
+async fn change<B: Fields>(
     call: &Call<String, NoQuery, B>,
     verb: &str,
-    run: impl AsyncFnOnce(&Mount) -> Result<KeyView, Error>,
+    run: impl AsyncFnOnce(&Mount, &Known<'_>) -> Result<KeyView, Error>,
 ) -> Result<KeyView, Error> {
-    let mount = call.caller.key_engine(Operation::Update, &format!("keys/{}/{verb}", call.path)).await?;
-    run(&mount).await
-}
-
-fn shown(key: Result<KeyView, Error>) -> Result<Key, Error> {
-    key.map(|key| Key::from(&key))
+    let asked = Asked::to_change(call, format!("keys/{}/{verb}", call.path), parameters::as_sent);
+    asked.run(Ok(()), async |mount, (), known| run(mount, known).await).await
 }
 
 /// The path of the settings below the engine.
