@@ -3,6 +3,7 @@
 //! is sealed and nobody is connected, in its memory, with the keys.
 
 mod needle;
+mod operations;
 mod process;
 mod refusals;
 mod requests;

@@ -27,6 +27,7 @@ pub fn make_all(run: &mut Run, server: &Process, number: u32) {
     }
     round.kv();
     round.native();
+    round.key_operations();
     round.tokens_and_passwords();
     round.command_line();
     round.refused_bodies();
@@ -120,9 +121,10 @@ impl Round<'_> {
 
     /// A request whose answer holds no secret.
     #[track_caller]
-    fn says(&mut self, method: &str, path: &str, body: Option<&Value>, status: u16) {
+    pub(super) fn says(&mut self, method: &str, path: &str, body: Option<&Value>, status: u16) -> Answer {
         let answer = self.send(method, path, body, status);
         self.run.keep_answer(&answer);
+        answer
     }
 
     /// A request that must be refused, in words that hold no secret.
