@@ -78,21 +78,28 @@ impl Header {
     /// Reads as far as the chunks.
     ///
     /// # Errors
-    /// [`Error::Format`], [`Error::Read`].
+    /// [`Error::Format`], [`Error::Authentication`] where it ends or goes wrong after the format's name, [`Error::Read`].
     pub fn read(input: &mut impl Read) -> Result<Self, Error> {
         let mut magic = [0; MAGIC.len()];
         let mut len = [0; 4];
-        fill(input, &mut magic)?;
+        if fill_up(input, &mut magic)? != magic.len() {
+            return Err(Error::Format);
+        }
         if magic != *MAGIC {
             return Err(Error::Format);
         }
-        fill(input, &mut len)?;
+        // It is one of ours, and what is amiss from here on was done to it.
+        let mut rest = |part: &mut [u8]| match fill_up(input, part)? == part.len() {
+            true => Ok(()),
+            false => Err(Error::Authentication),
+        };
+        rest(&mut len)?;
         let len = usize::try_from(u32::from_be_bytes(len)).ok().filter(|len| *len <= MAX_ENVELOPE_LEN);
-        let mut header =
-            Self { envelope: vec![0; len.ok_or(Error::Format)?], salt: [0; SALT_LEN], commitment: [0; COMMITMENT_LEN] };
-        fill(input, &mut header.envelope)?;
-        fill(input, &mut header.salt)?;
-        fill(input, &mut header.commitment)?;
+        let len = len.ok_or(Error::Authentication)?;
+        let mut header = Self { envelope: vec![0; len], salt: [0; SALT_LEN], commitment: [0; COMMITMENT_LEN] };
+        rest(&mut header.envelope)?;
+        rest(&mut header.salt)?;
+        rest(&mut header.commitment)?;
         Ok(header)
     }
 
@@ -230,10 +237,6 @@ fn fill_up(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Error> {
         }
     }
     Ok(filled)
-}
-
-fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<(), Error> {
-    if fill_up(input, buffer)? == buffer.len() { Ok(()) } else { Err(Error::Format) }
 }
 
 const MAGIC: &[u8; 12] = b"coffer-file\x01";
