@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use address::{Address, AddressError};
 pub use error::Error;
-pub use keys::{KeyFilter, KeySwitch, KeyVerb};
+pub use keys::{KeyFilter, KeySwitch, KeyVerb, PublicFormat};
 pub use secrets::Depth;
 pub use trust::TrustError;
 

@@ -1,4 +1,7 @@
-//! Keys: the life of what stays on the server.
+//! Keys that stay on the server: their life here, what they do in `operations`, what leaves and comes in `moving`.
+
+mod moving;
+mod operations;
 
 use coffer_api::{
     Page,
@@ -176,6 +179,8 @@ impl Client {
         self.reply(Call::put(Route::api("key-settings"), settings)?).await
     }
 }
+
+pub use moving::PublicFormat;
 
 fn key(name: &str) -> Result<Route, Error> {
     Route::api("keys").segment(name)
