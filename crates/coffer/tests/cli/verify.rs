@@ -119,3 +119,39 @@ fn what_is_no_file_of_a_log_is_named_and_never_waited_for() {
     assert_eq!(said.code, 8, "{said:?}");
     assert!(said.stderr.contains("longer than any segment"), "{said:?}");
 }
+
+#[test]
+fn folder_that_is_no_log_is_no_tampering_and_a_log_of_which_little_is_left_is() {
+    let log = Log::new();
+    let checkpoint = log.server.home().join("data/audit/checkpoint");
+    fs::copy(checkpoint, log.server.home().join("kept")).unwrap();
+    let dir = |name: &str| log.server.home().join(name);
+    fs::create_dir_all(dir("photos/lock")).unwrap();
+    fs::write(dir("photos/summer"), "x").unwrap();
+    fs::create_dir(dir("other")).unwrap();
+    fs::write(dir("other/keys"), "0 one\n").unwrap();
+    fs::create_dir(dir("empty")).unwrap();
+    for name in ["empty", "photos", "other"] {
+        let said = log.verify(name);
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.stderr.starts_with(&format!("error: {name} holds nothing of a log\nhint: name the")), "{said:?}");
+        assert_eq!(log.server.coffer(&["audit", "verify", name]).code, 1);
+        let since = ["audit", "verify", name, "--vkey", &log.key, "--since", "kept"];
+        assert_eq!(log.server.coffer(&since).code, 8, "a checkpoint says that one was there");
+    }
+    // Whatever part is left tells that there was a log.
+    for left in ["segments", "tile", "checkpoint", "keys"] {
+        let said = log.copy(&format!("left-{left}"), |dir| {
+            for entry in fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                match (path.ends_with(left), path.is_dir()) {
+                    (true, _) => {}
+                    (false, true) => fs::remove_dir_all(path).unwrap(),
+                    (false, false) => fs::remove_file(path).unwrap(),
+                }
+            }
+        });
+        // Segments are the log whole, but for its published end.
+        assert_eq!(said.code, if left == "segments" { 5 } else { 8 }, "{left}: {said:?}");
+    }
+}

@@ -22,6 +22,7 @@ use coffer_core::{
 };
 use serde::Serialize;
 
+use super::log_dir;
 use crate::{
     failure::{Exit, Failure, chain},
     input,
@@ -36,7 +37,8 @@ Every entry is hashed, and every signed checkpoint held against the tree that it
 Exit code 0: nothing is wrong. 8: something is altered or missing, and is named. 5: nothing was
 found, but the check proves too little: without --vkey, for whoever wrote the directory wrote its
 keys too; where the log never published a checkpoint, or lost it; or where entries are recorded in
-logs that were not given, or not logged yet. 1: the check could not be made.")]
+logs that were not given, or not logged yet. 1: the check could not be made: something cannot be
+read, or the directory holds nothing of a log, unless --since or --store say that one was there.")]
 pub(crate) struct Arguments {
     /// Directory of the log, or a copy of it
     #[arg(required_unless_present = "proof")]
@@ -115,6 +117,10 @@ struct CheckedStore {
 
 async fn check_logs(session: &Session, arguments: &Arguments, dir: &Path, keys: &[VerifierKey]) -> Result<(), Failure> {
     let since = arguments.since.as_deref().map(|path| input::text_file(path, CHECKPOINT_LIMIT)).transpose()?;
+    // What a checkpoint kept elsewhere or the store states was there.
+    if since.is_none() && arguments.store.is_none() {
+        std::iter::once(dir).chain(arguments.logs.iter().map(PathBuf::as_path)).try_for_each(log_dir::check)?;
+    }
     let mut logs = vec![GivenLog { dir: dir.to_owned(), keys: keys_of(dir, keys)?, since }];
     for dir in &arguments.logs {
         logs.push(GivenLog { dir: dir.clone(), keys: keys_of(dir, keys)?, since: None });

@@ -1,4 +1,5 @@
 //! Commands that need no server and know the core's formats and rules instead.
 
 pub(crate) mod audit_verify;
+mod log_dir;
 pub(crate) mod policy_test;
