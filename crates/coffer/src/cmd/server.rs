@@ -5,7 +5,7 @@ use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
 use clap::Args;
 use coffer_api::Sensitive;
 use coffer_server::config::{
-    Config, Dev, Host, LimitOverrides, Overrides, ReadDurability, SealKind, TlsOverrides, TlsVersion,
+    Config, ConfigError, Dev, Host, LimitOverrides, Overrides, ReadDurability, SealKind, TlsOverrides, TlsVersion,
 };
 
 use tracing_subscriber::{
@@ -15,6 +15,7 @@ use tracing_subscriber::{
 };
 
 use crate::{
+    environment::Environment,
     failure::{Failure, chain},
     session::Session,
 };
@@ -126,7 +127,7 @@ struct Limits {
 pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<(), Failure> {
     let files = arguments.config.clone();
     let config = Config::load_all(&files, arguments.overrides()?, &Host::current())
-        .map_err(|error| Failure::local(chain(&error)))?;
+        .map_err(|error| refused(&error, &files, &given(), &session.environment))?;
     let filter = session.environment.text("COFFER_LOG")?.or(config.log_level).unwrap_or("info");
     let filter = log_filter(filter).ok_or_else(|| {
         Failure::local("COFFER_LOG is no filter").hint("use error, warn, info, debug or trace, or target=level,…")
@@ -140,6 +141,43 @@ pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<(), Failure
         .map_err(|error| Failure::io("cannot start the runtime", &error))?
         .block_on(coffer_server::run(config))
         .map_err(|error| Failure::local(chain(&error)))
+}
+
+/// What stands on the command line behind `server`.
+fn given() -> Vec<String> {
+    std::env::args_os().skip(2).map(|argument| argument.to_string_lossy().into_owned()).collect()
+}
+
+/// A setting is named as it was given: by its flag, its variable, or its key in the file.
+fn refused(error: &ConfigError, files: &[PathBuf], given: &[String], environment: &Environment) -> Failure {
+    match error {
+        ConfigError::Value { key, message } => {
+            let long = key.strip_prefix("limits.").unwrap_or(key).replace(['.', '_'], "-");
+            let flag = long.trim_end_matches('*');
+            let is_flag = |argument: &String| {
+                let name = argument.split('=').next().unwrap_or_default().trim_start_matches('-');
+                argument.starts_with('-') && (name == flag || (flag.len() < long.len() && name.starts_with(flag)))
+            };
+            let variable = format!("COFFER_{}", long.replace('-', "_").to_ascii_uppercase());
+            let as_flag = || Failure::local(format!("--{long}: {}", message.replace("tls.cert_file", "--tls-cert-file")));
+            if given.iter().any(is_flag) {
+                as_flag()
+            } else if environment.text(&variable).is_ok_and(|text| text.is_some()) {
+                Failure::local(format!("{variable}: {message}"))
+            } else if files.is_empty() {
+                as_flag()
+            } else {
+                Failure::local(format!("{key}: {message}"))
+            }
+        }
+        ConfigError::PlainHttp { listen } if files.is_empty() => Failure::local(format!(
+            "{listen} is reachable by others and plain HTTP shows every secret to the network"
+        ))
+        .hint("give --tls-cert-file and --tls-key-file, listen on 127.0.0.1 behind a TLS proxy, or give --insecure-plain-http"),
+        ConfigError::Parse { .. } | ConfigError::PlainHttp { .. } | ConfigError::Read { .. } => {
+            Failure::local(chain(error))
+        }
+    }
 }
 
 /// The library's own reading takes any word for a target, and so a mistyped level for everything.
