@@ -150,7 +150,8 @@ pub(crate) async fn init(session: &Session, init: &Init) -> Result<(), Failure> 
 /// Where the server refuses.
 pub(crate) async fn unseal(session: &Session, unseal: &Unseal) -> Result<(), Failure> {
     let client = unseal.local.or_anonymous(session)?;
-    if client.status().await?.seal == "file" {
+    let before = client.status().await?;
+    if before.seal == "file" {
         if unseal.reset {
             return Err(Failure::local("this server's seal is a key file, to which no shares are given"));
         }
@@ -160,9 +161,14 @@ pub(crate) async fn unseal(session: &Session, unseal: &Unseal) -> Result<(), Fai
     }
     let key = if unseal.reset { None } else { Some(input::password("share")?) };
     let progress = client.seal_unseal(&SealShare { key, nonce: String::new(), reset: unseal.reset }).await?;
-    session.output.show_or_note(&progress, |SealProgress { sealed, t, progress, .. }| match sealed {
-        true => format!("sealed: {progress} of the {t} shares needed were given"),
-        false => "unsealed".to_owned(),
+    let given_before = before.shares.map_or(0, |shares| shares.given);
+    session.output.show_or_note(&progress, |SealProgress { sealed, t, progress, .. }| {
+        let given = format!("{progress} of the {t} shares needed were given");
+        match (sealed, unseal.reset || *progress > given_before) {
+            (false, _) => "unsealed".to_owned(),
+            (true, true) => format!("sealed: {given}"),
+            (true, false) => format!("sealed: this share was among those given already; {given}"),
+        }
     })
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct Create {
     /// A note; repeat for more
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
-    /// How long it lives, as 30m, 12h, 30d
+    /// How long it lives, as 30m, 12h, 30d [default, and for 0: the lifetime that the server gives]
     #[arg(long, value_name = "TIME", value_parser = duration::parse_seconds)]
     ttl: Option<u64>,
     /// How long it lives at most, renewals included
