@@ -3,7 +3,10 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::{Args, Subcommand};
-use coffer_api::audit::{AuditEntry, AuditPage, AuditQuery};
+use coffer_api::{
+    Code,
+    audit::{AuditEntry, AuditPage, AuditQuery},
+};
 use coffer_client::Client;
 use serde_json::Value;
 
@@ -91,7 +94,9 @@ pub(crate) async fn run(session: &Session, command: &Command) -> Result<ExitCode
             session.output.note(format!("verifier key: {}", checkpoint.vkey));
         }
         Command::Prove(prove) => {
-            let proof = session.client()?.audit_prove(prove.index).await?;
+            let proof = session.client()?.audit_prove(prove.index).await;
+            let hint = "entries count from 0; 'coffer audit tail' shows the newest with their indexes";
+            let proof = proof.map_err(|error| Failure::hinted(error, Code::NotFound, hint))?;
             session.output.show_json(&proof)?;
             session.output.note("'coffer audit verify --proof FILE --vkey KEY' checks it without a server");
         }

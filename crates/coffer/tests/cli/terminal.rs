@@ -91,11 +91,11 @@ fn destroying_asks_and_yes_alone_goes_on() {
     let server = Server::dev();
     Terminal::run(&server, "secrets set -q A=x").end();
     let question = "version 1 of A in acme will be gone for good; type 'yes' to go on: ";
-    let (code, shown) = Terminal::run(&server, "secrets destroy A --versions 1").answer(question, "y").end();
+    let (code, shown) = Terminal::run(&server, "secrets destroy A --version 1").answer(question, "y").end();
     assert_eq!(code, 1);
     assert!(shown.ends_with("error: not confirmed\n"), "{shown}");
     assert_eq!(Terminal::run(&server, "secrets get A").end(), (0, "x\n".to_owned()));
-    let (code, shown) = Terminal::run(&server, "secrets destroy A --versions 1").answer(question, "yes").end();
+    let (code, shown) = Terminal::run(&server, "secrets destroy A --version 1").answer(question, "yes").end();
     assert_eq!(code, 0, "{shown}");
     assert_eq!(Terminal::run(&server, "secrets get A").end().0, 3);
 }

@@ -26,7 +26,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
         // Who may delete a secret need not be allowed to look at its versions.
         let deleted = super::newest_deleted(&client, &scope, &name).await.ok().flatten();
         let (version, option) = match deleted {
-            Some(version) => (format!(" (version {version})"), format!(" --versions {version}")),
+            Some(version) => (format!(" (version {version})"), format!(" --version {version}")),
             None => (String::new(), String::new()),
         };
         session.output.note(format!(

@@ -11,7 +11,7 @@ pub(crate) struct Arguments {
     /// The secret's name
     name: String,
     /// The versions to destroy, as 1,3
-    #[arg(long, required = true, value_delimiter = ',', value_name = "N")]
+    #[arg(long = "version", alias = "versions", required = true, value_delimiter = ',', value_name = "N")]
     versions: Vec<u64>,
     /// Do not ask on the terminal
     #[arg(long, short)]

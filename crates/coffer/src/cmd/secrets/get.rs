@@ -3,10 +3,12 @@
 use std::io::{self, IsTerminal};
 
 use clap::Args;
+use coffer_api::{Code, Name, Scope};
+use coffer_client::Error;
 use zeroize::Zeroizing;
 
 use crate::{
-    failure::Failure,
+    failure::{Exit, Failure},
     output::{Format, Pairs, Table},
     scope::ScopeArguments,
     session::Session,
@@ -14,18 +16,15 @@ use crate::{
 
 /// Options of `secrets get`.
 #[derive(Args)]
-#[command(
-    disable_version_flag = true,
-    after_help = "\
+#[command(after_help = "\
 The value comes byte for byte: a line break is added on a terminal alone, so that
 `coffer secrets get TLS_KEY > key.pem` makes exactly the file that was set. -n leaves it out
-there too."
-)]
+there too.")]
 pub(crate) struct Arguments {
     /// The secret's name
     name: String,
     /// This version instead of the current one
-    #[arg(long, value_name = "N")]
+    #[arg(long, alias = "versions", value_name = "N")]
     version: Option<u64>,
     /// No line break after the value, not even on a terminal
     #[arg(short = 'n', long)]
@@ -41,7 +40,8 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let scope = arguments.scope.resolve(&session.environment)?;
     let name = super::name(&arguments.name)?;
-    let secret = session.client()?.secret_get(&scope, &name, arguments.version).await?;
+    let got = session.client()?.secret_get(&scope, &name, arguments.version).await;
+    let secret = got.map_err(|error| missing(error, &name, &scope, arguments.version))?;
     let pairs = match session.output.format() {
         Format::Table => {
             let mut value = Zeroizing::new(secret.value.expose().clone().into_bytes());
@@ -55,4 +55,23 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
         Format::Env => Pairs::Env,
     };
     session.output.bytes(pairs.text([(secret.name.as_str(), &secret.value)])?.as_bytes())
+}
+
+/// What to do depends on what is missing: the secret, the version, or what a version that is there held.
+fn missing(error: Error, name: &Name, scope: &Scope, version: Option<u64>) -> Failure {
+    let failure = Failure::hinted(
+        error,
+        Code::NotFound,
+        match version {
+            None => "check the name and the scope; 'coffer secrets list' shows what is there".to_owned(),
+            Some(_) => format!("'coffer secrets versions {name} --scope {scope}' shows the versions there are"),
+        },
+    );
+    match failure.exit() {
+        Exit::NotFound if failure.what().ends_with("is deleted") => {
+            let option = version.map(|version| format!(" --version {version}")).unwrap_or_default();
+            failure.hint(format!("'coffer secrets undelete {name} --scope {scope}{option}' brings it back"))
+        }
+        _ => failure,
+    }
 }

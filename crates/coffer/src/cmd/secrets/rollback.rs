@@ -7,12 +7,11 @@ use crate::{failure::Failure, scope::ScopeArguments, session::Session};
 
 /// Options of `secrets rollback`.
 #[derive(Args)]
-#[command(disable_version_flag = true)]
 pub(crate) struct Arguments {
     /// The secret's name
     name: String,
     /// The version whose value becomes current again
-    #[arg(long, value_name = "N")]
+    #[arg(long, alias = "versions", value_name = "N")]
     version: u64,
     /// Only if the current version is this one
     #[arg(long, value_name = "N")]

@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
     /// The secret's name
     name: String,
     /// The versions to bring back, as 1,3 [default: the newest one that is deleted]
-    #[arg(long, value_delimiter = ',', value_name = "N")]
+    #[arg(long = "version", alias = "versions", value_delimiter = ',', value_name = "N")]
     versions: Vec<u64>,
     #[command(flatten)]
     scope: ScopeArguments,

@@ -303,8 +303,8 @@ impl Round<'_> {
         says(&["secrets", "set", "PIPED=-", "--cas", "1"], &inline);
         says(&["secrets", "rollback", "PIPED", "--version", "1"], "");
         says(&["secrets", "delete", "PIPED"], "");
-        says(&["secrets", "undelete", "PIPED", "--versions", "3"], "");
-        says(&["secrets", "destroy", "SHREDDED", "--versions", "1"], "");
+        says(&["secrets", "undelete", "PIPED", "--version", "3"], "");
+        says(&["secrets", "destroy", "SHREDDED", "--version", "1"], "");
         for about in ["list", "versions", "history", "history --access"] {
             let words = about.split(' ').chain(["PIPED"].into_iter().filter(|_| about != "list"));
             says(&[&["secrets"], &words.collect::<Vec<_>>()[..]].concat(), "");
