@@ -102,7 +102,15 @@ pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
 /// # Errors
 /// Where it exceeds a value's limit or is not UTF-8.
 pub(crate) fn stdin_value() -> Result<Sensitive<String>, Failure> {
-    value(bounded(io::stdin().lock(), VALUE_LIMIT, "stdin")?, "stdin")
+    value(stdin_bytes()?, "stdin")
+}
+
+/// All of stdin, of whatever bytes.
+///
+/// # Errors
+/// Where it exceeds a value's limit.
+pub(crate) fn stdin_bytes() -> Result<Zeroizing<Vec<u8>>, Failure> {
+    bounded(io::stdin().lock(), VALUE_LIMIT, "stdin")
 }
 
 /// All of a file, byte for byte.
@@ -110,9 +118,17 @@ pub(crate) fn stdin_value() -> Result<Sensitive<String>, Failure> {
 /// # Errors
 /// Where it cannot be read, exceeds a value's limit or is not UTF-8.
 pub(crate) fn file_value(path: &Path) -> Result<Sensitive<String>, Failure> {
+    value(file_bytes(path)?, &path.display().to_string())
+}
+
+/// All of a file, of whatever bytes.
+///
+/// # Errors
+/// Where it cannot be read, or exceeds a value's limit.
+pub(crate) fn file_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let shown = path.display().to_string();
     let file = File::open(path).map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
-    value(bounded(file, VALUE_LIMIT, &shown)?, &shown)
+    bounded(file, VALUE_LIMIT, &shown)
 }
 
 /// All of a text file of this many bytes at most; `-` is stdin.
@@ -152,7 +168,7 @@ fn bounded(source: impl Read, limit: usize, name: &str) -> Result<Zeroizing<Vec<
 }
 
 /// The most a value may hold, as the API says.
-const VALUE_LIMIT: usize = 1 << 20;
+pub(crate) const VALUE_LIMIT: usize = 1 << 20;
 
 const PASSWORD_LIMIT: usize = 64 << 10;
 

@@ -7,12 +7,14 @@ mod data_dir;
 mod duration;
 mod environment;
 mod failure;
+mod given;
 mod input;
 mod output;
 mod paging;
 mod scope;
 mod session;
 mod spelling;
+mod stream;
 mod token_file;
 mod usage;
 

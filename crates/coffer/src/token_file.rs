@@ -167,14 +167,15 @@ fn write_new(path: &Path, token: &Sensitive<String>) -> io::Result<()> {
 }
 
 /// A name beside the file that no other process makes at the same time.
-fn beside(path: &Path) -> PathBuf {
+pub(crate) fn beside(path: &Path) -> PathBuf {
     let random = std::hash::RandomState::new().build_hasher().finish();
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{:x}-{random:x}.new", std::process::id()));
     path.with_file_name(name)
 }
 
-fn parent(path: &Path) -> &Path {
+/// The directory that the file is in.
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         Some(_) | None => Path::new("."),

@@ -8,10 +8,11 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Every edge between our crates. A new one is a change of architecture.
-const EDGES: [(&str, &str); 12] = [
+const EDGES: [(&str, &str); 13] = [
     ("coffer", "coffer-api"),
     ("coffer", "coffer-client"),
     ("coffer", "coffer-core"),
+    ("coffer", "coffer-crypto"),
     ("coffer", "coffer-server"),
     ("coffer-client", "coffer-api"),
     ("coffer-core", "coffer-api"),
@@ -119,6 +120,17 @@ fn binary_names_the_core_in_offline_commands_alone() {
         .filter(|file| read(file).contains("coffer_core"))
         .collect();
     assert!(outside.is_empty(), "a command that talks to a server cannot reach inside it: {outside:?}");
+}
+
+#[test]
+fn binary_names_the_cryptography_where_files_and_wrapped_keys_are_made_alone() {
+    let keys = root().join("crates/coffer/src/cmd/keys");
+    let outside: Vec<_> = rust_files(&root().join("crates/coffer"))
+        .into_iter()
+        .filter(|file| !file.starts_with(&keys) && !file.ends_with("tests/layers.rs"))
+        .filter(|file| read(file).contains("coffer_crypto"))
+        .collect();
+    assert!(outside.is_empty(), "keys stay on the server: {outside:?}");
 }
 
 #[test]

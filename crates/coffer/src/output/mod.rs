@@ -110,15 +110,48 @@ impl Output {
         }
     }
 
+    /// Writes a result for programs; people are told on stderr.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub(crate) fn show_to_programs<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+        match self.structure()? {
+            Structure::Table => Ok(()),
+            Structure::Json => self.json(value),
+            Structure::Yaml => self.yaml(value),
+        }
+    }
+
+    /// Refuses a format that was asked for where stdout takes bytes as they are.
+    ///
+    /// # Errors
+    /// Where one was.
+    pub(crate) fn refuse_structure(&self) -> Result<(), Failure> {
+        match (self.format, self.insisted) {
+            (Format::Table, _) | (_, Insisted::ByNobody) => Ok(()),
+            (Format::Dotenv | Format::Env | Format::Json | Format::Yaml, Insisted::ByFlag) => {
+                Err(Failure::local("the file itself goes to stdout, and not in that format")
+                    .hint("name a file with --out; what was done with it then comes in that format"))
+            }
+        }
+    }
+
     /// Writes a result whose essence is one text (a token, a policy): the text alone for people and pipes,
     /// made safe where a terminal shows it.
     ///
     /// # Errors
     /// As [`Self::show`].
     pub(crate) fn show_text<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> &str) -> Result<(), Failure> {
+        self.show_as(value, text(value))
+    }
+
+    /// As [`Self::show_text`], with the text itself.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub(crate) fn show_as<T: Serialize>(&self, value: &T, text: &str) -> Result<(), Failure> {
         match self.structure()? {
             Structure::Table => {
-                let text = text(value);
                 if io::stdout().is_terminal() {
                     // Tabs move nothing but the cursor, and policies are indented with them.
                     let shown = |line: &str| line.split('\t').map(printable).collect::<Vec<_>>().join("\t");

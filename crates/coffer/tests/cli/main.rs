@@ -4,6 +4,7 @@
 
 mod case;
 mod expect;
+mod files;
 mod keys;
 mod node;
 mod program;

@@ -1,7 +1,11 @@
-//! `coffer keys create`.
+//! `coffer keys create`, and the settings of every new key.
 
 use clap::Args;
-use coffer_api::keys::KeyCreate;
+use coffer_api::{
+    Code,
+    keys::{KeyCreate, KeySource},
+};
+use coffer_client::Error;
 
 use crate::{duration, failure::Failure, session::Session};
 
@@ -21,6 +25,13 @@ pub(crate) struct Arguments {
     /// What it is
     #[arg(long, short, value_name = "NAME")]
     algorithm: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Options of every new key.
+#[derive(Args)]
+pub(super) struct Settings {
     /// Bytes of a key of the algorithm hmac, 32 to 512
     #[arg(long, value_name = "BYTES")]
     key_size: Option<u16>,
@@ -64,24 +75,40 @@ pub(crate) struct Arguments {
 /// # Errors
 /// Where the server refuses.
 pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
-    let create = KeyCreate {
-        name: arguments.name.clone(),
-        algorithm: arguments.algorithm.clone(),
-        key_size: arguments.key_size,
-        usages: arguments.usages.clone(),
-        tags: arguments.tags.iter().cloned().collect(),
-        description: arguments.description.clone(),
-        exportable: arguments.exportable,
-        derived: arguments.derived,
-        convergent: arguments.convergent,
-        pre_active: arguments.pre_active,
-        rotate_every: arguments.rotate_every,
-        rotate_jitter: arguments.rotate_jitter,
-        deactivate_on_rotate: arguments.keep_active.then_some(false),
-        overlap: arguments.overlap,
-        source: None,
-    };
-    let key = session.client()?.key_create(&create).await?;
+    let create = arguments.settings.create(&arguments.name, arguments.algorithm.as_deref(), None);
+    let key = session.client()?.key_create(&create).await.map_err(|error| taken(error, &arguments.name))?;
     session.output.note(format!("created key {}, {}, {}", key.name, key.algorithm, key.id));
     Ok(())
+}
+
+/// There is a key of this name.
+pub(super) fn taken(error: Error, name: &str) -> Failure {
+    Failure::hinted(
+        error,
+        Code::Conflict,
+        format!("choose another name; 'coffer keys show {name}' shows what has this one"),
+    )
+}
+
+impl Settings {
+    /// A key of that name and algorithm, made here or of what comes from elsewhere.
+    pub(super) fn create(&self, name: &str, algorithm: Option<&str>, source: Option<KeySource>) -> KeyCreate {
+        KeyCreate {
+            name: name.to_owned(),
+            algorithm: algorithm.map(str::to_owned),
+            source,
+            key_size: self.key_size,
+            usages: self.usages.clone(),
+            tags: self.tags.iter().cloned().collect(),
+            description: self.description.clone(),
+            exportable: self.exportable,
+            derived: self.derived,
+            convergent: self.convergent,
+            pre_active: self.pre_active,
+            rotate_every: self.rotate_every,
+            rotate_jitter: self.rotate_jitter,
+            deactivate_on_rotate: self.keep_active.then_some(false),
+            overlap: self.overlap,
+        }
+    }
 }

@@ -52,8 +52,8 @@ pub(crate) struct Named {
 pub(crate) struct Versions {
     /// The key's name
     name: String,
-    /// Version numbers, comma-separated [default: the primary one, or where a step is undone, every one]
-    #[arg(long, value_name = "N", value_delimiter = ',')]
+    /// The version; several separated by commas [default: the primary one, or where a step is undone, every one]
+    #[arg(long = "version", alias = "versions", value_name = "N", value_delimiter = ',')]
     versions: Vec<u32>,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct Rollback {
     /// The key's name
     name: String,
     /// The version to be primary again [default: the highest below the primary one that can be]
-    #[arg(long, value_name = "N")]
+    #[arg(long, alias = "versions", value_name = "N")]
     version: Option<u32>,
 }
 
@@ -85,8 +85,8 @@ pub(crate) struct Compromise {
     /// Why; it is recorded
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Version numbers, comma-separated [default: the primary one]
-    #[arg(long, value_name = "N", value_delimiter = ',')]
+    /// The version; several separated by commas [default: the primary one]
+    #[arg(long = "version", alias = "versions", value_name = "N", value_delimiter = ',')]
     versions: Vec<u32>,
 }
 
@@ -95,8 +95,8 @@ pub(crate) struct Compromise {
 pub(crate) struct Destroy {
     /// The key's name
     name: String,
-    /// Version numbers, comma-separated
-    #[arg(long, value_name = "N", value_delimiter = ',', required = true)]
+    /// The version; several separated by commas
+    #[arg(long = "version", alias = "versions", value_name = "N", value_delimiter = ',', required = true)]
     versions: Vec<u32>,
     /// How long it can be called off: 24h at least, 90d at most [default: 7d, or what a tag says]
     #[arg(long, value_name = "TIME", value_parser = duration::parse_seconds)]
@@ -127,7 +127,17 @@ pub(super) async fn run(session: &Session, command: &Command) -> Result<(), Fail
             ("marked as compromised", client.key_compromise(&of.name, &compromise).await)
         }
         Command::Deactivate(of) => ("deactivated", step(KeyVerb::Deactivate, of).await),
-        Command::Delete(of) => ("deleted", client.key_delete(&of.name).await),
+        Command::Delete(of) => {
+            let hint = format!("'coffer keys set {} --deletion-allowed true' allows it", of.name);
+            let deleted = client.key_delete(&of.name).await;
+            let key = deleted.map_err(|error| match error.code() {
+                Some(Code::Invalid) => Failure::from(error).hint(hint),
+                _ => super::missing(error),
+            })?;
+            let again = format!("'coffer keys recover {}' gives it its name back until it is destroyed", key.id);
+            session.output.note(format!("deleted {}; {again}", key.name));
+            return Ok(());
+        }
         Command::Destroy(of) => {
             let destroy = KeyDestroy { versions: of.versions.clone(), after: of.after };
             ("scheduled the destruction of", client.key_destroy(&of.name, &destroy).await)
@@ -154,7 +164,7 @@ pub(super) async fn run(session: &Session, command: &Command) -> Result<(), Fail
 }
 
 /// What encrypts and signs now.
-fn standing(key: &Key) -> String {
+pub(super) fn standing(key: &Key) -> String {
     match key.primary_version {
         Some(version) => format!("version {version} is primary"),
         None => "no version is primary".to_owned(),

@@ -1,0 +1,272 @@
+//! Files of any size on their way through a command: from a file or stdin, to a file that appears whole or not at all, or to
+//! stdout.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, IsTerminal, Read, Write},
+    os::fd::{AsFd, AsRawFd},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
+
+use crate::{
+    failure::Failure,
+    token_file::{beside, parent},
+};
+
+/// What a command reads.
+pub(crate) struct Source {
+    reader: Box<dyn Read>,
+    name: String,
+}
+
+/// Where a command writes. Dropped without [`Self::finish`], nothing of it is left, and a file that was there before is as it was;
+/// but what went to stdout, a device or a pipe is out.
+pub(crate) struct Target {
+    writer: BufWriter<File>,
+    place: Place,
+    name: String,
+}
+
+/// Who may read a new file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Readers {
+    /// As the process's mask has it.
+    AsUsual,
+    /// Its owner alone.
+    Owner,
+}
+
+enum Place {
+    /// A device or a pipe.
+    Device,
+    /// A file that takes this path's place. Until then it has the temporary name, or none at all where the file system knows such
+    /// files, which end with the process however that ends.
+    File {
+        path: PathBuf,
+        temporary: Option<PathBuf>,
+    },
+    Stdout,
+}
+
+impl Source {
+    /// A file, or stdin for `-`. Where nothing is named, stdin is meant unless it is a terminal.
+    ///
+    /// # Errors
+    /// Where it cannot be opened.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        match path {
+            Some(path) if path != Path::new("-") => {
+                let name = path.display().to_string();
+                let file = File::open(path).map_err(|error| Failure::io(format!("cannot read {name}"), &error))?;
+                Ok(Self { reader: Box::new(file), name })
+            }
+            None if io::stdin().is_terminal() => {
+                Err(Failure::local("nothing to read").hint("name a file with --in, or pipe it in"))
+            }
+            Some(_) | None => Ok(Self { reader: Box::new(io::stdin().lock()), name: "stdin".to_owned() }),
+        }
+    }
+
+    /// As people know it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reading it failed.
+    pub(crate) fn failed(&self, error: &io::Error) -> Failure {
+        Failure::io(format!("cannot read {}", self.name), error)
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer)
+    }
+}
+
+impl Target {
+    /// A file, or stdout for `-` and where nothing is named.
+    ///
+    /// # Errors
+    /// Where there is a directory, or nothing can be written.
+    pub(crate) fn open(path: Option<&Path>, readers: Readers) -> Result<Self, Failure> {
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+            let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(|error| Failure::stdout(&error))?;
+            return Ok(Self::new(File::from(stdout), Place::Stdout, "stdout".to_owned()));
+        };
+        let name = path.display().to_string();
+        let failed = |error: &io::Error| Failure::io(format!("cannot write {}", path.display()), error);
+        let path = match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => return Err(failed(&io::ErrorKind::IsADirectory.into())),
+            // What a link points to is replaced, and the link stays.
+            Ok(found) if found.is_file() => {
+                rustix::fs::access(path, Access::WRITE_OK).map_err(|error| failed(&error.into()))?;
+                path.canonicalize().map_err(|error| failed(&error))?
+            }
+            Ok(_) => {
+                let file = File::options().write(true).open(path).map_err(|error| failed(&error))?;
+                return Ok(Self::new(file, Place::Device, name));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.file_name().is_some() => path.to_owned(),
+            Err(error) => return Err(failed(&error)),
+        };
+        let mode = Mode::from_raw_mode(match readers {
+            Readers::AsUsual => 0o666,
+            Readers::Owner => 0o600,
+        });
+        let nameless = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        if let Ok(file) = rustix::fs::open(parent(&path), nameless, mode) {
+            return Ok(Self::new(File::from(file), Place::File { path, temporary: None }, name));
+        }
+        let new = beside(&path);
+        let named = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&new, named, mode).map_err(|error| failed(&error.into()))?;
+        Ok(Self::new(File::from(file), Place::File { path, temporary: Some(new) }, name))
+    }
+
+    /// The file that this will be, as it was named; none for stdout, devices and pipes.
+    pub(crate) fn file(&self) -> Option<&str> {
+        match self.place {
+            Place::File { .. } => Some(&self.name),
+            Place::Device | Place::Stdout => None,
+        }
+    }
+
+    /// Whether this is stdout.
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self.place, Place::Stdout)
+    }
+
+    /// Writing it failed.
+    pub(crate) fn failed(&self, error: &io::Error) -> Failure {
+        match self.place {
+            Place::Device | Place::File { .. } => Failure::io(format!("cannot write {}", self.name), error),
+            Place::Stdout => Failure::stdout(error),
+        }
+    }
+
+    /// All is written: a file takes its place, synced.
+    ///
+    /// # Errors
+    /// Where the system refuses; then nothing of it is left.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        self.writer.flush().and_then(|()| self.settle()).map_err(|error| self.failed(&error))
+    }
+
+    fn new(file: File, place: Place, name: String) -> Self {
+        Self { writer: BufWriter::with_capacity(BUFFER, file), place, name }
+    }
+
+    fn settle(&mut self) -> io::Result<()> {
+        let file = self.writer.get_ref();
+        let Place::File { path, temporary } = &mut self.place else { return Ok(()) };
+        file.sync_all()?;
+        let new = match temporary {
+            Some(new) => new.clone(),
+            None => {
+                let new = beside(path);
+                let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
+                rustix::fs::linkat(CWD, nameless, CWD, &new, AtFlags::SYMLINK_FOLLOW)?;
+                temporary.insert(new).clone()
+            }
+        };
+        std::fs::rename(&new, &*path)?;
+        *temporary = None;
+        File::open(parent(path)).and_then(|directory| directory.sync_all())
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.writer.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if let Place::File { temporary: Some(new), .. } = &self.place {
+            // Nothing more can be done where even this fails.
+            let _ = std::fs::remove_file(new);
+        }
+    }
+}
+
+/// Bytes that are written at once.
+const BUFFER: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::*;
+
+    fn written(path: &Path, readers: Readers, text: &str) {
+        let mut target = Target::open(Some(path), readers).unwrap();
+        target.write_all(text.as_bytes()).unwrap();
+        target.finish().unwrap();
+    }
+
+    #[test]
+    fn file_appears_whole_at_the_end_and_private_where_asked() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        let mut target = Target::open(Some(&path), Readers::Owner).unwrap();
+        target.write_all(&vec![b'a'; 2 * BUFFER]).unwrap();
+        assert!(!path.exists());
+        target.finish().unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), u64::try_from(2 * BUFFER).unwrap());
+        written(&path, Readers::Owner, "again");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "again");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn file_that_is_not_finished_leaves_the_old_one_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        std::fs::write(&path, "old").unwrap();
+        let mut target = Target::open(Some(&path), Readers::AsUsual).unwrap();
+        target.write_all(&vec![b'a'; 2 * BUFFER]).unwrap();
+        drop(target);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn link_stays_and_what_it_points_to_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (real, link) = (directory.path().join("real"), directory.path().join("link"));
+        std::fs::write(&real, "old").unwrap();
+        symlink(&real, &link).unwrap();
+        written(&link, Readers::AsUsual, "new");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(std::fs::read_to_string(&real).unwrap(), "new");
+    }
+
+    #[test]
+    fn device_is_written_to_and_never_replaced() {
+        let before = std::fs::metadata("/dev/null").unwrap().ino();
+        written(Path::new("/dev/null"), Readers::Owner, "gone");
+        assert_eq!(std::fs::metadata("/dev/null").unwrap().ino(), before);
+        let mut full = Target::open(Some(Path::new("/dev/full")), Readers::Owner).unwrap();
+        full.write_all(b"x").unwrap();
+        assert_eq!(full.finish().unwrap_err().what(), "cannot write /dev/full: no space left on device");
+    }
+
+    #[test]
+    fn places_where_nothing_can_be_written_are_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        for bad in [directory.path().to_owned(), directory.path().join("none/out"), PathBuf::from("/"), PathBuf::new()]
+        {
+            assert!(Target::open(Some(&bad), Readers::Owner).is_err(), "{}", bad.display());
+        }
+        assert!(Source::open(Some(&directory.path().join("none"))).is_err());
+    }
+}
