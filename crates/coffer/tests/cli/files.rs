@@ -1,5 +1,6 @@
 //! Encrypted files: every way to damage one, what is left after a refusal, a kill and a reader that goes away, and the memory
-//! that a large one takes. The server is a stub, for it sees data keys alone.
+//! that a large one takes. The server is a stub there, for it sees data keys alone; signatures are made by a real one and checked by
+//! OpenSSL.
 
 use std::{
     fs,
@@ -9,7 +10,7 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
 };
 
-use crate::{case::Reply, stub::Stub};
+use crate::{case::Reply, server::Server, stub::Stub};
 
 const CHUNK: usize = 64 << 10;
 /// Magic, length, envelope, salt, commitment.
@@ -242,4 +243,44 @@ fn reader_that_goes_away_ends_the_command_quietly() {
     drop(stdout);
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(141), String::new()));
+}
+
+#[test]
+fn signature_of_a_file_is_checked_by_openssl_over_the_documented_message() {
+    let server = Server::dev();
+    let path = |name: &str| server.home().join(name);
+    server.coffer_with_input(&["login"], "root\n");
+    let coffer = |args: &[&str]| {
+        let said = server.coffer(args);
+        assert_eq!(said.code, 0, "{said:?}");
+        said.stdout
+    };
+    let openssl = |args: &[&str]| {
+        let output = Command::new("openssl").args(args).current_dir(server.home()).output().unwrap();
+        (output.status.success(), output.stdout)
+    };
+    let file = bytes(3 * CHUNK + 5, 3);
+    fs::write(path("file"), &file).unwrap();
+    for (algorithm, how) in [("ed25519", &["-rawin"][..]), ("ecdsa-p256", &["-rawin", "-digest", "sha256"][..])] {
+        coffer(&["keys", "create", algorithm, "--algorithm", algorithm]);
+        coffer(&["keys", "sign", algorithm, "--in", "file", "--out", "file.sig"]);
+        coffer(&["keys", "verify", algorithm, "--in", "file", "--signature", "file.sig"]);
+        fs::write(path("public.pem"), coffer(&["keys", "public", algorithm])).unwrap();
+        let text = fs::read_to_string(path("file.sig")).unwrap();
+        fs::write(path("signature.b64"), text.strip_prefix("vault:v1:").unwrap()).unwrap();
+        assert!(openssl(&["base64", "-d", "-A", "-in", "signature.b64", "-out", "signature"]).0);
+        let (_, hash) = openssl(&["dgst", "-sha512", "-binary", "file"]);
+        let message = |len: usize| {
+            let len = u64::try_from(len).unwrap().to_be_bytes();
+            [b"coffer-file-v1\0", algorithm.as_bytes(), &len, &hash].concat()
+        };
+        let verifies = |message: &[u8]| {
+            fs::write(path("message"), message).unwrap();
+            let args =
+                ["pkeyutl", "-verify", "-pubin", "-inkey", "public.pem", "-in", "message", "-sigfile", "signature"];
+            openssl(&[&args[..], how].concat()).0
+        };
+        assert!(verifies(&message(file.len())), "{algorithm}");
+        assert!(!verifies(&message(file.len() + 1)), "{algorithm}");
+    }
 }
