@@ -11,6 +11,7 @@ packages=(
     curl:curl
     faketime:/usr/lib/*/faketime/libfaketimeMT.so.1
     git:git
+    gnupg:gpg
     jq:jq
     lld:ld.lld
     nodejs:node

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::Sensitive;
 
 /// Body of `sys/init` and `sys/rekey/init`.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct SealSplit {
     /// How many shares.
     pub secret_shares: u8,
@@ -14,12 +14,18 @@ pub struct SealSplit {
     pub secret_threshold: u8,
     /// For a rekey: whether the new shares count only once enough of them were given back.
     pub require_verification: bool,
+    /// Whom the shares are encrypted to, one after the other: OpenPGP keys in base64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pgp_keys: Vec<String>,
+    /// For an initialisation: whom the root token is encrypted to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_token_pgp_key: Option<String>,
 }
 
 /// Reply of `sys/init`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct SealInitialised {
-    /// The shares, in hexadecimal.
+    /// The shares, in hexadecimal; where they are encrypted, the messages that have them.
     pub keys: Vec<Sensitive<String>>,
     /// The shares, in base64.
     pub keys_base64: Vec<Sensitive<String>>,
@@ -98,8 +104,19 @@ pub struct SealRootToken {
     pub required: u8,
     /// Whether this share was the last one.
     pub complete: bool,
-    /// The token under the pad, in base64.
+    /// The token under the pad, or the message that has it, in base64.
     pub encoded_root_token: Sensitive<String>,
     /// The pad, told when it was made.
     pub otp: Sensitive<String>,
+    /// Of the OpenPGP key that the token is encrypted to.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pgp_fingerprint: String,
+}
+
+/// Body of `sys/generate-root/attempt`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct SealRootTokenStart {
+    /// Whom the token is encrypted to: an OpenPGP key in base64. Else it comes under a pad that is made now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pgp_key: Option<String>,
 }

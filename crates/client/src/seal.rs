@@ -1,6 +1,8 @@
 //! The seal: initialisation, unseal, new shares, root tokens. These speak below `/v1/sys`, as other clients of it do.
 
-use coffer_api::seal::{SealInitialised, SealProgress, SealRekey, SealRootToken, SealShare, SealSplit};
+use coffer_api::seal::{
+    SealInitialised, SealProgress, SealRekey, SealRootToken, SealRootTokenStart, SealShare, SealSplit,
+};
 
 use crate::{
     Client, Error,
@@ -13,8 +15,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`] as for every call.
-    pub async fn seal_init(&self, split: SealSplit) -> Result<SealInitialised, Error> {
-        self.reply_to(Call::put(Route::root("/v1/sys/init"), &split)?, None, Accept::Success).await
+    pub async fn seal_init(&self, split: &SealSplit) -> Result<SealInitialised, Error> {
+        self.reply_to(Call::put(Route::root("/v1/sys/init"), split)?, None, Accept::Success).await
     }
 
     /// Gives a share to the unseal, or forgets those given. No token is sent.
@@ -37,8 +39,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`] as for every call.
-    pub async fn seal_rekey_start(&self, split: SealSplit) -> Result<SealRekey, Error> {
-        self.reply(Call::put(Route::root(REKEY), &split)?).await
+    pub async fn seal_rekey_start(&self, split: &SealSplit) -> Result<SealRekey, Error> {
+        self.reply(Call::put(Route::root(REKEY), split)?).await
     }
 
     /// Ends a rekey.
@@ -77,8 +79,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`] as for every call.
-    pub async fn seal_root_token_start(&self) -> Result<SealRootToken, Error> {
-        self.reply(Call::post_empty(Route::root(ROOT))).await
+    pub async fn seal_root_token_start(&self, start: &SealRootTokenStart) -> Result<SealRootToken, Error> {
+        self.reply(Call::put(Route::root(ROOT), start)?).await
     }
 
     /// Ends an attempt at a root token.

@@ -48,7 +48,7 @@ use crate::{
     seal::{
         SealKind,
         asker::Ceremonies,
-        migrate, rekey,
+        migrate, retire,
         root::{self, Birth, Reservation, Root, counter_row},
     },
     tlog::{
@@ -245,7 +245,7 @@ pub(crate) async fn activate(
     if let Err(error) = migrate::finish(&active).await {
         tracing::warn!(cause = ?error, "the seal that the store has left is still in it");
     }
-    if let Err(error) = rekey::finish(&active).await {
+    if let Err(error) = retire::finish(&active).await {
         tracing::warn!(cause = ?error, "the shares before the rekey still open the seal");
     }
     housekeeping::persist_clock(&active).await?;

@@ -21,7 +21,7 @@ use crate::{
     record::Record,
     refusals,
     seal::{
-        rekey,
+        retire,
         root::{Reservation, counter_row},
     },
     token::{create::milliseconds, sweep},
@@ -77,7 +77,7 @@ pub(crate) async fn keep(active: Arc<Active>) {
         }
         if tick % EVERY_HALF_MINUTE == 0 {
             report("rotate the term", rotate_if_old(&active).await);
-            report("end the shares before a rekey", rekey::retire(&active).await);
+            report("end the shares before a rekey", retire::retire(&active).await);
             report("sweep tokens", sweep_all(&active).await);
             report("end policies", ops::policy::sweep(&active).await);
             report("sweep secret ids", approle::sweep::sweep_all(&active).await);

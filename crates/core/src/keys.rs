@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 /// Wrapped root keys, one per seal, and the cluster's id.
 pub(crate) const ROOT: &str = "sys/root";
+/// New shares of the last rekey with a backup, each encrypted to its holder's OpenPGP key.
+pub(crate) const SHARE_BACKUP: &str = "sys/share-backup";
 /// Present from a store's first commit until its initial token is stored.
 pub(crate) const INITIAL_PENDING: &str = "sys/initial-pending";
 /// Term keys, wrapped under the root key: `sys/term/{term:08x}`.
@@ -54,6 +56,8 @@ pub(crate) const WRAPPING_KEY: &str = "wrapping-key";
 pub(crate) const WRAPPED: &str = "wrapped/";
 /// Users of a userpass mount: `user/{mount id}/{name}`.
 pub(crate) const USER: &str = "user/";
+/// `user-cost/{mount id}/bcrypt`: of the costliest bcrypt hash that a userpass mount ever had.
+pub(crate) const USER_COST: &str = "user-cost/";
 /// Roles of an AppRole mount: `approle/{mount id}/{name}`.
 pub(crate) const APPROLE: &str = "approle/";
 /// `approle-id/{mount id}/{SHA-256 of the role id}` -> the role's name.
@@ -114,7 +118,7 @@ const CACHED: [&str; 6] = [ALIAS, APPROLE, APPROLE_ID, ENTITY, KV, SECRET_ID];
 
 /// Prefixes below which a mount's rows lie under its id: its data is in no other rows but object keys, which its entries
 /// name, and the index of expiry, which goes in its time.
-const OF_MOUNT: [&str; 7] = [KV, KV_VERSION, APPROLE, APPROLE_ID, SECRET_ID, SECRET_ID_PURGE, USER];
+const OF_MOUNT: [&str; 8] = [KV, KV_VERSION, APPROLE, APPROLE_ID, SECRET_ID, SECRET_ID_PURGE, USER, USER_COST];
 
 /// The prefixes of a mount's rows, its KV entries first.
 pub(crate) fn of_mount(id: Uuid) -> impl Iterator<Item = String> {

@@ -4,6 +4,10 @@
 //! a method of [`Caller`], which authorises, acts and records before it returns. Persisted types live here and
 //! never leave; what leaves is `coffer_api`'s.
 
+// So that the harness of the tests from outside is that of the tests within.
+#[cfg(test)]
+extern crate self as coffer_core;
+
 mod activate;
 mod active;
 mod audit;
@@ -109,6 +113,7 @@ pub use policies::PolicySettings;
 pub use policy::{Loaded, Operation, Parameters, Unreadable};
 pub use seal::{
     asker::{Asker, Ceremony},
+    backup::{KeptShares, ShareBackup},
     file::FileSealError,
     generate_root::{RootAttempt, RootGeneration, RootOtp, RootProgress},
     init::{InitSeal, Initialised},

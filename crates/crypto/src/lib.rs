@@ -14,6 +14,7 @@ pub mod kdf;
 pub mod keys;
 pub mod object;
 pub mod password;
+pub mod pgp;
 pub mod rng;
 mod secret;
 pub mod shamir;

@@ -8,6 +8,7 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod offline;
 pub(crate) mod operator;
+mod pgp_key;
 pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod seal;

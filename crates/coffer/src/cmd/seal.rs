@@ -8,12 +8,15 @@ use clap::{Args, Subcommand};
 use coffer_api::{
     Sensitive,
     operator::{SealMigrate, SealTarget},
-    seal::{SealProgress, SealRekey, SealRootToken, SealShare, SealSplit},
+    seal::{SealProgress, SealRekey, SealRootToken, SealRootTokenStart, SealShare, SealSplit},
 };
 use coffer_client::Client;
 use zeroize::Zeroizing;
 
-use super::operator::{Local, refused};
+use super::{
+    operator::{Local, refused},
+    pgp_key,
+};
 use crate::{failure::Failure, input, output::Table, session::Session};
 
 /// Options of `operator init`.
@@ -21,6 +24,11 @@ use crate::{failure::Failure, input, output::Table, session::Session};
 pub(crate) struct Init {
     #[command(flatten)]
     split: Split,
+    #[command(flatten)]
+    holders: Holders,
+    /// Encrypt the root token to the OpenPGP key in this file
+    #[arg(long, value_name = "FILE")]
+    root_token_pgp_key: Option<PathBuf>,
     #[command(flatten)]
     local: Local,
 }
@@ -46,6 +54,14 @@ pub(crate) struct Split {
     threshold: u8,
 }
 
+/// Whom the shares are for.
+#[derive(Args)]
+pub(crate) struct Holders {
+    /// Encrypt each share to the OpenPGP key in one of these files, as `gpg --export` writes it
+    #[arg(long, value_name = "FILE,…", value_delimiter = ',')]
+    pgp_keys: Vec<PathBuf>,
+}
+
 /// Commands of `operator rekey`.
 #[derive(Subcommand)]
 pub(crate) enum Rekey {
@@ -66,6 +82,8 @@ pub(crate) enum Rekey {
 pub(crate) struct RekeyStart {
     #[command(flatten)]
     split: Split,
+    #[command(flatten)]
+    holders: Holders,
     /// Let the new shares count at once: if they do not reach their holders, nothing unseals any more
     #[arg(long)]
     unverified: bool,
@@ -83,9 +101,19 @@ pub(crate) enum GenerateRoot {
     /// Give a share; with the last one needed comes the token, under its pad
     Share(Local),
     /// Begin an attempt, and print the pad that the token will come under
-    Start(Local),
+    Start(RootStart),
     /// Show how far it is
     Status(Local),
+}
+
+/// Options of `operator generate-root start`.
+#[derive(Args)]
+pub(crate) struct RootStart {
+    /// Encrypt the token to the OpenPGP key in this file, instead of a pad
+    #[arg(long, value_name = "FILE")]
+    pgp_key: Option<PathBuf>,
+    #[command(flatten)]
+    local: Local,
 }
 
 /// Options of `operator generate-root decode`.
@@ -130,7 +158,9 @@ pub(crate) struct Data {
 /// Where the server refuses.
 pub(crate) async fn init(session: &Session, init: &Init) -> Result<(), Failure> {
     let client = init.local.or_anonymous(session)?;
-    let made = client.seal_init(init.split.asked(Verify::No)).await?;
+    let mut asked = init.split.asked(Verify::No, &init.holders)?;
+    asked.root_token_pgp_key = init.root_token_pgp_key.as_deref().map(pgp_key::read).transpose()?;
+    let made = client.seal_init(&asked).await?;
     session.output.show(&made, |made| {
         let mut table = shares_table(&made.keys);
         table.row(["root token".to_owned(), made.root_token.expose().clone()]);
@@ -140,6 +170,7 @@ pub(crate) async fn init(session: &Session, init: &Init) -> Result<(), Failure> 
         "these are not shown again: give each share to another holder. Any {} of the {} unseal",
         init.split.threshold, init.split.shares
     ));
+    init.holders.note(session);
     session.output.note("the server is sealed; holders run 'coffer operator unseal'");
     Ok(())
 }
@@ -191,7 +222,8 @@ pub(crate) async fn rekey(session: &Session, command: &Rekey) -> Result<(), Fail
         }
         Rekey::Start(start) => {
             let verify = if start.unverified { Verify::No } else { Verify::Yes };
-            let reply = start.local.or_token(session)?.seal_rekey_start(start.split.asked(verify)).await?;
+            let asked = start.split.asked(verify, &start.holders)?;
+            let reply = start.local.or_token(session)?.seal_rekey_start(&asked).await?;
             show_rekey(session, &reply)
         }
         Rekey::Status(local) => show_rekey(session, &local.or_token(session)?.seal_rekey().await?),
@@ -235,15 +267,28 @@ pub(crate) async fn generate_root(session: &Session, command: &GenerateRoot) -> 
             let reply = client.seal_root_token_share(&share(status.nonce)?).await?;
             if reply.complete {
                 session.output.show_text(&reply, |reply| reply.encoded_root_token.expose())?;
-                session.output.note("whoever has the pad runs 'coffer operator generate-root decode' with it");
+                session.output.note(match reply.pgp_fingerprint.as_str() {
+                    "" => "whoever has the pad runs 'coffer operator generate-root decode' with it".to_owned(),
+                    key => format!("whoever has the key {key} runs 'base64 -d | gpg --decrypt' with it"),
+                });
             } else {
                 session.output.show_or_note(&reply, root_progress)?;
             }
         }
-        GenerateRoot::Start(local) => {
-            let reply = local.or_token(session)?.seal_root_token_start().await?;
-            session.output.show_text(&reply, |reply| reply.otp.expose())?;
-            session.output.note("this is the pad, which is not shown again: keep it, and have holders of shares run");
+        GenerateRoot::Start(start) => {
+            let pgp_key = start.pgp_key.as_deref().map(pgp_key::read).transpose()?;
+            let asked = SealRootTokenStart { pgp_key };
+            let reply = start.local.or_token(session)?.seal_root_token_start(&asked).await?;
+            if asked.pgp_key.is_none() {
+                session.output.show_text(&reply, |reply| reply.otp.expose())?;
+                let note = "this is the pad, which is not shown again: keep it, and have holders of shares run";
+                session.output.note(note);
+            } else {
+                let key = &reply.pgp_fingerprint;
+                session
+                    .output
+                    .note(format!("the token will be encrypted to the key {key}: have holders of shares run"));
+            }
             session.output.note("  coffer operator generate-root share");
         }
         GenerateRoot::Status(local) => {
@@ -309,11 +354,22 @@ enum Verify {
 }
 
 impl Split {
-    fn asked(self, verify: Verify) -> SealSplit {
-        SealSplit {
+    fn asked(self, verify: Verify, holders: &Holders) -> Result<SealSplit, Failure> {
+        let pgp_keys = holders.pgp_keys.iter().map(|path| pgp_key::read(path)).collect::<Result<_, _>>()?;
+        Ok(SealSplit {
             secret_shares: self.shares,
             secret_threshold: self.threshold,
             require_verification: matches!(verify, Verify::Yes),
+            pgp_keys,
+            root_token_pgp_key: None,
+        })
+    }
+}
+
+impl Holders {
+    fn note(&self, session: &Session) {
+        if !self.pgp_keys.is_empty() {
+            session.output.note("each is encrypted to its holder's key: 'xxd -r -p | gpg --decrypt' gives the share");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{SealKind, generate_root, rekey, unseal::Unsealing};
+use super::{SealKind, generate_root, rekey, retire, unseal::Unsealing};
 use crate::{
     Caller, Context, Core, Error, ShareGivers,
     active::Active,
@@ -38,7 +38,7 @@ pub(crate) struct Ceremonies {
     pub(crate) rekey: tokio::sync::Mutex<Option<rekey::Round>>,
     pub(crate) root_token: tokio::sync::Mutex<Option<generate_root::Round>>,
     /// New shares whose answer may not have left yet.
-    pub(crate) untold: Mutex<Option<rekey::Untold>>,
+    pub(crate) untold: Mutex<Option<retire::Untold>>,
 }
 
 enum Who<'a> {
@@ -180,7 +180,7 @@ impl Active {
         // A node that is sealed waits for it, as it holds on to the keys.
         let active = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(error) = rekey::retire(&active).await {
+            if let Err(error) = retire::retire(&active).await {
                 tracing::warn!(cause = ?error, "the shares before the rekey still open the seal; it is tried again");
             }
         });

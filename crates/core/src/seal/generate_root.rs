@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     asker::{Asker, Ceremony},
+    pgp::Recipients,
     rekey::GIVEN_BEFORE,
     root::Tried,
     shares::{Given, Share},
@@ -28,8 +29,10 @@ pub enum RootGeneration {
     GenerateRootToken,
 }
 
-/// The pad under which the token is told.
+/// What the token is told under.
 pub enum RootOtp {
+    /// Somebody's OpenPGP key, in base64, to which it is encrypted.
+    Encrypted(String),
     /// The asker's own.
     Given(Sensitive<String>),
     /// One to be made and told now.
@@ -50,17 +53,25 @@ pub struct RootAttempt {
     pub nonce: Uuid,
     /// Shares given.
     pub progress: u8,
+    /// Of the key that the token is encrypted to, where it is.
+    pub pgp_fingerprint: Option<String>,
     /// The pad, where it was just made.
     pub otp: Option<Sensitive<String>>,
-    /// The token under the pad, in base64: this was the last share.
+    /// The token under the pad, or the message that has it, in base64: this was the last share.
     pub encoded_token: Option<Sensitive<String>>,
 }
 
 /// An attempt under way.
 pub(crate) struct Round {
     nonce: Uuid,
-    otp: Zeroizing<String>,
+    told: Told,
     given: Given,
+}
+
+/// How its token will be told.
+enum Told {
+    Encrypted(Recipients),
+    Padded(Zeroizing<String>),
 }
 
 /// Bytes of a pad: as many as the token has.
@@ -104,28 +115,36 @@ impl Asker<'_> {
     /// Begins an attempt.
     ///
     /// # Errors
-    /// As [`Asker::root_status`], for update; [`coffer_api::Code::Invalid`] for a pad of another length, and where an attempt is
-    /// under way.
+    /// As [`Asker::root_status`], for update; [`coffer_api::Code::Invalid`] for a pad of another length, for a key that nothing
+    /// may be encrypted to, and where an attempt is under way.
     pub async fn root_start(&self, name: RootGeneration, otp: RootOtp) -> Result<RootProgress, Error> {
         self.recorded(self.record("root_token.start", name.attempt()), async {
             self.authorise(name.attempt(), Operation::Update, Ceremony::RootToken)?;
-            let (otp, told) = match otp {
-                RootOtp::Given(otp) if otp.expose().len() == OTP_LENGTH => (Zeroizing::new(otp.expose().clone()), None),
+            let (told, pad) = match otp {
+                RootOtp::Encrypted(key) => {
+                    let refuse = |why| Error::invalid(format!("error parsing PGP key: {why}"));
+                    let recipient = Recipients::read(&[key], self.active.clock.now()).map_err(refuse)?;
+                    let recipient = recipient.ok_or_else(|| Error::internal("one key was read as none"))?;
+                    (Told::Encrypted(recipient), None)
+                }
+                RootOtp::Given(otp) if otp.expose().len() == OTP_LENGTH => {
+                    (Told::Padded(Zeroizing::new(otp.expose().clone())), None)
+                }
                 RootOtp::Given(_) => return Err(Error::invalid("OTP string has incorrect length")),
                 RootOtp::Made => {
                     let otp = base62(OTP_LENGTH)?;
-                    let told = Sensitive::new(otp.to_string());
-                    (otp, Some(told))
+                    let pad = Sensitive::new(otp.to_string());
+                    (Told::Padded(otp), Some(pad))
                 }
             };
             let mut held = self.active.ceremonies.root_token.lock().await;
             if held.is_some() {
                 return Err(Error::invalid("root generation already in progress for this namespace"));
             }
-            *held = Some(Round { nonce: Uuid::new_v4(), otp, given: Given::default() });
+            *held = Some(Round { nonce: Uuid::new_v4(), told, given: Given::default() });
             let mut progress = self.root_progress(held.as_ref()).await?;
             if let Some(round) = &mut progress.round {
-                round.otp = told;
+                round.otp = pad;
             }
             Ok(Done::Unlogged(progress))
         })
@@ -169,11 +188,13 @@ impl Asker<'_> {
                 Tried::Enough(opened) => opened.map(drop)?,
             }
             let made = self.active.make_token(Wanted::root(), None).await?;
-            let encoded = padded(made.grant.token.expose(), &round.otp)?;
+            let encoded = match &round.told {
+                Told::Encrypted(recipient) => Sensitive::new(recipient.seal_token(made.grant.token.expose())?),
+                Told::Padded(otp) => padded(made.grant.token.expose(), otp)?,
+            };
             let record = self.record("token.create_root", name.update()).fact("made", made.grant.accessor.clone());
             let logged = self.active.commit(made.edit, record, Urgency::Ordinary).await?;
-            let attempt =
-                RootAttempt { nonce: round.nonce, progress: required, otp: None, encoded_token: Some(encoded) };
+            let attempt = RootAttempt { progress: required, encoded_token: Some(encoded), ..round.attempt() };
             held.take();
             Ok(Done::Logged(RootProgress { required, round: Some(attempt) }, logged))
         })
@@ -182,13 +203,23 @@ impl Asker<'_> {
 
     async fn root_progress(&self, round: Option<&Round>) -> Result<RootProgress, Error> {
         let required = self.root_row().await?.split()?.threshold();
-        let round = round.map(|round| RootAttempt {
-            nonce: round.nonce,
-            progress: round.given.progress(),
+        Ok(RootProgress { required, round: round.map(Round::attempt) })
+    }
+}
+
+impl Round {
+    fn attempt(&self) -> RootAttempt {
+        let fingerprint = match &self.told {
+            Told::Encrypted(recipient) => recipient.fingerprints().pop(),
+            Told::Padded(_) => None,
+        };
+        RootAttempt {
+            nonce: self.nonce,
+            progress: self.given.progress(),
+            pgp_fingerprint: fingerprint,
             otp: None,
             encoded_token: None,
-        });
-        Ok(RootProgress { required, round })
+        }
     }
 }
 

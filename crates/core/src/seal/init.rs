@@ -3,8 +3,11 @@
 use coffer_api::{Code, Sensitive};
 
 use super::{
-    SealKind, root,
-    shares::{AskedSplit, NewShares},
+    SealKind,
+    pgp::Recipients,
+    rekey::encrypted_to,
+    root,
+    shares::{AskedSplit, NewShares, Split},
 };
 use crate::{
     Context, Core, Error,
@@ -18,17 +21,21 @@ use crate::{
 const TAKEN: &str = "Vault is already initialized";
 
 /// What a store is initialised with.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct InitSeal {
     /// The shares to be made.
     pub split: AskedSplit,
+    /// Whom they are encrypted to, one after the other: OpenPGP keys in base64. Where there is none, they are told.
+    pub pgp_keys: Vec<String>,
+    /// Whom the root token is encrypted to.
+    pub root_token_pgp_key: Option<String>,
 }
 
 /// A new store's keys: told once, kept nowhere.
 pub struct Initialised {
     /// The shares.
     pub shares: NewShares,
-    /// A token that may do everything.
+    /// A token that may do everything; where it is encrypted, the message that has it, in base64.
     pub root_token: Sensitive<String>,
 }
 
@@ -37,11 +44,11 @@ impl Core {
     /// everything. The node stays sealed.
     ///
     /// # Errors
-    /// [`Code::Invalid`] where the split makes no sense or the store is initialised; [`Code::Unavailable`] where another
+    /// [`Code::Invalid`] where the split makes no sense, for a key that nothing may be encrypted to, and where the store is initialised; [`Code::Unavailable`] where another
     /// node leads.
     pub async fn init(&self, cx: Context, asked: InitSeal) -> Result<Initialised, Error> {
-        let split = match asked.split.checked() {
-            Ok(split) => split,
+        let (split, holders, owner) = match self.asked_of_init(&asked) {
+            Ok(asked) => asked,
             Err(why) => {
                 let error = Error::invalid(format!("invalid seal configuration: {why}"));
                 return Err(self.refuse_seal("system.init", &cx, error).await);
@@ -60,15 +67,21 @@ impl Core {
             SealKind::Shamir => {}
         }
         let (seal_key, shares) = split.make()?;
+        let shares = shares.encrypted(holders.as_ref())?;
         let now = self.now_ms();
         let mut birth = root::create(SealKind::Shamir, &seal_key, Some(split), now)?;
         drop(seal_key);
         let root_token = first_root(&birth.token_key, now, &mut birth.edit)?;
+        let root_token = match &owner {
+            Some(owner) => Sensitive::new(owner.seal_token(&root_token)?),
+            None => Sensitive::new(root_token.to_string()),
+        };
         let kind = if is_own(&cx) { "local" } else { "anonymous" };
         let record = Record::of_request("system.init", "sys/init".to_owned(), Actor { kind, ..Actor::default() }, &cx)
             .fact("seal", SealKind::Shamir.name())
             .fact("shares", split.shares().to_string())
             .fact("threshold", split.threshold().to_string());
+        let record = encrypted_to(record, &shares);
         let made = birth.root.cluster_id;
         let born = self.leading(async |epoch| Ok(give_birth(self, epoch, birth, record).await.map(drop)?)).await;
         // Whether a commit whose answer was lost went in, the row says; and whose it is.
@@ -82,6 +95,14 @@ impl Core {
             (Err(error), None) => return Err(error),
             (Ok(()), None) => return Err(Error::internal("the store lost its first commit")),
         }
-        Ok(Initialised { shares, root_token: Sensitive::new(root_token.to_string()) })
+        Ok(Initialised { shares, root_token })
+    }
+
+    fn asked_of_init(&self, asked: &InitSeal) -> Result<(Split, Option<Recipients>, Option<Recipients>), String> {
+        let split = asked.split.checked()?;
+        let mismatch = "count mismatch between number of provided PGP keys and number of shares";
+        let holders = Recipients::of_shares(&asked.pgp_keys, split.shares(), self.now_ms(), mismatch)?;
+        let owner = Recipients::read(asked.root_token_pgp_key.as_slice(), self.now_ms())?;
+        Ok((split, holders, owner))
     }
 }

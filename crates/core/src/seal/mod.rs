@@ -2,13 +2,17 @@
 //!
 //! `root` has the row and its wraps, `file` the key file; shares are in `shares` and given in `init`, `unseal`, `rekey`,
 //! `generate_root` and, on the way from one seal to the other, `migrate`. `asker` has who may do the last three.
+//! `pgp` encrypts what they tell, and `backup` keeps it.
 
 pub(crate) mod asker;
+pub(crate) mod backup;
 pub(crate) mod file;
 pub(crate) mod generate_root;
 pub(crate) mod init;
 pub(crate) mod migrate;
+pub(crate) mod pgp;
 pub(crate) mod rekey;
+pub(crate) mod retire;
 pub(crate) mod root;
 pub(crate) mod shares;
 pub(crate) mod unseal;

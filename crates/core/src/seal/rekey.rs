@@ -1,8 +1,6 @@
 //! New shares: the seal's key is replaced and split anew, and the root key wrapped under it, once enough of the present shares
 //! were given. Where that is asked for, only after enough of the new ones were given back.
 
-use std::sync::Arc;
-
 use coffer_crypto::Secret;
 use coffer_storage::Expect;
 use subtle::ConstantTimeEq;
@@ -11,12 +9,14 @@ use uuid::Uuid;
 use super::{
     SealKind,
     asker::{Asker, Ceremony},
+    backup::{KeptShares, ShareBackup},
+    pgp::Recipients,
+    retire::Untold,
     root::{self, Opened, RootRow, Tried, Wrapped},
     shares::{self, AskedSplit, Gave, Given, NewShares, Share, Split},
 };
 use crate::{
     Error,
-    active::Active,
     caller::Done,
     commit::{Edit, Logged, Urgency},
     keys,
@@ -43,12 +43,16 @@ pub enum Verification {
 }
 
 /// What is asked for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RekeyStart {
     /// The new shares.
     pub split: AskedSplit,
     /// Whether they are to be given back.
     pub verification: Verification,
+    /// Whom they are encrypted to, one after the other: OpenPGP keys in base64. Where there is none, they are told.
+    pub pgp_keys: Vec<String>,
+    /// Whether they are kept, too; encrypted alone.
+    pub backup: ShareBackup,
 }
 
 /// How far it is.
@@ -73,6 +77,10 @@ pub struct RekeyRound {
     pub verification: Verification,
     /// The name of that, once it is time.
     pub verification_nonce: Option<Uuid>,
+    /// Of the keys that the new shares will be encrypted to, where they are.
+    pub pgp_fingerprints: Option<Vec<String>>,
+    /// Whether they will be kept, too.
+    pub backup: ShareBackup,
 }
 
 /// What came of one more of the present shares.
@@ -85,6 +93,8 @@ pub enum RekeyEnd {
         shares: NewShares,
         /// Where they must be given back, under which name.
         verification_nonce: Option<Uuid>,
+        /// Whether they are kept, too.
+        backup: ShareBackup,
     },
     /// More are needed.
     More(RekeyProgress),
@@ -108,6 +118,8 @@ pub(crate) struct Round {
     nonce: Uuid,
     split: Split,
     verification: Verification,
+    recipients: Option<Recipients>,
+    backup: ShareBackup,
     given: Given,
     pending: Option<Pending>,
 }
@@ -138,7 +150,7 @@ impl Asker<'_> {
     ///
     /// # Errors
     /// As [`Asker::rekey_status`], for update; [`coffer_api::Code::Invalid`] where the split makes no sense or one is under
-    /// way.
+    /// way, for a key that nothing may be encrypted to, and for a backup without keys.
     pub async fn rekey_start(&self, name: Rekey, start: RekeyStart) -> Result<RekeyProgress, Error> {
         let path = name.path("init");
         let record = self.record("rekey.start", &path);
@@ -146,14 +158,30 @@ impl Asker<'_> {
             record.fact("shares", start.split.shares.to_string()).fact("threshold", start.split.threshold.to_string());
         self.recorded(record, async {
             self.authorise(&path, Operation::Update, Ceremony::Rekey)?;
-            let refuse = |why| Error::invalid(format!("invalid {} seal configuration: {why}", name.verb()));
-            let split = start.split.checked().map_err(refuse)?;
+            let refuse = |why: String| Error::invalid(format!("invalid {} seal configuration: {why}", name.verb()));
+            if start.backup == ShareBackup::Kept && start.pgp_keys.is_empty() {
+                let why = "cannot request a backup of the new keys without providing PGP keys for encryption";
+                return Err(Error::invalid(why));
+            }
+            if i64::try_from(start.pgp_keys.len()).is_ok_and(|len| len != 0 && len != start.split.shares) {
+                return Err(Error::invalid(format!("incorrect number of PGP keys for {}", name.noun())));
+            }
+            let split = start.split.checked().map_err(|why| refuse(why.to_owned()))?;
+            let recipients = Recipients::read(&start.pgp_keys, self.active.clock.now()).map_err(refuse)?;
             let mut round = self.active.ceremonies.rekey.lock().await;
             if round.is_some() {
                 return Err(Error::invalid(format!("{} already in progress", name.noun())));
             }
             let verification = start.verification;
-            *round = Some(Round { nonce: Uuid::new_v4(), split, verification, given: Given::default(), pending: None });
+            *round = Some(Round {
+                nonce: Uuid::new_v4(),
+                split,
+                verification,
+                recipients,
+                backup: start.backup,
+                given: Given::default(),
+                pending: None,
+            });
             Ok(Done::Unlogged(self.progress(round.as_ref()).await?))
         })
         .await
@@ -203,23 +231,34 @@ impl Asker<'_> {
                 Tried::Enough(opened) => opened?,
             };
             let (key, shares) = round.split.make()?;
-            let (nonce, split) = (round.nonce, round.split);
+            let shares = shares.encrypted(round.recipients.as_ref())?;
+            let (nonce, split, backup) = (round.nonce, round.split, round.backup);
+            let kept = (backup == ShareBackup::Kept).then(|| KeptShares::of(nonce, &shares));
             match round.verification {
                 Verification::Unneeded => {
                     // Whatever becomes of this request, somebody holds what opens the seal: the shares that it took stay
                     // good until the new ones are answered.
                     let change = |row: &mut RootRow, wrapped| row.supersede(by, wrapped);
-                    let (wrapped, logged) =
-                        self.rewrap(&key, split, self.record("rekey.complete", &path), change).await?;
+                    let record = encrypted_to(self.record("rekey.complete", &path), &shares);
+                    let (wrapped, logged) = self.rewrap(&key, split, record, kept, change).await?;
                     *self.active.ceremonies.untold.lock() = Some(Untold::new(self.request_id(), wrapped));
                     held.take();
-                    Ok(Done::Logged(RekeyEnd::Made { nonce, shares, verification_nonce: None }, logged))
+                    Ok(Done::Logged(RekeyEnd::Made { nonce, shares, verification_nonce: None, backup }, logged))
                 }
                 Verification::Required => {
                     let pending = Pending { nonce: Uuid::new_v4(), key, given: Given::default() };
                     let verification_nonce = Some(pending.nonce);
+                    let Some(kept) = kept else {
+                        round.pending = Some(pending);
+                        return Ok(Done::Unlogged(RekeyEnd::Made { nonce, shares, verification_nonce, backup }));
+                    };
+                    // They are not in force, and kept all the same: their nonce tells whose they are.
+                    let mut edit = Edit::under(self.active.locks.lock(&[keys::SHARE_BACKUP]).await);
+                    kept.put(&mut edit)?;
+                    let record = encrypted_to(self.record("rekey.backup", &path), &shares);
+                    let logged = self.active.commit(edit, record, Urgency::Ordinary).await?;
                     round.pending = Some(pending);
-                    Ok(Done::Unlogged(RekeyEnd::Made { nonce, shares, verification_nonce }))
+                    Ok(Done::Logged(RekeyEnd::Made { nonce, shares, verification_nonce, backup }, logged))
                 }
             }
         })
@@ -293,7 +332,7 @@ impl Asker<'_> {
             let nonce = Some(pending.nonce);
             // Both sets are in somebody's hands.
             let record = self.record("rekey.complete", &path);
-            let (_, logged) = self.rewrap(&pending.key, split, record, RootRow::replace).await?;
+            let (_, logged) = self.rewrap(&pending.key, split, record, None, RootRow::replace).await?;
             held.take();
             Ok(Done::Logged(VerificationProgress { nonce, split, progress: 0, complete: true }, logged))
         })
@@ -313,6 +352,8 @@ impl Asker<'_> {
             progress: round.given.progress(),
             verification: round.verification,
             verification_nonce: round.pending.as_ref().map(|pending| pending.nonce),
+            pgp_fingerprints: round.recipients.as_ref().map(Recipients::fingerprints),
+            backup: round.backup,
         });
         Ok(RekeyProgress { required, round })
     }
@@ -323,71 +364,31 @@ impl Asker<'_> {
         key: &Secret,
         split: Split,
         record: Record,
+        kept: Option<KeptShares>,
         change: impl FnOnce(&mut RootRow, Wrapped),
     ) -> Result<(Wrapped, Logged), Error> {
         let active = &self.active;
-        let guard = active.locks.lock(&[keys::ROOT]).await;
+        let guard = active.locks.lock(&[keys::ROOT, keys::SHARE_BACKUP]).await;
         let found = root::read_with_revision(active.store.as_ref()).await?;
         let (mut row, revision) = found.ok_or_else(|| Error::internal("the store lost its root row"))?;
         let wrapped = Wrapped::new(SealKind::Shamir, key, Some(split), &active.root)?;
         change(&mut row, wrapped.clone());
         let mut edit = Edit::under(guard);
         edit.put_sealed(keys::ROOT, row.sealed()?, Some(Expect::Revision(revision)));
+        if let Some(kept) = kept {
+            kept.put(&mut edit)?;
+        }
         edit.in_force(move |active| active.ceremonies.seen.lock().see(&row));
         let record = record.fact("shares", split.shares().to_string()).fact("threshold", split.threshold().to_string());
         Ok((wrapped, active.commit(edit, record, Urgency::Ordinary).await?))
     }
 }
 
-/// Ends the shares before a rekey whose new ones were answered. Again and again, until it is done.
-pub(crate) async fn retire(active: &Arc<Active>) -> Result<(), Error> {
-    let told =
-        active.ceremonies.untold.lock().as_ref().filter(|untold| untold.is_told).map(|told| told.wrapped.clone());
-    let Some(present) = told else { return Ok(()) };
-    retire_before(active, &present).await?;
-    active.ceremonies.untold.lock().take_if(|untold| untold.wrapped == present);
-    Ok(())
-}
-
-/// After a node was opened with the shares of a rekey: those before it go, as somebody has the new ones.
-pub(crate) async fn finish(active: &Arc<Active>) -> Result<(), Error> {
-    let by = active.ceremonies.seen.lock().by();
-    match by {
-        Some(present) => retire_before(active, &present).await,
-        None => Ok(()),
-    }
-}
-
-async fn retire_before(active: &Arc<Active>, present: &Wrapped) -> Result<(), Error> {
-    let guard = active.locks.lock(&[keys::ROOT]).await;
-    let found = root::read_with_revision(active.store.as_ref()).await?;
-    let (mut row, revision) = found.ok_or_else(|| Error::internal("the store lost its root row"))?;
-    if !row.retire(present) {
-        return Ok(());
-    }
-    let mut edit = Edit::under(guard);
-    edit.put_sealed(keys::ROOT, row.sealed()?, Some(Expect::Revision(revision)));
-    edit.in_force(move |active| active.ceremonies.seen.lock().see(&row));
-    active.commit(edit, Record::system("rekey.retire"), Urgency::Ordinary).await.map(Logged::spend)
-}
-
-/// New shares in force, and whether they left the server.
-pub(crate) struct Untold {
-    request: Uuid,
-    wrapped: Wrapped,
-    is_told: bool,
-}
-
-impl Untold {
-    fn new(request: Uuid, wrapped: Wrapped) -> Self {
-        Self { request, wrapped, is_told: false }
-    }
-
-    /// The answer to this request is complete.
-    pub(crate) fn tell(&mut self, request: Uuid) -> bool {
-        let is_it = self.request == request;
-        self.is_told |= is_it;
-        is_it
+/// Says whose keys these shares are encrypted to, where they are.
+pub(crate) fn encrypted_to(record: Record, shares: &NewShares) -> Record {
+    match shares.fingerprints() {
+        Some(fingerprints) => record.fact("encrypted_to", fingerprints.join(" ")),
+        None => record,
     }
 }
 

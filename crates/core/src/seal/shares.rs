@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::pgp::Recipients;
 use crate::Error;
 
 /// A split as somebody asks for it, whatever the numbers are.
@@ -32,8 +33,13 @@ pub struct Split {
 /// One share, as its holder sends it.
 pub struct Share(Secret);
 
-/// A new split's shares on their way to their holders, and nowhere else.
-pub struct NewShares(Vec<Secret>);
+/// A new split's shares on their way to their holders: encrypted to their keys, or nowhere else.
+pub struct NewShares(Told);
+
+enum Told {
+    Clear(Vec<Secret>),
+    Encrypted { shares: Vec<Vec<u8>>, fingerprints: Vec<String> },
+}
 
 /// Shares given so far, one at a time: at most as many as the threshold, all different.
 #[derive(Default)]
@@ -86,7 +92,7 @@ impl Split {
     pub(crate) fn make(self) -> Result<(Secret, NewShares), Error> {
         let key = Secret::random(KEY_BYTES)?;
         let shares = shamir::split(&key, Shares(self.shares), Threshold(self.threshold))?;
-        Ok((key, NewShares(shares)))
+        Ok((key, NewShares(Told::Clear(shares))))
     }
 }
 
@@ -126,14 +132,45 @@ impl Share {
 }
 
 impl NewShares {
-    /// In hexadecimal.
+    /// In hexadecimal: of an encrypted share, the message that has it, in hexadecimal, as its text.
     pub fn hex(&self) -> Vec<Sensitive<String>> {
-        self.0.iter().map(|share| Sensitive::new(to_hex(share.expose()))).collect()
+        self.bytes().map(|share| Sensitive::new(to_hex(share))).collect()
     }
 
-    /// In base64.
+    /// In base64, the same.
     pub fn base64(&self) -> Vec<Sensitive<String>> {
-        self.0.iter().map(|share| Sensitive::new(STANDARD.encode(share.expose()))).collect()
+        self.bytes().map(|share| Sensitive::new(STANDARD.encode(share))).collect()
+    }
+
+    /// Of the keys that they are encrypted to, where they are.
+    pub fn fingerprints(&self) -> Option<&[String]> {
+        match &self.0 {
+            Told::Clear(_) => None,
+            Told::Encrypted { fingerprints, .. } => Some(fingerprints),
+        }
+    }
+
+    /// Encrypts each share to a recipient of its own, where there are any.
+    pub(crate) fn encrypted(self, recipients: Option<&Recipients>) -> Result<Self, Error> {
+        let Some(recipients) = recipients else { return Ok(self) };
+        if recipients.len() != self.bytes().count() {
+            return Err(Error::internal("there are more shares than recipients, or fewer"));
+        }
+        let shares = recipients.seal_hex(self.bytes())?;
+        Ok(Self(Told::Encrypted { shares, fingerprints: recipients.fingerprints() }))
+    }
+
+    /// Those that are encrypted, each with its holder's fingerprint.
+    pub(crate) fn sealed(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fingerprints().unwrap_or_default().iter().map(String::as_str).zip(self.bytes())
+    }
+
+    fn bytes(&self) -> impl Iterator<Item = &[u8]> {
+        let (clear, encrypted) = match &self.0 {
+            Told::Clear(shares) => (shares.as_slice(), &[][..]),
+            Told::Encrypted { shares, .. } => (&[][..], shares.as_slice()),
+        };
+        clear.iter().map(Secret::expose).chain(encrypted.iter().map(Vec::as_slice))
     }
 }
 
@@ -208,7 +245,7 @@ fn from_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     Some(bytes)
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     // As long as it will be, so that no shorter copy is left behind.
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {

@@ -6,8 +6,8 @@ use coffer_api::{Code, Sensitive, operator::NodeState};
 
 use super::{config, context};
 use crate::{
-    AskedSplit, Asker, Ceremony, Config, Core, InitSeal, Rekey, RekeyEnd, RekeyStart, SealKind, Share, Verification,
-    seal::root,
+    AskedSplit, Asker, Ceremony, Config, Core, InitSeal, Rekey, RekeyEnd, RekeyStart, SealKind, Share, ShareBackup,
+    Verification, seal::root,
 };
 
 struct Setup {
@@ -24,7 +24,7 @@ async fn start(dir: &Path) -> Arc<Core> {
 async fn setup(dir: &Path) -> Setup {
     let core = start(dir).await;
     let split = AskedSplit { shares: 3, threshold: 2 };
-    let made = core.init(context(), InitSeal { split }).await.unwrap();
+    let made = core.init(context(), InitSeal { split, ..InitSeal::default() }).await.unwrap();
     let shares = made.shares.hex();
     assert!(opens(&core, &shares).await);
     Setup { core, root_token: made.root_token, shares }
@@ -55,7 +55,12 @@ impl Setup {
 
     /// A rekey up to its last share.
     async fn begun(&self, shares: i64, threshold: i64) -> String {
-        let start = RekeyStart { split: AskedSplit { shares, threshold }, verification: Verification::Unneeded };
+        let start = RekeyStart {
+            split: AskedSplit { shares, threshold },
+            verification: Verification::Unneeded,
+            pgp_keys: Vec::new(),
+            backup: ShareBackup::Untouched,
+        };
         let progress = self.asker().await.rekey_start(Rekey::Rekey, start).await.unwrap();
         let nonce = progress.round.unwrap().nonce.to_string();
         let first = Share::parse(self.shares[0].expose()).unwrap();

@@ -27,7 +27,7 @@ fn split(shares: i64, threshold: i64) -> AskedSplit {
 }
 
 async fn init(core: &Core, shares: i64, threshold: i64) -> Initialised {
-    core.init(context(), InitSeal { split: split(shares, threshold) }).await.unwrap()
+    core.init(context(), InitSeal { split: split(shares, threshold), ..InitSeal::default() }).await.unwrap()
 }
 
 fn share(text: &Sensitive<String>) -> Share {
@@ -60,7 +60,7 @@ async fn store_under_shares_waits_for_them_at_each_start() {
         assert_eq!((status.state, status.initialized), (NodeState::Sealed, true));
         let shares = status.shares.unwrap();
         assert_eq!((shares.shares, shares.threshold, shares.given), (3, 2, 0));
-        let again = core.init(context(), InitSeal { split: split(1, 1) }).await;
+        let again = core.init(context(), InitSeal { split: split(1, 1), ..InitSeal::default() }).await;
         assert_eq!(again.err().unwrap().public(), "Vault is already initialized");
         unseal(&core, &made.shares.base64()[from..from + 2]).await;
         caller(&core, made.root_token.expose()).await;
@@ -97,7 +97,7 @@ async fn of_many_who_initialise_at_once_one_does() {
     let (core, _) = start(dir.path(), SealKind::Shamir).await;
     let tries = (0..8).map(|_| {
         let core = Arc::clone(&core);
-        tokio::spawn(async move { core.init(context(), InitSeal { split: split(1, 1) }).await })
+        tokio::spawn(async move { core.init(context(), InitSeal { split: split(1, 1), ..InitSeal::default() }).await })
     });
     let mut made = Vec::new();
     for tried in tries.collect::<Vec<_>>() {
@@ -206,7 +206,7 @@ async fn second_node_stays_sealed_until_it_is_given_shares_itself() {
     };
     let (one, other) = (node(&dirs[0]).await, node(&dirs[1]).await);
     let made = init(&one, 3, 2).await;
-    let again = other.init(context(), InitSeal { split: split(1, 1) }).await;
+    let again = other.init(context(), InitSeal { split: split(1, 1), ..InitSeal::default() }).await;
     assert_eq!(again.err().unwrap().public(), "Vault is already initialized");
     unseal(&one, &made.shares.hex()[..2]).await;
     assert_eq!(other.status().state, NodeState::Sealed);

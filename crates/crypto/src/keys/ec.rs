@@ -12,7 +12,7 @@ use crate::keys::{Marshal, SignOptions};
 use crate::{Error, Secret, hash};
 
 #[derive(Clone, Copy)]
-pub(super) enum Curve {
+pub(crate) enum Curve {
     P256,
     P384,
     P521,
@@ -29,7 +29,7 @@ impl Curve {
     }
 
     /// The `AlgorithmIdentifier` (RFC 5480), in DER.
-    pub(super) fn identifier(self) -> &'static [u8] {
+    pub(crate) fn identifier(self) -> &'static [u8] {
         match self {
             Self::P256 => b"\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",
             Self::P384 => b"\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22",

@@ -12,7 +12,7 @@ use crate::keys::{RsaPadding, Salt, SignOptions};
 use crate::{Error, Secret, hash};
 
 /// The `AlgorithmIdentifier` (RFC 8017), in DER.
-pub(super) const IDENTIFIER: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+pub(crate) const IDENTIFIER: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
 
 pub(super) fn generate(size: KeySize) -> Result<Secret, Error> {
     canonical(&KeyPair::generate(size).map_err(|_| Error::Random)?)
@@ -142,7 +142,7 @@ fn salt_of(salt: Salt, hash: hash::Algorithm) -> Result<evp::Salt, Error> {
     })
 }
 
-fn of_evp(hash: hash::Algorithm) -> evp::Hash {
+pub(crate) fn of_evp(hash: hash::Algorithm) -> evp::Hash {
     match hash {
         hash::Algorithm::Sha1 => evp::Hash::Sha1,
         hash::Algorithm::Sha2_224 => evp::Hash::Sha2_224,

@@ -5,4 +5,5 @@ mod file;
 mod golden;
 mod keys;
 mod memory;
+mod pgp;
 mod sealed;

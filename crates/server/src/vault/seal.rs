@@ -5,7 +5,7 @@ use axum::{body::Body as HttpBody, http::request::Parts, response::Response};
 use coffer_api::{Code, Sensitive};
 use coffer_core::{
     AskedSplit, Asker, Ceremony, Context, Error, InitSeal, NewShares, Rekey, RekeyEnd, RekeyProgress, RekeyStart,
-    RootGeneration, RootOtp, RootProgress, Share, Verification, VerificationProgress,
+    RootGeneration, RootOtp, RootProgress, Share, ShareBackup, Verification, VerificationProgress,
 };
 use serde::Serialize;
 
@@ -60,19 +60,13 @@ pub(super) async fn answer(
 
 /// The new split that a request asks for, once nothing else is asked for that this server cannot do.
 pub(super) fn asked_split(fields: &Fields<'_>) -> Result<AskedSplit, Failure> {
-    for field in ["pgp_keys", "root_token_pgp_key", "recovery_pgp_keys"] {
-        if is_set(fields, field) {
-            return Err(Failure::invalid(format!("{field} is not supported: encrypt the shares yourself")));
-        }
+    if is_set(fields, "recovery_pgp_keys") {
+        return Err(Failure::invalid("parameters recovery_pgp_keys not applicable to seal type shamir"));
     }
     for field in ["stored_shares", "recovery_shares", "recovery_threshold"] {
         if fields.integer(field)?.is_some_and(|number| number != 0) {
             return Err(Failure::invalid(format!("parameters {field} not applicable to seal type shamir")));
         }
-    }
-    if fields.boolean("backup")? == Some(true) {
-        let why = "cannot request a backup of the new keys without providing PGP keys for encryption";
-        return Err(Failure::invalid(why));
     }
     let number = |field| -> Result<i64, LenientError> { Ok(fields.integer(field)?.unwrap_or(0)) };
     Ok(AskedSplit { shares: number("secret_shares")?, threshold: number("secret_threshold")? })
@@ -84,7 +78,17 @@ pub(super) fn rekey_start(fields: &Fields<'_>) -> Result<RekeyStart, Failure> {
         Some(true) => Verification::Required,
         Some(false) | None => Verification::Unneeded,
     };
-    Ok(RekeyStart { split: asked_split(fields)?, verification })
+    let backup = match fields.boolean("backup")? {
+        Some(true) => ShareBackup::Kept,
+        Some(false) | None => ShareBackup::Untouched,
+    };
+    Ok(RekeyStart { split: asked_split(fields)?, verification, pgp_keys: pgp_keys(fields)?, backup })
+}
+
+/// The keys that shares are to be encrypted to. An empty one stays where it is: it is somebody's, and of nobody's use.
+fn pgp_keys(fields: &Fields<'_>) -> Result<Vec<String>, Failure> {
+    let Some(raw) = fields.raw("pgp_keys").filter(|raw| raw.get() != "null") else { return Ok(Vec::new()) };
+    serde_json::from_str(raw.get()).map_err(|_| Failure::invalid("pgp_keys is a list of keys in base64"))
 }
 
 /// The round that a share is given to, and the share.
@@ -146,11 +150,15 @@ async fn init(app: &App, cx: Context, verb: Verb, parts: &Parts, body: HttpBody)
     }
     let asked = async {
         writes(verb)?;
-        asked_split(&small_body(app, parts, body).await.map_err(Failure::Request)?.fields()?)
+        let params = small_body(app, parts, body).await.map_err(Failure::Request)?;
+        let fields = params.fields()?;
+        let (split, pgp_keys) = (asked_split(&fields)?, pgp_keys(&fields)?);
+        let root_token_pgp_key = fields.given("root_token_pgp_key")?.map(|key| key.to_string());
+        Ok::<_, Failure>(InitSeal { split, pgp_keys, root_token_pgp_key })
     };
     match asked.await {
-        Ok(split) => {
-            let made = app.core().init(cx, InitSeal { split }).await?;
+        Ok(asked) => {
+            let made = app.core().init(cx, asked).await?;
             Ok(ok(&Made { keys: Keys::of(&made.shares), root_token: &made.root_token }))
         }
         Err(failure) => Err(app.core().refuse_at_seal(&cx, failure.into_error()).await),
@@ -233,12 +241,13 @@ async fn given(
     }
 }
 
-/// The pad that a request brings or wants made.
+/// The pad that a request brings or wants made, or the key that the token is to be encrypted to.
 pub(super) fn root_otp(fields: &Fields<'_>) -> Result<RootOtp, Failure> {
-    if is_set(fields, "pgp_key") {
-        return Err(Failure::invalid("pgp_key is not supported: take the token under a one-time pad"));
-    }
-    Ok(fields.secret("otp")?.map_or(RootOtp::Made, RootOtp::Given))
+    Ok(match (fields.secret("otp")?, fields.given("pgp_key")?) {
+        (Some(otp), _) => RootOtp::Given(otp),
+        (None, Some(key)) => RootOtp::Encrypted(key.to_string()),
+        (None, None) => RootOtp::Made,
+    })
 }
 
 /// Whether a field holds anything: neither nothing, nor empty text, nor an empty list.
@@ -263,14 +272,14 @@ fn ok(object: &impl Serialize) -> Response {
 
 fn rekey_shown(progress: &RekeyProgress) -> Response {
     #[derive(Serialize)]
-    struct Shown {
+    struct Shown<'a> {
         nonce: String,
         started: bool,
         t: u8,
         n: u8,
         progress: u8,
         required: u8,
-        pgp_fingerprints: Option<()>,
+        pgp_fingerprints: Option<&'a [String]>,
         backup: bool,
         verification_required: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -284,8 +293,8 @@ fn rekey_shown(progress: &RekeyProgress) -> Response {
         n: round.map_or(0, |round| round.split.shares()),
         progress: round.map_or(0, |round| round.progress),
         required: progress.required,
-        pgp_fingerprints: None,
-        backup: false,
+        pgp_fingerprints: round.and_then(|round| round.pgp_fingerprints.as_deref()),
+        backup: round.is_some_and(|round| round.backup == ShareBackup::Kept),
         verification_required: round.is_some_and(|round| round.verification == Verification::Required),
         verification_nonce: round.and_then(|round| round.verification_nonce).map(|nonce| nonce.to_string()),
     })
@@ -293,12 +302,12 @@ fn rekey_shown(progress: &RekeyProgress) -> Response {
 
 fn rekey_end_shown(end: &RekeyEnd) -> Response {
     #[derive(Serialize)]
-    struct Shown {
+    struct Shown<'a> {
         nonce: String,
         complete: bool,
         #[serde(flatten)]
         keys: Keys,
-        pgp_fingerprints: Option<()>,
+        pgp_fingerprints: Option<&'a [String]>,
         backup: bool,
         verification_required: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -306,12 +315,12 @@ fn rekey_end_shown(end: &RekeyEnd) -> Response {
     }
     match end {
         RekeyEnd::More(progress) => rekey_shown(progress),
-        RekeyEnd::Made { nonce, shares, verification_nonce } => ok(&Shown {
+        RekeyEnd::Made { nonce, shares, verification_nonce, backup } => ok(&Shown {
             nonce: nonce.to_string(),
             complete: true,
             keys: Keys::of(shares),
-            pgp_fingerprints: None,
-            backup: false,
+            pgp_fingerprints: shares.fingerprints(),
+            backup: *backup == ShareBackup::Kept,
             verification_required: verification_nonce.is_some(),
             verification_nonce: verification_nonce.map(|nonce| nonce.to_string()),
         }),
@@ -379,7 +388,7 @@ fn root_shown(progress: &RootProgress, told: Told) -> Response {
         complete: encoded.is_some(),
         encoded_token,
         encoded_root_token: encoded_token,
-        pgp_fingerprint: "",
+        pgp_fingerprint: round.and_then(|round| round.pgp_fingerprint.as_deref()).unwrap_or_default(),
         otp: otp.map(|otp| otp.expose().as_str()).unwrap_or_default(),
         otp_length: match told {
             Told::Status => RootProgress::OTP_LENGTH,

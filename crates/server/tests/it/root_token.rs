@@ -15,7 +15,7 @@ async fn shares_give_a_root_token_under_a_pad() {
         "encoded_root_token": "", "pgp_fingerprint": "", "otp": "", "otp_length": 28});
     assert_eq!(root("GET", "attempt", Value::Null).await.is(200).json(), idle);
     assert_eq!(why(root("PUT", "attempt", json!({"otp": "abc"})).await, 400), "OTP string has incorrect length");
-    assert!(why(root("PUT", "attempt", json!({"pgp_key": "abc"})).await, 400).contains("pgp_key"));
+    assert!(why(root("PUT", "attempt", json!({"pgp_key": "abc"})).await, 400).contains("given PGP key"));
     let update = json!({"nonce": "x", "key": told.keys[0]});
     assert_eq!(why(root("PUT", "update", update).await, 400), "no root generation in progress");
     let begun = root("PUT", "attempt", Value::Null).await.is(200).json();
@@ -61,7 +61,7 @@ async fn root_token_under_its_other_name_is_the_same_attempt_in_an_envelope() {
     let share = json!({"nonce": "x", "key": told.keys[0]});
     assert_eq!(why(root("PUT", "update", share).await, 400), "no root generation in progress");
     assert_eq!(why(root("PUT", "attempt", json!({"otp": "abc"})).await, 400), "OTP string has incorrect length");
-    assert!(why(root("PUT", "attempt", json!({"pgp_key": "abc"})).await, 400).contains("pgp_key"));
+    assert!(why(root("PUT", "attempt", json!({"pgp_key": "abc"})).await, 400).contains("given PGP key"));
     let begun = root("PUT", "attempt", json!({})).await.data();
     let (nonce, otp) = (begun["nonce"].as_str().unwrap(), begun["otp"].as_str().unwrap());
     let expected = json!({"complete": false, "nonce": nonce, "otp": otp, "otp_length": 28, "pgp_fingerprint": "",

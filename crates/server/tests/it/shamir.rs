@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::server::{ROOT, Reply, TestServer};
 
 /// A server under shares, on an empty store.
-async fn empty() -> TestServer {
+pub(crate) async fn empty() -> TestServer {
     TestServer::with(|overrides, dir| {
         overrides.storage = Some("memory:".into());
         overrides.data = Some(dir.to_owned());
@@ -100,8 +100,9 @@ async fn initialisation_that_makes_no_sense_is_refused_and_changes_nothing() {
         (json!({"secret_shares": 256, "secret_threshold": 2}), format!("{config}shares must be less than 256")),
         (json!({"secret_shares": 3, "secret_threshold": 2, "stored_shares": 1}), "stored_shares".into()),
         (json!({"secret_shares": 3, "secret_threshold": 2, "recovery_shares": 1}), "recovery_shares".into()),
-        (json!({"secret_shares": 3, "secret_threshold": 2, "pgp_keys": ["a", "b", "c"]}), "pgp_keys".into()),
-        (json!({"secret_shares": 3, "secret_threshold": 2, "root_token_pgp_key": "a"}), "root_token_pgp_key".into()),
+        (json!({"secret_shares": 3, "secret_threshold": 2, "pgp_keys": ["a", "b", "c"]}), "given PGP key".into()),
+        (json!({"secret_shares": 3, "secret_threshold": 2, "recovery_pgp_keys": ["a"]}), "recovery_pgp_keys".into()),
+        (json!({"secret_shares": 3, "secret_threshold": 2, "root_token_pgp_key": "a"}), "given PGP key".into()),
     ] {
         let refused = why(ask(&server, "PUT", "init", body.clone()).await, 400);
         assert!(refused.contains(&said), "{body}: {refused}");
@@ -326,7 +327,7 @@ async fn rekey_makes_new_shares_and_the_old_ones_open_nothing() {
     for (body, said) in [
         (json!({}), "invalid rekey seal configuration: shares must be at least one"),
         (json!({"secret_shares": 1, "secret_threshold": 2}), "threshold cannot be larger than shares"),
-        (json!({"secret_shares": 3, "secret_threshold": 2, "pgp_keys": ["a"]}), "pgp_keys"),
+        (json!({"secret_shares": 3, "secret_threshold": 2, "pgp_keys": ["a"]}), "incorrect number of PGP keys"),
         (json!({"secret_shares": 3, "secret_threshold": 2, "backup": true}), "cannot request a backup"),
     ] {
         let refused = why(sys("PUT", "rekey/init", body).await, 400);

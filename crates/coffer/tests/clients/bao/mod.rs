@@ -115,7 +115,9 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let mut world = Self { dev: Server::dev(), shamir: Server::shamir(), saved: BTreeMap::new() };
+        let holder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/bao/holder.asc");
+        let saved = BTreeMap::from([("holder_key".to_owned(), holder.to_owned())]);
+        let mut world = Self { dev: Server::dev(), shamir: Server::shamir(), saved };
         let line = "token create -field=token -format=table -policy=nothing -no-default-policy";
         let output = world.bao(&step(line));
         assert!(output.status.success(), "{output:?}");

@@ -1,7 +1,10 @@
 """The life of a server with a Shamir seal: initialise, unseal, seal, new root token, new shares. The rows stand in the
 order in which an operator meets them, and each leaves the server unsealed."""
 
-from base64 import b64decode
+import atexit
+import subprocess
+import tempfile
+from base64 import b64decode, b64encode
 
 from hvac.exceptions import Forbidden, InternalServerError, InvalidRequest, VaultDown
 
@@ -10,6 +13,29 @@ from table import EMPTY, row, text
 ROWS = []
 sys = lambda name, **lacking: row(ROWS, f"sys.{name}", **lacking)
 client = lambda name, **lacking: row(ROWS, f"client.{name}", **lacking)
+
+
+class Holder:
+    """Whom shares are encrypted to."""
+
+    def __init__(self):
+        folder = tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True)
+        self.home = folder.name
+        atexit.register(folder.cleanup)
+        atexit.register(subprocess.run, ["gpgconf", "--homedir", self.home, "--kill", "all"])
+        self.gpg("--quick-generate-key", "holder@example.org", "ed25519", "sign", "never")
+        listed = self.gpg("--with-colons", "--list-keys").decode().splitlines()
+        self.fingerprint = next(line.split(":")[9] for line in listed if line.startswith("fpr:"))
+        self.gpg("--quick-add-key", self.fingerprint, "cv25519", "encrypt", "never")
+        self.fingerprint = self.fingerprint.lower()
+        self.key = b64encode(self.gpg("--export")).decode()
+
+    def opens(self, message):
+        return self.gpg("--decrypt", given=b64decode(message)).decode()
+
+    def gpg(self, *arguments, given=b""):
+        options = ["--homedir", self.home, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""]
+        return subprocess.run(["gpg", *options, *arguments], input=given, check=True, capture_output=True).stdout
 
 
 class Shamir:
@@ -26,6 +52,7 @@ class Shamir:
 
 
 held = Shamir()
+holder = Holder()
 
 
 @sys("read_init_status")
@@ -47,11 +74,13 @@ def _(t):
     by = t.as_token("", t.shamir_url)
     t.refused(InvalidRequest, 2, 3, by=by)
     t.refused(InvalidRequest, 0, 0, by=by)
-    share = lambda key: len(bytes.fromhex(key)) == 33
-    gives = {"keys": [share] * 3, "keys_base64": [text] * 3, "root_token": text}
-    made = t.succeeds(3, 2, by=by, gives=gives)
+    t.refused(InvalidRequest, 1, 1, pgp_keys=["AAAA"], by=by, says="error parsing given PGP key")
+    gives = {"keys": [text] * 3, "keys_base64": [text] * 3, "root_token": text}
+    made = t.succeeds(3, 2, pgp_keys=[holder.key] * 3, root_token_pgp_key=holder.key, by=by, gives=gives)
     assert [b64decode(key).hex() for key in made["keys_base64"]] == made["keys"]
-    held.keys, held.root = made["keys"], t.as_token(made["root_token"], t.shamir_url)
+    held.keys = [holder.opens(message) for message in made["keys_base64"]]
+    assert [len(bytes.fromhex(key)) for key in held.keys] == [33] * 3
+    held.root = t.as_token(holder.opens(made["root_token"]), t.shamir_url)
     t.refused(InvalidRequest, 3, 2, by=by, says="Vault is already initialized")
 
 
@@ -133,6 +162,9 @@ def _(t):
     t.refused(InvalidRequest, otp="short", by=held.root)
     t.succeeds(otp="x" * length, by=held.root, gives={"started": True, "nonce": text, "otp": "", "required": 2})
     t.refused(InvalidRequest, otp="x" * length, by=held.root, says="root generation already in progress")
+    held.root.sys.cancel_root_generation()
+    t.refused(InvalidRequest, pgp_key="AAAA", by=held.root, says="error parsing PGP key")
+    t.succeeds(pgp_key=holder.key, by=held.root, gives={"pgp_fingerprint": holder.fingerprint, "otp": ""})
     held.root.sys.cancel_root_generation()
 
 
@@ -237,9 +269,14 @@ def _(t):
     t.refused(InvalidRequest, keys[:2], nonce, by=held.root)
 
 
-@sys("read_backup_keys", success="shares are encrypted to no PGP key here, and so there is no backup of them")
+@sys("read_backup_keys")
 def _(t):
-    t.refused(InvalidRequest, by=held.root)
+    t.refused(InvalidRequest, by=held.root, says="no backed-up keys found")
+    nonce = held.root.sys.start_rekey(3, 2, pgp_keys=[holder.key] * 3, backup=True)["nonce"]
+    done = held.root.sys.rekey_multi(held.keys[:2], nonce)
+    kept = {"nonce": nonce, "keys": {holder.fingerprint: done["keys"]}}
+    t.succeeds(by=held.root, gives={"data": kept})
+    took_over(t, {"keys": [holder.opens(message) for message in done["keys_base64"]]})
 
 
 def to_verify():
