@@ -44,9 +44,9 @@ pub fn verify(password: &[u8], phc: &str) -> Result<(), Error> {
         if cost > MAX_BCRYPT_COST {
             return Err(UNUSABLE);
         }
-        // Longer ones would be cut, so that they matched others.
+        // Longer ones are cut, so that they would match others; the work is done all the same.
         let fits = password.len() <= MAX_BCRYPT_PASSWORD;
-        let matches = fits && bcrypt::verify(password, &hash).map_err(|_| UNUSABLE)?;
+        let matches = bcrypt::verify(password, &hash).map_err(|_| UNUSABLE)? && fits;
         return if matches { Ok(()) } else { Err(Error::Authentication) };
     }
     let stored = PasswordHash::new(phc).map_err(|_| UNUSABLE)?;
@@ -67,12 +67,58 @@ pub fn verify(password: &[u8], phc: &str) -> Result<(), Error> {
     Argon2::default().verify_password(password, &stored).map_err(|_| Error::Authentication)
 }
 
+/// Checks a password against a stored hash as [`verify`] does, or against nobody's, with the work that takes for everybody
+/// whose hash is one of [`hash`] or a bcrypt hash of at most `costliest`: whoever measures it learns nothing of a name.
+///
+/// # Errors
+/// As [`verify`]; [`Error::Authentication`] for nobody.
+pub fn verify_evenly(password: &[u8], stored: Option<&str>, costliest: Option<u32>) -> Result<(), Error> {
+    let mut verified = Err(Error::Authentication);
+    for step in steps(stored, costliest) {
+        match step {
+            Step::Argon2id(Some(hash)) | Step::Bcrypt(_, Some(hash)) => verified = verify(password, hash),
+            Step::Argon2id(None) => drop(verify(password, NOBODY)),
+            Step::Bcrypt(cost, None) => drop(verify(password, &nobody_of_bcrypt(cost))),
+        }
+    }
+    verified
+}
+
+/// What is computed, of which at most one has the stored hash.
+enum Step<'a> {
+    Argon2id(Option<&'a str>),
+    Bcrypt(u32, Option<&'a str>),
+}
+
+/// One Argon2id, and, where there are bcrypt hashes, as much as the costliest of them: a cheaper one leaves as much to be done as
+/// one of each cost from its own up to that, since each doubles the one before.
+fn steps(stored: Option<&str>, costliest: Option<u32>) -> Vec<Step<'_>> {
+    let bcrypt = stored.and_then(|hash| Some((bcrypt_cost(hash)?, hash)));
+    let mut steps = vec![Step::Argon2id(stored.filter(|_| bcrypt.is_none()))];
+    match (bcrypt, costliest) {
+        (Some((cost, hash)), costliest) => {
+            steps.push(Step::Bcrypt(cost, Some(hash)));
+            steps.extend((cost..costliest.unwrap_or(cost)).map(|cost| Step::Bcrypt(cost, None)));
+        }
+        (None, Some(costliest)) => steps.push(Step::Bcrypt(costliest, None)),
+        (None, None) => {}
+    }
+    steps
+}
+
+fn nobody_of_bcrypt(cost: u32) -> String {
+    format!("$2b${cost:02}$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW")
+}
+
 /// The text with the minor version that our implementation knows: all of them are computed alike.
 fn plain_bcrypt(text: &str) -> Option<String> {
     let (minor, rest) = text.strip_prefix("$2")?.split_once('$')?;
     (minor.len() <= 1).then(|| format!("$2b${rest}"))
 }
 
+/// The hash of nobody's password, with the parameters of [`hash`].
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 /// The costliest bcrypt hash that [`verify`] computes.
 pub const MAX_BCRYPT_COST: u32 = 12;
 const MAX_PASSWORD_LEN: usize = 4096;
@@ -112,6 +158,47 @@ mod tests {
             ["", "xx", "$2", "$2a$", "$2a$05$short", "$2ab$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"]
         {
             assert!(bcrypt_cost(bad).is_none() && matches!(verify(b"U*U", bad), Err(Error::Parameters(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn work_is_the_same_for_nobody_and_for_every_kind_of_hash() {
+        // In units of the cheapest bcrypt hash, and in Argon2id's.
+        let work = |stored: Option<&str>, costliest| {
+            let mut work = (0, 0_u64);
+            for step in steps(stored, costliest) {
+                match step {
+                    Step::Argon2id(_) => work.0 += 1,
+                    Step::Bcrypt(cost, _) => work.1 += 1 << cost,
+                }
+            }
+            work
+        };
+        let argon2id = hash(b"x").unwrap();
+        assert_eq!((work(None, None), work(Some(&argon2id), None)), ((1, 0), (1, 0)));
+        for costliest in 5..=MAX_BCRYPT_COST {
+            let everybody = (1, 1 << costliest);
+            assert_eq!(work(None, Some(costliest)), everybody);
+            assert_eq!(work(Some(&argon2id), Some(costliest)), everybody);
+            for cost in 5..=costliest {
+                assert_eq!(work(Some(&nobody_of_bcrypt(cost)), Some(costliest)), everybody, "{cost} {costliest}");
+            }
+        }
+        // The stand-ins are hashes that are worked on, not refused.
+        assert!(matches!(verify(b"x", NOBODY), Err(Error::Authentication)));
+        assert!(matches!(verify(b"x", &nobody_of_bcrypt(5)), Err(Error::Authentication)));
+    }
+
+    #[test]
+    fn password_verified_evenly_is_verified_as_ever() {
+        let argon2id = hash(b"U*U").unwrap();
+        let bcrypt = nobody_of_bcrypt(5);
+        for costliest in [None, Some(5), Some(6)] {
+            for stored in [&argon2id, &bcrypt] {
+                assert!(verify_evenly(b"U*U", Some(stored), costliest).is_ok());
+                assert!(matches!(verify_evenly(b"U*u", Some(stored), costliest), Err(Error::Authentication)));
+            }
+            assert!(matches!(verify_evenly(b"U*U", None, costliest), Err(Error::Authentication)), "nobody's");
         }
     }
 

@@ -46,6 +46,14 @@ pub enum Password<'a> {
 
 impl Persisted for User {}
 
+/// The row below [`keys::USER_COST`]: every login on the mount takes as much work as one of this cost.
+#[derive(Deserialize, Serialize)]
+struct CostliestRow {
+    cost: u32,
+}
+
+impl Persisted for CostliestRow {}
+
 /// Without the hash.
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,19 +118,27 @@ impl Caller {
                 Some(password) => Some(self.active.hash_password(password).await?),
                 None => None,
             };
-            let guard = self.active.locks.lock(&[&row]).await;
+            let cost_row = cost_row(mount);
+            let guard = self.active.locks.lock(&[&row, &cost_row]).await;
+            let known_cost = self.active.costliest(mount).await?;
             let known = self.active.row::<User>(&row).await?;
             let exists = known.is_some();
             may(exists)?;
             let mut user = known.map(|found| found.value).unwrap_or_default();
             change(&mut user)?;
             user.token.settle()?;
+            let mut edit = Edit::under(guard);
             match hash {
-                Some(hash) => user.hash = hash,
+                Some(hash) => {
+                    let cost = password::bcrypt_cost(&hash);
+                    if let Some(cost) = cost.filter(|cost| *cost > known_cost.unwrap_or_default()) {
+                        edit.put(cost_row, codec::encode(&CostliestRow { cost })?, None);
+                    }
+                    user.hash = hash;
+                }
                 None if !exists => return Err(Error::invalid(NO_PASSWORD)),
                 None => {}
             }
-            let mut edit = Edit::under(guard);
             edit.put(row, codec::encode(&user)?, None);
             Ok(Done::Logged((), self.commit(edit, record).await?))
         })
@@ -272,11 +288,11 @@ impl Active {
             Some(row) => self.row::<User>(row).await?.map(|found| found.value),
             None => None,
         };
-        // Somebody unknown costs as much as somebody whose password was set here. A bcrypt hash that was brought along costs
-        // what whoever made it chose, and so its user shows by the time that an answer takes.
-        let hash = user.as_ref().map_or_else(|| UNKNOWN.to_owned(), |user| user.hash.clone());
+        // Somebody unknown costs as much as anybody, and who has a bcrypt hash as much as who has none.
+        let costliest = self.costliest(&mount).await?;
+        let hash = user.as_ref().map(|user| user.hash.clone());
         let attempt = Zeroizing::new(password.expose().clone());
-        let verify = move || password::verify(attempt.as_bytes(), &hash).is_ok();
+        let verify = move || password::verify_evenly(attempt.as_bytes(), hash.as_deref(), costliest).is_ok();
         let matches = self.logins.hashing(|| self.logins.check(&login), verify).await?;
         let Some(user) = user.filter(|_| matches) else {
             // A name that nobody can have need not be locked out.
@@ -290,6 +306,10 @@ impl Active {
             return Err(Error::new(Code::Unauthenticated, "permission denied"));
         }
         Ok((mount, user))
+    }
+
+    async fn costliest(&self, mount: &Mount) -> Result<Option<u32>, Error> {
+        Ok(self.row::<CostliestRow>(&cost_row(mount)).await?.map(|found| found.value.cost))
     }
 
     pub(crate) async fn user(&self, mount: &Mount, name: &str) -> Result<Option<User>, Error> {
@@ -321,10 +341,6 @@ impl Active {
     }
 }
 
-/// The hash of nobody's password, with the parameters of every other one.
-const UNKNOWN: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-
 /// The cheapest bcrypt hash that is taken.
 const MIN_COST: u32 = 5;
 const WRONG: &str = "invalid username or password";
@@ -337,6 +353,10 @@ fn wrong_credentials() -> Error {
 fn is_bound_here(user: &User, cx: &Context) -> bool {
     let blocks = &user.token.bound_cidrs;
     blocks.is_empty() || cx.remote.is_some_and(|remote| crate::cidr::any_contains(blocks, remote.ip()))
+}
+
+fn cost_row(mount: &Mount) -> String {
+    format!("{}{}/bcrypt", keys::USER_COST, mount.id)
 }
 
 fn login_name(mount: &Mount, name: &str) -> LoginName {
@@ -366,9 +386,37 @@ mod tests {
         assert!(!format!("{user:?}").contains("argon2id"));
     }
 
-    #[test]
-    fn hash_of_nobody_is_computed_and_never_matches() {
-        assert!(matches!(password::verify(b"", UNKNOWN), Err(coffer_crypto::Error::Authentication)));
+    #[tokio::test]
+    async fn costliest_hash_that_a_mount_ever_had_is_what_every_login_on_it_costs() {
+        let core = dev().await;
+        let active = core.active().unwrap();
+        let root = caller(&core, "root").await;
+        for path in ["auth/up/", "auth/other/"] {
+            root.mount_enable(path, MountKind::Userpass, crate::MountEnable::default(), &()).await.unwrap();
+        }
+        let (mount, other) = (active.mounts.at("auth/up/").unwrap(), active.mounts.at("auth/other/").unwrap());
+        let hash =
+            |cost: u32| Sensitive::new(format!("$2y${cost:02}$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"));
+        let plain = Sensitive::from("correct horse");
+        let (five, seven) = (hash(5), hash(7));
+        for (name, password, costliest) in [
+            ("ada", Password::Plain(&plain), None),
+            ("bob", Password::Bcrypt(&five), Some(5)),
+            ("eve", Password::Bcrypt(&seven), Some(7)),
+            ("bob", Password::Bcrypt(&five), Some(7)),
+            ("eve", Password::Plain(&plain), Some(7)),
+        ] {
+            root.user_write(&mount, name, None, Some(password), &(), |_| Ok(())).await.unwrap();
+            assert_eq!(active.costliest(&mount).await.unwrap(), costliest, "{name}");
+        }
+        assert_eq!(active.costliest(&other).await.unwrap(), None);
+        for (name, password) in [("ada", "correct horse"), ("bob", "U*U"), ("eve", "correct horse")] {
+            core.login_userpass(context(), "up", name, &Sensitive::from(password)).await.unwrap();
+            let wrong = core.login_userpass(context(), "up", name, &Sensitive::from("wrong")).await.unwrap_err();
+            assert_eq!(wrong.code(), Code::InvalidCredentials, "{name}");
+        }
+        drop((root, active));
+        core.shutdown().await;
     }
 
     #[tokio::test]
