@@ -1,10 +1,10 @@
 //! The mount table: which engine or login method answers which path.
 
 mod enable;
-mod provisional;
+pub(crate) mod provisional;
 pub(crate) mod purge;
 mod remount;
-mod tune;
+pub(crate) mod tune;
 mod visible;
 
 use std::{

@@ -1,5 +1,8 @@
 //! The core as a whole, with a look at the rows that it keeps.
 
+#[path = "../../tests/it/harness.rs"]
+#[allow(dead_code, reason = "the tests from outside need more of it")]
+mod harness;
 mod key_list;
 mod key_mounts;
 mod key_sweep;
@@ -15,6 +18,7 @@ mod retried;
 mod revoked;
 mod rows;
 mod shred;
+mod stored;
 mod swept;
 mod trees;
 mod unversioned;
@@ -23,19 +27,9 @@ mod wiped;
 use std::sync::Arc;
 
 use coffer_storage::{Key, Limit, Prefix};
-use uuid::Uuid;
 
-use crate::{
-    AuditConfig, Caller, Config, Context, Core, Dev, Limits, MountEnable, MountKind, ReadDurability, SealKind,
-    ShareGivers, active::Active, clock::ManualTimeSource,
-};
-
-/// A core in memory with the root token `root`.
-pub(crate) async fn dev() -> Arc<Core> {
-    let mut config = config(std::path::Path::new("/nonexistent"));
-    config.dev = Some(Dev { root_token: Some("root".to_owned()) });
-    Core::start(config).await.unwrap().0
-}
+pub(crate) use self::harness::{caller, config, context, dev};
+use crate::{Caller, Core, Dev, MountEnable, MountKind, active::Active, clock::ManualTimeSource};
 
 /// As [`dev`], by clocks that are set by hand, with a key engine at `transit/`.
 pub(crate) async fn dev_with_keys() -> (Arc<Core>, ManualTimeSource) {
@@ -50,40 +44,6 @@ pub(crate) async fn dev_with_keys() -> (Arc<Core>, ManualTimeSource) {
 
 /// Some noon, UTC milliseconds.
 pub(crate) const NOON: i64 = 1_795_348_800_000;
-
-/// A core on SQLite in this directory.
-pub(crate) fn config(dir: &std::path::Path) -> Config {
-    let mut limits = Limits::default();
-    limits.free_for_changes.bytes = 0;
-    limits.free_for_reads.bytes = 0;
-    Config {
-        storage: format!("sqlite:{}", dir.join("store.db").display()),
-        data: dir.to_owned(),
-        advertise: "http://127.0.0.1:1".to_owned(),
-        seal: SealKind::File,
-        seal_key_file: dir.join("seal.key"),
-        share_givers: ShareGivers::Known,
-        dev: None,
-        audit: AuditConfig { dir: dir.join("audit"), read_durability: ReadDurability::Synced, scrub_every: None },
-        limits,
-    }
-}
-
-pub(crate) fn context() -> Context {
-    Context {
-        request_id: Uuid::new_v4(),
-        remote: Some("127.0.0.1:4321".parse().unwrap()),
-        local_uid: None,
-        method: "TEST",
-        path: "/test".to_owned(),
-        user_agent: None,
-        wrap_ttl: None,
-    }
-}
-
-pub(crate) async fn caller(core: &Core, token: &str) -> Caller {
-    core.caller(context(), Some(token)).await.unwrap()
-}
 
 /// The keys of all rows below a prefix.
 pub(crate) async fn rows(active: &Active, prefix: &str) -> Vec<String> {

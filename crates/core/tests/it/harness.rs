@@ -1,4 +1,4 @@
-//! A core of its own for each test.
+//! A core of its own for each test, here and, by way of `src/tests`, within the crate.
 
 use std::{path::Path, sync::Arc};
 
