@@ -11,7 +11,7 @@ use crate::failure::Failure;
 /// # Errors
 /// Where it cannot be read or is too large, and where its armour is none of a public key.
 pub(crate) fn read(path: &Path) -> Result<String, Failure> {
-    let cannot = |error: &_| Failure::io(&format!("cannot read {}", path.display()), error);
+    let cannot = |error: &_| Failure::io(format!("cannot read {}", path.display()), error);
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| cannot(&error))?;
     file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
