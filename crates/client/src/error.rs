@@ -9,6 +9,13 @@ use crate::{Address, AddressError};
 /// A failed call.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The server's certificate is that of an authority (`CA:TRUE`), which may sign others and stands for no server. Nothing
+    /// was sent.
+    #[error("the certificate of {address} is an authority's, not a server's")]
+    Authority {
+        /// Who was asked.
+        address: Address,
+    },
     /// No connection to the server.
     #[error("cannot connect to {address}")]
     Connect {
@@ -127,7 +134,8 @@ impl Error {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Problem { status, .. } | Self::Status { status, .. } => Some(*status),
-            Self::Connect { .. }
+            Self::Authority { .. }
+            | Self::Connect { .. }
             | Self::Name(_)
             | Self::Redirect { .. }
             | Self::Reply { .. }
@@ -144,7 +152,8 @@ impl Error {
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Problem { problem, .. } => Some(problem.code),
-            Self::Connect { .. }
+            Self::Authority { .. }
+            | Self::Connect { .. }
             | Self::Name(_)
             | Self::Redirect { .. }
             | Self::Reply { .. }

@@ -11,7 +11,7 @@ use hyper::{
     header::{HeaderName, LOCATION, RETRY_AFTER},
 };
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::{CertificateError, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -144,6 +144,17 @@ fn header(response: &Response<Incoming>, name: HeaderName) -> Option<String> {
     response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
+/// Whether a certificate was refused for being an authority's. The library tells by the name of the error alone.
+fn is_of_authority(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    match error {
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(error))) => {
+            error.to_string().contains("CaUsedAsEndEntity")
+        }
+        _ => false,
+    }
+}
+
 async fn connect(address: &Address, trust: &Trust) -> Result<SendRequest<Body>, Error> {
     let failed = |source| Error::Connect { address: address.clone(), source };
     let stream: Pin<Box<dyn Stream>> = match address.endpoint() {
@@ -153,7 +164,10 @@ async fn connect(address: &Address, trust: &Trust) -> Result<SendRequest<Body>, 
             match scheme {
                 Scheme::Http => Box::pin(stream),
                 Scheme::Https => {
-                    let untrusted = |source| Error::Tls { address: address.clone(), source };
+                    let untrusted = |source| match is_of_authority(&source) {
+                        true => Error::Authority { address: address.clone() },
+                        false => Error::Tls { address: address.clone(), source },
+                    };
                     let config = trust.config().map_err(|error| untrusted(io::Error::other(error)))?;
                     let name =
                         ServerName::try_from(host.to_owned()).map_err(|error| untrusted(io::Error::other(error)))?;

@@ -152,6 +152,10 @@ impl From<Error> for Failure {
             }
             Error::Connect { source, .. } => Self::new(Exit::Server, format!("{error}: {}", plain(source)))
                 .hint("is the server running there? COFFER_ADDR or --addr name another address"),
+            Error::Authority { .. } => Self::new(Exit::Server, error.to_string()).hint(
+                "make one that the authority signs, or a self-signed one that is no authority: \
+                 openssl req -x509 … -addext basicConstraints=critical,CA:FALSE",
+            ),
             Error::Tls { source, .. } => Self::new(Exit::Server, format!("{error}: {}", plain(source)))
                 .hint("COFFER_CACERT or --ca-cert names a PEM file with the authority to trust"),
             Error::Timeout { .. } => Self::new(Exit::Server, error.to_string()).hint("--timeout allows more time"),

@@ -12,12 +12,12 @@ use axum::{
 use coffer_api::{Code, Sensitive};
 use coffer_core::{Context, Core, Error};
 use futures_util::FutureExt;
-use hyper::body::Incoming;
 use tokio::time::error::Elapsed;
 use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::{
+    arriving::Arriving,
     body::Bodies,
     error,
     listener::{Answer, Peer},
@@ -114,7 +114,7 @@ impl Server {
 }
 
 impl Answer for Server {
-    async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response {
+    async fn answer(&self, peer: Peer, request: Request<Arriving>) -> Response {
         let origin = Origin { id: self.app.0.ids.next(), peer };
         let dialect = Dialect::of(self.app.core(), &request);
         let uri = request.uri().clone();

@@ -3,6 +3,7 @@
 //! It must never hold a rule: who may do what, what is recorded and what is stored is decided in the core alone.
 
 mod app;
+mod arriving;
 mod body;
 pub mod config;
 mod error;

@@ -64,13 +64,24 @@ impl Stub {
 
     /// Over TLS, with a certificate for localhost; returns the certificate as PEM too.
     pub async fn start_tls(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> (Self, String) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        Self::start_tls_as(rcgen::IsCa::NoCa, answer).await
+    }
+
+    /// As [`Stub::start_tls`], with a certificate that says of itself whether it is an authority's.
+    pub async fn start_tls_as(
+        is_ca: rcgen::IsCa,
+        answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static,
+    ) -> (Self, String) {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&signing_key).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
+            .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -86,7 +97,7 @@ impl Stub {
                 }
             }
         });
-        (Self { url, asked }, made.cert.pem())
+        (Self { url, asked }, certificate.pem())
     }
 
     pub fn client(&self) -> Client {

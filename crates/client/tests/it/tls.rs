@@ -40,6 +40,16 @@ async fn certificate_for_another_name_is_refused() {
 }
 
 #[tokio::test]
+async fn authority_that_serves_with_its_own_certificate_is_told_so() {
+    let is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let (stub, authority) = Stub::start_tls_as(is_ca, |_| json(200, POLICY)).await;
+    let client = stub.client().with_authorities(authority.as_bytes()).unwrap();
+    let error = client.policy_read("p").await.unwrap_err();
+    assert!(matches!(error, Error::Authority { .. }), "{error:?}");
+    assert!(stub.asked().is_empty());
+}
+
+#[tokio::test]
 async fn redirect_from_tls_to_plain_http_is_refused() {
     let plain = Stub::start(|_| json(200, POLICY)).await;
     let location = format!("{}/api/v1/policies/p", plain.url);
