@@ -7,7 +7,7 @@ mod policies;
 mod rotation;
 mod visible;
 
-use coffer_core::RotateKey;
+use coffer_core::{LockedUsers, RotateKey};
 use serde::Serialize;
 
 use super::{
@@ -119,7 +119,7 @@ async fn named(call: &mut VaultCall, rest: &str) -> Outcome {
 async fn locked_users(call: &mut VaultCall) -> Outcome {
     #[derive(Serialize)]
     struct Locked {
-        by_namespace: Vec<Namespace>,
+        by_namespace: [Namespace; 1],
         total: usize,
     }
     #[derive(Serialize)]
@@ -133,26 +133,26 @@ async fn locked_users(call: &mut VaultCall) -> Outcome {
     struct Accessor {
         mount_accessor: String,
         counts: usize,
-        alias_identifiers: Vec<String>,
+        /// Null where nobody of the mount that was asked for is locked out.
+        alias_identifiers: Option<Vec<String>>,
     }
     let params = call.params().await?;
     let fields = params.fields()?;
-    let accessor = fields.given("mount_accessor")?;
+    let accessor = fields.given("mount_accessor")?.filter(|accessor| !accessor.is_empty());
     let found = call.caller.locked_users(accessor.as_ref().map(|accessor| accessor.as_str()), &fields).await?;
     let total = found.iter().map(|of| of.names.len()).sum();
-    let mount_accessors = found.into_iter().map(|of| Accessor {
+    let of_mount = |of: LockedUsers| Accessor {
         mount_accessor: of.accessor,
         counts: of.names.len(),
-        alias_identifiers: of.names,
-    });
-    let namespace = Namespace {
-        namespace_id: "root",
-        namespace_path: "",
-        counts: total,
-        mount_accessors: mount_accessors.collect(),
+        alias_identifiers: Some(of.names),
     };
-    let by_namespace = if total > 0 { vec![namespace] } else { Vec::new() };
-    Ok(call.data(&Locked { by_namespace, total }))
+    let mut mount_accessors: Vec<Accessor> = found.into_iter().map(of_mount).collect();
+    if let (Some(asked), []) = (accessor, mount_accessors.as_slice()) {
+        let none = Accessor { mount_accessor: asked.to_string(), counts: 0, alias_identifiers: None };
+        mount_accessors.push(none);
+    }
+    let root = Namespace { namespace_id: "root", namespace_path: "", counts: total, mount_accessors };
+    Ok(call.data(&Locked { by_namespace: [root], total }))
 }
 
 async fn unlock(call: &mut VaultCall, accessor: &str, name: &str) -> Outcome {

@@ -15,6 +15,11 @@ impl Round<'_> {
             let body = json!({ "name": name(kind, self.number), "algorithm": algorithm, "exportable": true });
             self.says("POST", "/api/v1/keys", Some(&body), 200);
         }
+        let wanted = json!({ "policies": ["wielder"], "ttl": "1h" });
+        let granted = self.send("POST", "/v1/auth/token/create", Some(&wanted), 200).json();
+        let token = self.made("token that uses keys", &granted["auth"]["client_token"]);
+        let wielder = self.client.another().with_token(&token);
+        let administrator = std::mem::replace(&mut self.client, wielder);
         let number = self.number;
         let at = |kind: &str, call: &str| format!("/api/v1/keys/{}/{call}", name(kind, number));
         let plaintext = STANDARD.encode(self.canary("plaintext of a native encryption"));
@@ -68,5 +73,6 @@ impl Round<'_> {
         ] {
             self.refused("POST", &call, JSON, body.to_string().as_bytes());
         }
+        self.client = administrator;
     }
 }

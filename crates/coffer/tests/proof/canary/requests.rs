@@ -149,6 +149,12 @@ impl Round<'_> {
                 r#"path "secret/data/*" { capabilities = ["create", "update"]
                    denied_parameters = { "data" = [] } }"#,
             ),
+            // Administrators use no keys.
+            (
+                "wielder",
+                r#"path "transit/*" { capabilities = ["read", "update"] }
+                   path "sys/tools/*" { capabilities = ["update"] }"#,
+            ),
         ] {
             self.says("PUT", &format!("/v1/sys/policies/acl/{name}"), Some(&json!({ "policy": policy })), 204);
         }
