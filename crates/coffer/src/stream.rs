@@ -150,7 +150,7 @@ impl Target {
     /// All is written: a file takes its place, synced.
     ///
     /// # Errors
-    /// Where the system refuses; then nothing of it is left.
+    /// Where the system refuses: then nothing of it is left, or, where only the folder could not be synced, it is whole.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         self.writer.flush().and_then(|()| self.settle()).map_err(|error| self.failed(&error))
     }

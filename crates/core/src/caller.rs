@@ -91,16 +91,28 @@ impl Caller {
             (Some(query), Operation::Read) => query,
             (Some(_) | None, _) => parameters,
         };
-        let request = Request { path, operation, parameters, wrap_ttl: self.cx.wrap_ttl, now: self.active.clock.now() };
-        let acl = &self.authority.acl;
-        let denial = match (acl.check(&request), asked) {
-            (Decision::Allow(_), Logical::Spelled(path)) if path.is_denied(acl, operation, request.now) => {
-                Denial::DenyRule
+        let (acl, now) = (&self.authority.acl, self.active.clock.now());
+        let decide = |operation| {
+            let request = Request { path, operation, parameters, wrap_ttl: self.cx.wrap_ttl, now };
+            match (acl.check(&request), asked) {
+                (Decision::Allow(_), Logical::Spelled(path)) if path.is_denied(acl, operation, now) => {
+                    Err(Denial::DenyRule)
+                }
+                (Decision::Allow(grant), Logical::One(_) | Logical::Spelled(_)) => Ok(grant),
+                (Decision::Deny(denial), _) => Err(denial),
             }
-            (Decision::Allow(grant), Logical::One(_) | Logical::Spelled(_)) => return Ok(grant),
-            (Decision::Deny(denial), _) => denial,
+        };
+        let denial = match decide(operation) {
+            Ok(grant) => return Ok(grant),
+            Err(denial) => denial,
         };
         self.active.metrics.denied.add(1);
+        if operation == Operation::Create {
+            // Who may neither make nor change what lies there is not told which of the two it would have been.
+            if let Err(denial) = decide(Operation::Update) {
+                return Err(denied(path, Operation::Update, &denial));
+            }
+        }
         Err(denied(path, operation, &denial))
     }
 

@@ -16,7 +16,8 @@ pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     let file = File::open(path).map_err(|error| cannot(&error))?;
     file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
     if bytes.is_empty() || u64::try_from(bytes.len()).is_ok_and(|len| len > LIMIT) {
-        return Err(Failure::local(format!("{} is empty or longer than 1 MiB", path.display())));
+        return Err(Failure::local(format!("{} is empty or longer than 64 KiB", path.display()))
+            .hint("'gpg --export --export-options export-minimal NAME' leaves out what others signed"));
     }
     match bytes.first().is_some_and(|first| first & 0x80 != 0) {
         true => Ok(STANDARD.encode(bytes)),
@@ -45,7 +46,8 @@ fn unarmoured(bytes: &[u8]) -> Option<String> {
 
 const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
 const END: &str = "-----END PGP PUBLIC KEY BLOCK-----";
-const LIMIT: u64 = 1 << 20;
+/// No server takes more in one request.
+const LIMIT: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests {

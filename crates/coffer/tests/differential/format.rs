@@ -14,6 +14,12 @@ pub fn same_format(format: &str, bao: &Value, coffer: &Value) -> bool {
         // Made by the same version of a key, and of one length.
         "made" => texts(bao, coffer, is_made) && version(bao) == version(coffer) && length(bao) == length(coffer),
         "number" => bao.is_i64() && coffer.is_i64(),
+        // An OpenPGP message, in hexadecimal: to the same key, which its first octets name, and of one length.
+        "openpgp" => {
+            texts(bao, coffer, |text| is_hex(text, text.len()))
+                && length(bao) == length(coffer)
+                && first(bao, 24) == first(coffer, 24)
+        }
         "pem" => texts(bao, coffer, is_pem) && label(bao) == label(coffer),
         "semver" => texts(bao, coffer, |text| text.split('.').filter(|part| part.parse::<u32>().is_ok()).count() == 3),
         // The length of an ECDSA signature in DER varies.
@@ -54,6 +60,10 @@ fn is_base64(text: &str) -> bool {
 
 fn length(value: &Value) -> Option<usize> {
     Some(value.as_str()?.len())
+}
+
+fn first(value: &Value, letters: usize) -> Option<&str> {
+    value.as_str()?.get(..letters)
 }
 
 /// `vault:v1:` and base64, of URLs or not.

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::{
     asker::{Asker, Ceremony},
     pgp::Recipients,
-    rekey::GIVEN_BEFORE,
+    rekey::{GIVEN_BEFORE, encrypted_to},
     root::Tried,
     shares::{Given, Share},
 };
@@ -74,6 +74,15 @@ enum Told {
     Padded(Zeroizing<String>),
 }
 
+impl Told {
+    fn recipient(&self) -> Option<&Recipients> {
+        match self {
+            Self::Encrypted(recipient) => Some(recipient),
+            Self::Padded(_) => None,
+        }
+    }
+}
+
 /// Bytes of a pad: as many as the token has.
 pub(crate) const OTP_LENGTH: usize = SERVICE_LENGTH;
 
@@ -123,7 +132,7 @@ impl Asker<'_> {
             let (told, pad) = match otp {
                 RootOtp::Encrypted(key) => {
                     let refuse = |why| Error::invalid(format!("error parsing PGP key: {why}"));
-                    let recipient = Recipients::read(&[key], self.active.clock.now()).map_err(refuse)?;
+                    let recipient = Recipients::read(vec![key], self.active.clock.now()).await.map_err(refuse)?;
                     let recipient = recipient.ok_or_else(|| Error::internal("one key was read as none"))?;
                     (Told::Encrypted(recipient), None)
                 }
@@ -193,6 +202,7 @@ impl Asker<'_> {
                 Told::Padded(otp) => padded(made.grant.token.expose(), otp)?,
             };
             let record = self.record("token.create_root", name.update()).fact("made", made.grant.accessor.clone());
+            let record = encrypted_to(record, "encrypted_to", round.told.recipient());
             let logged = self.active.commit(made.edit, record, Urgency::Ordinary).await?;
             let attempt = RootAttempt { progress: required, encoded_token: Some(encoded), ..round.attempt() };
             held.take();

@@ -44,15 +44,12 @@ impl Core {
     /// everything. The node stays sealed.
     ///
     /// # Errors
-    /// [`Code::Invalid`] where the split makes no sense, for a key that nothing may be encrypted to, and where the store is initialised; [`Code::Unavailable`] where another
-    /// node leads.
+    /// [`Code::Invalid`] where the split makes no sense, for a key that nothing may be encrypted to, and where the store
+    /// is initialised; [`Code::Unavailable`] where another node leads.
     pub async fn init(&self, cx: Context, asked: InitSeal) -> Result<Initialised, Error> {
-        let (split, holders, owner) = match self.asked_of_init(&asked) {
-            Ok(asked) => asked,
-            Err(why) => {
-                let error = Error::invalid(format!("invalid seal configuration: {why}"));
-                return Err(self.refuse_seal("system.init", &cx, error).await);
-            }
+        let split = match asked.checked_split() {
+            Ok(split) => split,
+            Err(why) => return Err(self.refuse_init(&cx, why).await),
         };
         let _turn = self.unsealing.lock().await;
         let taken = match self.config.seal {
@@ -66,6 +63,11 @@ impl Core {
             SealKind::File => return Err(Error::new(Code::Unavailable, "this node is starting; try again")),
             SealKind::Shamir => {}
         }
+        // Looked at only now: whoever reaches the listener may ask, and reading keys is work.
+        let (holders, owner) = match self.recipients_of_init(asked).await {
+            Ok(recipients) => recipients,
+            Err(why) => return Err(self.refuse_init(&cx, &why).await),
+        };
         let (seal_key, shares) = split.make()?;
         let shares = shares.encrypted(holders.as_ref())?;
         let now = self.now_ms();
@@ -81,7 +83,8 @@ impl Core {
             .fact("seal", SealKind::Shamir.name())
             .fact("shares", split.shares().to_string())
             .fact("threshold", split.threshold().to_string());
-        let record = encrypted_to(record, &shares);
+        let record = encrypted_to(record, "encrypted_to", holders.as_ref());
+        let record = encrypted_to(record, "root_token_encrypted_to", owner.as_ref());
         let made = birth.root.cluster_id;
         let born = self.leading(async |epoch| Ok(give_birth(self, epoch, birth, record).await.map(drop)?)).await;
         // Whether a commit whose answer was lost went in, the row says; and whose it is.
@@ -98,11 +101,26 @@ impl Core {
         Ok(Initialised { shares, root_token })
     }
 
-    fn asked_of_init(&self, asked: &InitSeal) -> Result<(Split, Option<Recipients>, Option<Recipients>), String> {
-        let split = asked.split.checked()?;
-        let mismatch = "count mismatch between number of provided PGP keys and number of shares";
-        let holders = Recipients::of_shares(&asked.pgp_keys, split.shares(), self.now_ms(), mismatch)?;
-        let owner = Recipients::read(asked.root_token_pgp_key.as_slice(), self.now_ms())?;
-        Ok((split, holders, owner))
+    async fn recipients_of_init(&self, asked: InitSeal) -> Result<(Option<Recipients>, Option<Recipients>), String> {
+        let holders = Recipients::read(asked.pgp_keys, self.now_ms()).await?;
+        let owner = Recipients::read(asked.root_token_pgp_key.into_iter().collect(), self.now_ms()).await?;
+        Ok((holders, owner))
+    }
+
+    async fn refuse_init(&self, cx: &Context, why: &str) -> Error {
+        let error = Error::invalid(format!("invalid seal configuration: {why}"));
+        self.refuse_seal("system.init", cx, error).await
+    }
+}
+
+impl InitSeal {
+    /// The split, once it is known to make sense and to have a key for each share where it has keys.
+    fn checked_split(&self) -> Result<Split, &'static str> {
+        let split = self.split.checked()?;
+        match self.pgp_keys.len() {
+            0 => Ok(split),
+            len if len == usize::from(split.shares()) => Ok(split),
+            _ => Err("count mismatch between number of provided PGP keys and number of shares"),
+        }
     }
 }

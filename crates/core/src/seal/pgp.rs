@@ -10,29 +10,20 @@ use super::shares::to_hex;
 pub(crate) struct Recipients(Vec<Recipient>);
 
 impl Recipients {
-    /// Reads public keys as clients send them: each in base64 of its binary form. `None` where there is none.
+    /// Reads public keys as clients send them: each in base64 of its binary form. `None` where there is none. Many
+    /// keys, or hostile ones, take a while, so the runtime's threads do something else meanwhile.
     ///
     /// # Errors
     /// What is wrong with the first that is, in the words that clients know.
-    pub(crate) fn read(keys: &[String], now_ms: i64) -> Result<Option<Self>, String> {
-        let now = u64::try_from(now_ms / 1000).unwrap_or(0);
-        let read = |key: &String| {
-            let bytes =
-                STANDARD.decode(key).map_err(|_| "error decoding given PGP key: it is not base64".to_owned())?;
-            Recipient::read(&bytes, now).map_err(|why| format!("error parsing given PGP key: {why}"))
-        };
-        let recipients = keys.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok((!recipients.is_empty()).then_some(Self(recipients)))
-    }
-
-    /// As [`Recipients::read`], of as many keys as there are shares.
-    pub(crate) fn of_shares(keys: &[String], shares: u8, now_ms: i64, mismatch: &str) -> Result<Option<Self>, String> {
-        // None is read of more than there can be.
-        match keys.len() {
-            0 => Ok(None),
-            len if len == usize::from(shares) => Self::read(keys, now_ms),
-            _ => Err(mismatch.to_owned()),
+    pub(crate) async fn read(keys: Vec<String>, now_ms: i64) -> Result<Option<Self>, String> {
+        if keys.is_empty() {
+            return Ok(None);
         }
+        let now = u64::try_from(now_ms / 1000).unwrap_or(0);
+        let read = tokio::task::spawn_blocking(move || keys.iter().map(|key| read_one(key, now)).collect());
+        let recipients: Result<Vec<Recipient>, String> =
+            read.await.unwrap_or_else(|_| Err("error reading given PGP keys".to_owned()));
+        recipients.map(|recipients| Some(Self(recipients)))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -58,4 +49,9 @@ impl Recipients {
         let recipient = self.0.first().ok_or(coffer_crypto::Error::Parameters("a token has one recipient"))?;
         recipient.seal(token.as_bytes()).map(|sealed| STANDARD.encode(sealed))
     }
+}
+
+fn read_one(key: &str, now: u64) -> Result<Recipient, String> {
+    let bytes = STANDARD.decode(key).map_err(|_| "error decoding given PGP key: it is not base64".to_owned())?;
+    Recipient::read(&bytes, now).map_err(|why| format!("error parsing given PGP key: {why}"))
 }

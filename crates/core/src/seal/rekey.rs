@@ -151,7 +151,7 @@ impl Asker<'_> {
     /// # Errors
     /// As [`Asker::rekey_status`], for update; [`coffer_api::Code::Invalid`] where the split makes no sense or one is under
     /// way, for a key that nothing may be encrypted to, and for a backup without keys.
-    pub async fn rekey_start(&self, name: Rekey, start: RekeyStart) -> Result<RekeyProgress, Error> {
+    pub async fn rekey_start(&self, name: Rekey, mut start: RekeyStart) -> Result<RekeyProgress, Error> {
         let path = name.path("init");
         let record = self.record("rekey.start", &path);
         let record =
@@ -160,14 +160,17 @@ impl Asker<'_> {
             self.authorise(&path, Operation::Update, Ceremony::Rekey)?;
             let refuse = |why: String| Error::invalid(format!("invalid {} seal configuration: {why}", name.verb()));
             if start.backup == ShareBackup::Kept && start.pgp_keys.is_empty() {
-                let why = "cannot request a backup of the new keys without providing PGP keys for encryption";
-                return Err(Error::invalid(why));
+                match name {
+                    Rekey::Rekey => return Err(Error::invalid(NO_BACKUP)),
+                    // This one passes over the wish.
+                    Rekey::RotateRoot => start.backup = ShareBackup::Untouched,
+                }
             }
             if i64::try_from(start.pgp_keys.len()).is_ok_and(|len| len != 0 && len != start.split.shares) {
                 return Err(Error::invalid(format!("incorrect number of PGP keys for {}", name.noun())));
             }
             let split = start.split.checked().map_err(|why| refuse(why.to_owned()))?;
-            let recipients = Recipients::read(&start.pgp_keys, self.active.clock.now()).map_err(refuse)?;
+            let recipients = Recipients::read(start.pgp_keys, self.active.clock.now()).await.map_err(refuse)?;
             let mut round = self.active.ceremonies.rekey.lock().await;
             if round.is_some() {
                 return Err(Error::invalid(format!("{} already in progress", name.noun())));
@@ -239,7 +242,8 @@ impl Asker<'_> {
                     // Whatever becomes of this request, somebody holds what opens the seal: the shares that it took stay
                     // good until the new ones are answered.
                     let change = |row: &mut RootRow, wrapped| row.supersede(by, wrapped);
-                    let record = encrypted_to(self.record("rekey.complete", &path), &shares);
+                    let record =
+                        encrypted_to(self.record("rekey.complete", &path), "encrypted_to", round.recipients.as_ref());
                     let (wrapped, logged) = self.rewrap(&key, split, record, kept, change).await?;
                     *self.active.ceremonies.untold.lock() = Some(Untold::new(self.request_id(), wrapped));
                     held.take();
@@ -255,7 +259,8 @@ impl Asker<'_> {
                     // They are not in force, and kept all the same: their nonce tells whose they are.
                     let mut edit = Edit::under(self.active.locks.lock(&[keys::SHARE_BACKUP]).await);
                     kept.put(&mut edit)?;
-                    let record = encrypted_to(self.record("rekey.backup", &path), &shares);
+                    let record =
+                        encrypted_to(self.record("rekey.backup", &path), "encrypted_to", round.recipients.as_ref());
                     let logged = self.active.commit(edit, record, Urgency::Ordinary).await?;
                     round.pending = Some(pending);
                     Ok(Done::Logged(RekeyEnd::Made { nonce, shares, verification_nonce, backup }, logged))
@@ -331,7 +336,7 @@ impl Asker<'_> {
             }
             let nonce = Some(pending.nonce);
             // Both sets are in somebody's hands.
-            let record = self.record("rekey.complete", &path);
+            let record = encrypted_to(self.record("rekey.complete", &path), "encrypted_to", round.recipients.as_ref());
             let (_, logged) = self.rewrap(&pending.key, split, record, None, RootRow::replace).await?;
             held.take();
             Ok(Done::Logged(VerificationProgress { nonce, split, progress: 0, complete: true }, logged))
@@ -384,10 +389,10 @@ impl Asker<'_> {
     }
 }
 
-/// Says whose keys these shares are encrypted to, where they are.
-pub(crate) fn encrypted_to(record: Record, shares: &NewShares) -> Record {
-    match shares.fingerprints() {
-        Some(fingerprints) => record.fact("encrypted_to", fingerprints.join(" ")),
+/// Says in a fact of this name to whose keys what was made is encrypted, where it is.
+pub(crate) fn encrypted_to(record: Record, fact: &'static str, recipients: Option<&Recipients>) -> Record {
+    match recipients {
+        Some(recipients) => record.fact(fact, recipients.fingerprints().join(" ")),
         None => record,
     }
 }
@@ -463,4 +468,5 @@ impl Rekey {
 }
 
 /// What a share that was given before is answered with.
+const NO_BACKUP: &str = "cannot request a backup of the new keys without providing PGP keys for encryption";
 pub(crate) const GIVEN_BEFORE: &str = "given key has already been provided during this generation operation";

@@ -227,13 +227,7 @@ async fn configuration_keeps_its_floors_and_permissions_only_grow() {
     };
     let key = set(grown).await.unwrap();
     assert_eq!((key.min_decryption, key.min_encryption, key.rotate_at_ms), (2, 2, Some(NOON + DAY)));
-    let shrunk = KeyConfigure {
-        exportable: Some(false),
-        allow_plaintext_backup: Some(false),
-        deletion_allowed: Some(false),
-        rotate_every_ms: Some(0),
-        ..floors(0, 0)
-    };
+    let shrunk = KeyConfigure { deletion_allowed: Some(false), rotate_every_ms: Some(0), ..floors(0, 0) };
     let key = set(shrunk).await.unwrap();
     assert!(key.exportable && key.allow_plaintext_backup && !key.deletion_allowed);
     assert_eq!((key.min_decryption, key.min_encryption, key.rotate_at_ms), (1, 0, None));
@@ -299,8 +293,37 @@ async fn trimmed_versions_are_scheduled_and_absent_below_the_floor() {
     assert_eq!(states(&trimmed), [KeyState::DestroyScheduled, KeyState::Active, KeyState::Active]);
     let entry = root.active.key_entry(mount.id, "k").await.unwrap().unwrap().value;
     assert!(entry.for_process(crate::KeyUsage::Encrypt, 1).is_err());
-    root.key_destroy_cancel(&mount, "k", &[1], &()).await.unwrap();
+    let back = root.key_destroy_cancel(&mount, "k", &[1], &()).await.unwrap();
+    assert_eq!(back.min_available, 1, "it is within reach again");
+    let lowest = KeyConfigure { min_decryption: Some(1), ..KeyConfigure::default() };
+    root.key_configure(&mount, "k", lowest, &()).await.unwrap();
+    assert_eq!(root.key_rollback(&mount, "k", Some(1), &()).await.unwrap().primary, Some(1));
     assert_eq!(facts(&root, "key.trim").await.last().unwrap()["versions"], "1");
+    drop(root);
+    core.shutdown().await;
+}
+
+#[tokio::test]
+async fn primary_version_is_never_below_what_may_be_decrypted() {
+    let (core, _time) = dev_with_keys().await;
+    let root = caller(&core, "root").await;
+    let mount = mount(&root).await;
+    root.key_create(&mount, "k", KeyCreate::transit(KeyAlgorithm::Aes256Gcm), &()).await.unwrap();
+    for _ in 0..2 {
+        root.key_rotate(&mount, "k", Begin::Active, &()).await.unwrap();
+    }
+    let floor = |version| KeyConfigure { min_decryption: Some(version), ..KeyConfigure::default() };
+    root.key_configure(&mount, "k", floor(2), &()).await.unwrap();
+    let below = root.key_rollback(&mount, "k", Some(1), &()).await.unwrap_err();
+    assert!(below.code() == Code::KeyState && below.public().contains("min_decryption_version 2"), "{below:?}");
+    root.key_rollback(&mount, "k", Some(2), &()).await.unwrap();
+    let above = root.key_configure(&mount, "k", floor(3), &()).await.unwrap_err();
+    assert!(above.code() == Code::Invalid && above.public().contains("primary key version is 2"), "{above:?}");
+    let exportable = |wanted| KeyConfigure { exportable: Some(wanted), ..KeyConfigure::default() };
+    root.key_configure(&mount, "k", exportable(false), &()).await.unwrap();
+    root.key_configure(&mount, "k", exportable(true), &()).await.unwrap();
+    let back = root.key_configure(&mount, "k", exportable(false), &()).await.unwrap_err();
+    assert!(back.public().contains("on for good"), "{back:?}");
     drop(root);
     core.shutdown().await;
 }

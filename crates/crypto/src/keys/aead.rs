@@ -32,13 +32,30 @@ impl Cipher {
 pub(super) struct AeadKey {
     cipher: CipherKey,
     /// Makes the nonce of the plaintext, so that the same plaintext gives the same ciphertext.
-    convergent: Option<HmacKey>,
+    convergent: Option<Convergent>,
+}
+
+struct Convergent {
+    /// For plaintexts alone.
+    plain: HmacKey,
+    /// For plaintexts with associated data.
+    bound: HmacKey,
 }
 
 enum CipherKey {
     Plain(Box<LessSafeKey>),
     XChaCha20(Box<Zeroizing<[u8; 32]>>),
     Xaes256(Box<cmac::Key>),
+}
+
+impl Convergent {
+    fn mac(&self, aad: &[u8], plaintext: &[u8]) -> Result<[u8; 32], Error> {
+        if aad.is_empty() {
+            return Ok(self.plain.mac(&[plaintext]));
+        }
+        let len = u64::try_from(aad.len()).map_err(|_| Error::Parameters("the associated data is too long"))?;
+        Ok(self.bound.mac(&[&len.to_be_bytes(), aad, plaintext]))
+    }
 }
 
 impl AeadKey {
@@ -62,8 +79,11 @@ impl AeadKey {
         Ok(Self { cipher, convergent: None })
     }
 
-    pub(super) fn convergent(self, mac_key: &[u8]) -> Self {
-        Self { convergent: Some(HmacKey::from_bytes(mac_key)), ..self }
+    /// With nonces that are keyed hashes: of the plaintext alone under `plain`, and of associated data with it, where
+    /// there is any, under `bound`.
+    pub(super) fn convergent(self, plain: &[u8], bound: &[u8]) -> Self {
+        let keys = Convergent { plain: HmacKey::from_bytes(plain), bound: HmacKey::from_bytes(bound) };
+        Self { convergent: Some(keys), ..self }
     }
 
     /// Allocates once, the output.
@@ -85,8 +105,8 @@ impl AeadKey {
         let nonce = nonce.get_mut(..self.nonce_len()).unwrap_or_default();
         match &self.convergent {
             None => nonces.fill(nonce)?,
-            Some(mac) => {
-                let mac = mac.mac(&[plaintext]);
+            Some(keys) => {
+                let mac = keys.mac(aad, plaintext)?;
                 nonce.iter_mut().zip(mac).for_each(|(byte, of_mac)| *byte = of_mac);
             }
         }

@@ -192,7 +192,8 @@ impl PreparedKey {
     }
 
     /// The convergent key of a context: the same plaintext gives the same ciphertext, by a nonce that is the start of
-    /// HMAC-SHA256 over it. That tells anyone who sees two ciphertexts whether their plaintexts are equal.
+    /// HMAC-SHA256 over it, and over associated data where there is any: one plaintext under two of them must not share
+    /// a nonce. That tells anyone who sees two ciphertexts whether plaintexts and associated data are equal.
     ///
     /// # Errors
     /// As [`Self::derive`], and [`Error::Unsupported`] for Ed25519.
@@ -202,9 +203,10 @@ impl PreparedKey {
             return Err(Error::Unsupported("keys of this algorithm do not encrypt convergently"));
         };
         let mut bytes = Zeroizing::new([0; MAX_DERIVED_LEN]);
-        let bytes = derived(root, context, bytes.as_mut_slice(), cipher.key_len() + 32)?;
-        let (key, mac_key) = bytes.split_at(cipher.key_len());
-        let key = AeadKey::new(cipher, key)?.convergent(mac_key);
+        let bytes = derived(root, context, bytes.as_mut_slice(), cipher.key_len() + 64)?;
+        let (key, mac_keys) = bytes.split_at(cipher.key_len());
+        let (plain, bound) = mac_keys.split_at(32);
+        let key = AeadKey::new(cipher, key)?.convergent(plain, bound);
         Ok(Self { algorithm: self.algorithm, key: Key::Aead(key), public: None, root: None })
     }
 
@@ -365,8 +367,8 @@ fn boxed(bytes: Zeroizing<Vec<u8>>) -> Zeroizing<Box<[u8]>> {
     Zeroizing::new(bytes.as_slice().into())
 }
 
-/// A cipher's key and an HMAC's.
-const MAX_DERIVED_LEN: usize = 64;
+/// A cipher's key and two for HMAC.
+const MAX_DERIVED_LEN: usize = 96;
 
 pub(super) const PUBLIC_ONLY: Error =
     Error::Unsupported("the operation needs the private key, and there is only the public one");

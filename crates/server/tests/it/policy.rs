@@ -137,3 +137,24 @@ fn builtin_policies_stand_in_the_documentation_as_they_are() {
     }
     assert_eq!(fences.len(), coffer_core::policy::builtin::ALL.len(), "docs/API.md shows a policy that is none");
 }
+
+#[tokio::test]
+async fn who_may_neither_make_nor_change_a_thing_is_not_told_whether_it_is_there() {
+    let server = TestServer::dev().await;
+    server.root("POST", "/v1/secret/data/there", json!({"data": {}})).await.is(200);
+    server.root("POST", "/v1/sys/mounts/transit", json!({"type": "transit"})).await.is(204);
+    server.root("POST", "/v1/transit/keys/there", json!({})).await.is(200);
+    let nobody = server.token_with(ROOT, r#"path "sys/health" { capabilities = ["read"] }"#).await;
+    let maker = server.token_with(ROOT, r#"path "+/data/*" { capabilities = ["create"] }"#).await;
+    for (path, body) in [("/v1/secret/data", json!({"data": {}})), ("/v1/transit/encrypt", json!({"plaintext": ""}))] {
+        let said = async |token: &str, name: &str| {
+            let reply = server.as_token(token, "POST", &format!("{path}/{name}"), body.clone()).await.is(403);
+            reply.json()["errors"][0].as_str().unwrap().replace(name, "NAME")
+        };
+        assert_eq!(said(&nobody, "there").await, said(&nobody, "absent").await, "{path}");
+        assert!(said(&nobody, "absent").await.contains("update on"), "{path}");
+    }
+    let there = server.as_token(&maker, "POST", "/v1/secret/data/there", json!({"data": {}})).await.is(403);
+    assert!(there.text().contains("update on secret/data/there"), "{}", there.text());
+    server.stop().await;
+}

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use coffer_api::{
-    Code, Sensitive,
+    Sensitive,
     keys::{KeyDataKey, KeyDecryptItem, KeyDecrypted, KeyEncryptItem, KeyRewrapItem},
 };
 use coffer_client::Error;
@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use super::{
     binding::{Binding, decode, encode},
-    in_use,
+    in_use, is_damage,
 };
 use crate::{
     failure::{Exit, Failure},
@@ -271,9 +271,7 @@ fn no_data_key(session: &Session) -> Failure {
 /// The server does not open the data key. That the key is another or the file damaged is what the file itself may come to;
 /// everything else is as for every call.
 fn unopened(error: Error, source: &Source, name: &str) -> Failure {
-    let is_damage = matches!(&error, Error::Problem { problem, .. } if problem.code == Code::Invalid
-        && problem.detail.as_deref().is_some_and(|detail| DAMAGE.iter().any(|text| detail.contains(text))));
-    if !is_damage {
+    if !is_damage(&error, &DAMAGE) {
         return in_use(error);
     }
     Failure::new(Exit::Integrity, format!("{} does not open under {name}: {error}", source.name()))

@@ -160,6 +160,12 @@ fn missing(error: Error) -> Failure {
 }
 
 /// A key that was to be used: whoever may use one may often not list them.
+/// Whether the server found what it was given damaged: it says so in one of these texts.
+fn is_damage(error: &Error, texts: &[&str]) -> bool {
+    matches!(error, Error::Problem { problem, .. } if problem.code == Code::Invalid
+        && problem.detail.as_deref().is_some_and(|detail| texts.iter().any(|text| detail.contains(text))))
+}
+
 fn in_use(error: Error) -> Failure {
     Failure::hinted(error, Code::NotFound, "check the name, or ask who manages the keys; 'coffer keys list' shows them")
 }

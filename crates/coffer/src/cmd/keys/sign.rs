@@ -19,7 +19,7 @@ use coffer_crypto::{
 use super::{
     binding::{Context, encode},
     encrypt::value_of,
-    in_use,
+    in_use, is_damage,
 };
 use crate::{
     failure::{Exit, Failure},
@@ -205,7 +205,11 @@ pub(super) async fn verify(session: &Session, arguments: &Verify) -> Result<(), 
         encoding: what.encoding(),
     };
     let item = KeyVerifyItem { input, signature, context };
-    let verified = client.key_verify(&what.name, item, &options).await.map_err(in_use)?;
+    let verified = match client.key_verify(&what.name, item, &options).await {
+        // What is no signature is not this one either.
+        Err(error) if is_damage(&error, &DAMAGE) => KeyVerified { valid: false },
+        verified => verified.map_err(in_use)?,
+    };
     let of = if what.value.is_some() { "value" } else { "file" };
     conclude(session, verified, "signature", &format!("of {} over this {of}", what.name))
 }
@@ -307,3 +311,7 @@ fn conclude(session: &Session, verified: KeyVerified, what: &str, of: &str) -> R
     session.output.show_to_programs(&verified)?;
     Err(Failure::new(Exit::Integrity, format!("the {what} is not {of}")))
 }
+
+/// What the server says of a signature that is none.
+const DAMAGE: [&str; 3] =
+    ["invalid base64 signature value", "invalid signature: no prefix", "supplied signature is invalid"];

@@ -80,8 +80,9 @@ impl KeyConfigure {
         }
         check_floors(entry)?;
         entry.deletion_allowed = self.deletion_allowed.unwrap_or(entry.deletion_allowed);
-        entry.exportable |= self.exportable.unwrap_or(false);
-        entry.allow_plaintext_backup |= self.allow_plaintext_backup.unwrap_or(false);
+        entry.exportable = for_good("exportable", entry.exportable, self.exportable)?;
+        entry.allow_plaintext_backup =
+            for_good("allow_plaintext_backup", entry.allow_plaintext_backup, self.allow_plaintext_backup)?;
         entry.deactivate_on_rotate = self.deactivate_on_rotate.unwrap_or(entry.deactivate_on_rotate);
         entry.overlap_ms = self.overlap_ms.unwrap_or(entry.overlap_ms);
         if let Some(tags) = self.tags {
@@ -99,6 +100,14 @@ impl KeyConfigure {
             entry.plan_rotation(now)?;
         }
         Ok(())
+    }
+}
+
+/// A switch that is on for good once it is on.
+fn for_good(what: &str, now: bool, wanted: Option<bool>) -> Result<bool, Error> {
+    match (now, wanted) {
+        (true, Some(false)) => Err(Error::invalid(format!("{what} is on for good: copies may exist by now"))),
+        (_, wanted) => Ok(wanted.unwrap_or(now)),
     }
 }
 
@@ -129,5 +138,11 @@ fn check_floors(entry: &KeyEntry) -> Result<(), Error> {
     if available > decryption {
         return Err(Error::invalid("min decryption version should not be less then min available version"));
     }
-    Ok(())
+    match entry.primary {
+        // What it encrypts could not be decrypted.
+        Some(primary) if primary < decryption => Err(Error::invalid(format!(
+            "cannot set min decryption version of {decryption}, primary key version is {primary}"
+        ))),
+        Some(_) | None => Ok(()),
+    }
 }

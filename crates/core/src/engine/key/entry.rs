@@ -401,6 +401,15 @@ impl KeyEntry {
             let message = format!("version {number} of the key {:?} is the primary one", self.name);
             return Err(Error::new(Code::KeyState, message));
         }
+        // What it encrypted could not be decrypted.
+        let floor = self.min_decryption.max(self.min_available);
+        if number < floor {
+            let message = format!(
+                "version {number} of the key {:?} is below its min_decryption_version {floor}; lower that first",
+                self.name
+            );
+            return Err(Error::new(Code::KeyState, message));
+        }
         self.step(number, KeyStep::Rollback, now)?;
         self.primary = Some(number);
         Ok(())

@@ -296,6 +296,10 @@ impl Caller {
             };
             for number in &numbers {
                 change.entry.step(*number, step, change.now)?;
+                if step == KeyStep::CancelDestroy {
+                    // A trim had put it out of reach.
+                    change.entry.min_available = change.entry.min_available.min(*number);
+                }
             }
             Ok(record.fact("versions", list(&numbers)))
         })

@@ -175,6 +175,18 @@ fn operations_that_an_algorithm_lacks_are_unsupported() {
 }
 
 #[test]
+fn convergent_nonce_depends_on_the_associated_data() {
+    for algorithm in [Algorithm::Aes256Gcm, Algorithm::Xaes256Gcm, Algorithm::ChaCha20Poly1305] {
+        let key = prepared(algorithm, &[7; 32]).derive_convergent(b"context").unwrap();
+        let sealed = |aad: &[u8]| key.encrypt(aad, b"text").unwrap();
+        assert_eq!(sealed(b"a"), sealed(b"a"), "{algorithm:?}");
+        let nonces: Vec<Vec<u8>> = [&b""[..], b"a", b"b"].iter().map(|aad| sealed(aad)[..12].to_vec()).collect();
+        assert!(nonces[0] != nonces[1] && nonces[1] != nonces[2] && nonces[0] != nonces[2], "{algorithm:?}");
+        assert_eq!(*key.decrypt(b"b", &sealed(b"b")).unwrap(), b"text", "{algorithm:?}");
+    }
+}
+
+#[test]
 fn derived_keys_differ_by_context_and_open_what_their_convergent_sibling_sealed() {
     for algorithm in CIPHERS {
         let root = KeyMaterial::generate(algorithm).unwrap().prepare().unwrap();

@@ -42,7 +42,7 @@ pub(super) fn routes() -> Router<App> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in super::super) struct PublicQuery {
-    /// Absent: the highest.
+    /// Absent: the primary one, or else the highest.
     version: Option<u32>,
     /// `pem` (absent) or `jwk`.
     format: Option<String>,

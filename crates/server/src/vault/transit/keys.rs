@@ -81,8 +81,9 @@ pub(super) async fn configure(call: &mut VaultCall, mount: &Mount, name: &str) -
         min_decryption,
         min_encryption: fields.integer("min_encryption_version")?,
         deletion_allowed: fields.boolean("deletion_allowed")?,
-        exportable: fields.boolean("exportable")?,
-        allow_plaintext_backup: fields.boolean("allow_plaintext_backup")?,
+        // Both are on for good once they are on; false is passed over.
+        exportable: fields.boolean("exportable")?.filter(|wanted| *wanted),
+        allow_plaintext_backup: fields.boolean("allow_plaintext_backup")?.filter(|wanted| *wanted),
         rotate_every_ms: rotate_period(&fields)?,
         ..KeyConfigure::default()
     };

@@ -180,8 +180,8 @@ impl Caller {
         self.recorded(record, async { result.map(Done::Unlogged) }).await
     }
 
-    /// The public part of one version (`None`: the highest) and its number, for programs that verify or encrypt by
-    /// themselves.
+    /// The public part of one version (`None`: the primary one, or else the highest) and its number, for programs that
+    /// verify or encrypt by themselves.
     ///
     /// # Errors
     /// As [`Caller::key_export`]; [`Code::Unsupported`] where the format has no form for the algorithm.
@@ -192,14 +192,14 @@ impl Caller {
         version: Option<u32>,
         format: PublicFormat,
     ) -> Result<(u32, String), Error> {
-        let choice = version.map_or(VersionChoice::Latest, VersionChoice::Number);
+        let choice = version.map_or(VersionChoice::All, VersionChoice::Number);
         let path = format!("{}export/public-key/{name}{}", mount.path, choice.suffix());
         let mut record = self.record("key.export", path).fact("part", ExportKind::PublicKey.name());
         let result = async {
             self.authorise(&record.path, Operation::Read, &())?;
             let entry = self.exported_entry(mount, name, &mut record).await?;
             ExportKind::PublicKey.check(entry.algorithm)?;
-            let number = version.unwrap_or(entry.latest);
+            let number = version.or(entry.primary).unwrap_or(entry.latest);
             let public = self.active.public_key(&entry, number).await?;
             record.version = Some(u64::from(number));
             let text = match format {
