@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use coffer_storage::{Expect, Revision};
+use coffer_api::Code;
+use coffer_storage::Expect;
 use uuid::Uuid;
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     Caller, Error,
-    active::Active,
+    active::Found,
     caller::Done,
     codec,
     commit::Edit,
@@ -81,7 +82,8 @@ impl Caller {
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without create or update (for login methods: and sudo) on `sys/mounts/PATH` or
-    /// `sys/auth/PATH`; [`coffer_api::Code::Invalid`] where the path is taken or unusable, or a setting is.
+    /// `sys/auth/PATH`, and without them on `sys/mounts/OLD` where the keys of an engine that was disabled at `OLD` are
+    /// taken up; [`coffer_api::Code::Invalid`] where the path is taken or unusable, or a setting is.
     pub async fn mount_enable(
         &self,
         path: &str,
@@ -103,15 +105,15 @@ impl Caller {
                 return Err(Error::invalid(format!("there are {MAX_MOUNTS} mounts, which is the limit")));
             }
             let mut request = request;
-            let disabled = self.active.disabled_engine(kind, &mut request).await?;
+            let disabled = self.disabled_engine(&logical, kind, &mut request, parameters).await?;
             let mut mount = Mount::new(path, kind, request, self.active.clock.now())?;
             mount.check_bounds()?;
             let mut edit = Edit::under(guard);
             let mut record = record.fact("type", kind.name());
-            if let Some((id, since)) = disabled {
-                record = record.fact("restored", id.to_string());
+            if let Some((id, found)) = disabled {
+                record = record.fact("restored", id.to_string()).fact("from", found.value.path);
                 mount.id = id;
-                edit.delete(purge_row(id), Some(Expect::Revision(since)));
+                edit.delete(purge_row(id), Some(Expect::Revision(found.revision)));
             }
             match place {
                 Place::Adopted(known) => {
@@ -164,26 +166,34 @@ impl Caller {
         })
         .await
     }
-}
 
-impl Active {
     /// The key engine that was disabled and is to be enabled again with its keys, which are deleted ones by then: the
-    /// option [`RESTORE`] has its id, and goes by that.
+    /// option [`RESTORE`] has its id, and goes by that. Who takes it up may change what was at its old path too, where
+    /// policies guarded the keys; a refusal does not tell where that was.
     ///
     /// # Errors
-    /// [`coffer_api::Code::Invalid`] where no such engine was disabled, or none of its keys is left.
+    /// [`Code::Denied`] without update on the old path; [`Code::Invalid`] where no such engine was disabled, or none of
+    /// its keys is left.
     async fn disabled_engine(
         &self,
+        asked: &Spelled,
         kind: MountKind,
         request: &mut MountEnable,
-    ) -> Result<Option<(Uuid, Revision)>, Error> {
+        parameters: &dyn Parameters,
+    ) -> Result<Option<(Uuid, Found<PurgeRow>)>, Error> {
         let options = request.options.as_mut().filter(|_| kind == MountKind::Transit);
         let Some(wanted) = options.and_then(|options| options.remove(RESTORE)) else { return Ok(None) };
         let nothing = || Error::invalid(format!("no key engine {wanted:?} was disabled whose keys are still there"));
         let id = Uuid::parse_str(&wanted).map_err(|_| nothing())?;
-        let found = self.row::<PurgeRow>(&purge_row(id)).await?.ok_or_else(nothing)?;
-        match orphaned::has_keys(self, id).await? {
-            true => Ok(Some((id, found.revision))),
+        let found = self.active.row::<PurgeRow>(&purge_row(id)).await?.ok_or_else(nothing)?;
+        let old = asked_as(&logical(&found.value.path));
+        self.authorise(&old, Operation::Update, parameters).map_err(|_| {
+            let asked = asked.own();
+            let why = format!("the option {RESTORE:?} needs update on the old path of that engine as well");
+            Error::new(Code::Denied, format!("permission denied: update on {asked}: {why}"))
+        })?;
+        match orphaned::has_keys(&self.active, id).await? {
+            true => Ok(Some((id, found))),
             false => Err(nothing()),
         }
     }

@@ -2,13 +2,13 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use coffer_api::Code;
+use coffer_api::{Code, token::TokenCreate};
 
 use super::{NOON, caller, config, context, dev_with_keys, facts, rows};
 use crate::{
-    Caller, Core, EncryptItem, Input, Kept, KeyAlgorithm, KeyConfigure, KeyCreate, KeyFilter, KeyState, MountEnable,
-    MountKind, active::Active, clock::ManualTimeSource, engine::key::sweep::sweep_all, keys, mount::purge::purge_all,
-    ops::list::ListPart,
+    Caller, Core, CreatePath, EncryptItem, Input, Kept, KeyAlgorithm, KeyConfigure, KeyCreate, KeyFilter, KeyState,
+    MountEnable, MountKind, active::Active, clock::ManualTimeSource, engine::key::sweep::sweep_all, keys,
+    mount::purge::purge_all, ops::list::ListPart,
 };
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -161,6 +161,41 @@ async fn disabled_engine_that_is_taken_up_again_gives_its_keys_back() {
     assert_eq!(rows(&root.active, keys::OBJECT).await.len(), 1);
     assert!(root.key_encrypt(&again, "kept", &item(), &()).await.is_ok());
     drop(root);
+    core.shutdown().await;
+}
+
+#[tokio::test]
+async fn disabled_engine_is_taken_up_only_by_who_may_mount_at_its_old_path_too() {
+    let (core, _time) = dev_with_keys().await;
+    let root = caller(&core, "root").await;
+    root.mount_enable("team-a/keys/", MountKind::Transit, MountEnable::default(), &()).await.unwrap();
+    let mount = root.resolve("team-a/keys/keys/k").unwrap();
+    let id = mount.id;
+    root.key_create(&mount, "k", KeyCreate::native(KeyAlgorithm::Xaes256Gcm), &()).await.unwrap();
+    root.mount_disable("team-a/keys/").await.unwrap();
+    let tenant = async |paths: &[&str]| {
+        let rules = paths.iter().map(|path| format!("path \"{path}\" {{ capabilities = [\"update\"] }}\n"));
+        root.policy_write("tenant", "sys/policies/acl/", &rules.collect::<String>(), &()).await.unwrap();
+        let create = TokenCreate { policies: vec!["tenant".to_owned()], ..TokenCreate::default() };
+        let token = root.token_create(CreatePath::Child, create, &()).await.unwrap();
+        caller(&core, token.token.expose()).await
+    };
+    let restore = || restoring(&id.to_string());
+    for paths in [&["sys/mounts/team-b/*", "team-b/*"][..], &["sys/mounts/team-b/*", "team-a/*", "sys/mounts/team-a"]] {
+        let other = tenant(paths).await;
+        let refused = other.mount_enable("team-b/x/", MountKind::Transit, restore(), &()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Denied, "{paths:?}");
+        assert!(!refused.public().contains("team-a"), "{}", refused.public());
+        other.mount_enable("team-b/own/", MountKind::Transit, MountEnable::default(), &()).await.unwrap();
+        root.mount_disable("team-b/own/").await.unwrap();
+    }
+    let both = tenant(&["sys/mounts/team-b/*", "sys/mounts/team-a/*"]).await;
+    both.mount_enable("team-b/x/", MountKind::Transit, restore(), &()).await.unwrap();
+    assert_eq!(root.resolve("team-b/x/keys/k").unwrap().id, id);
+    let told = facts(&root, "mount.enable").await;
+    let told = told.iter().find(|facts| facts["restored"] == id.to_string()).unwrap();
+    assert_eq!(told["from"], "team-a/keys/");
+    drop((root, both));
     core.shutdown().await;
 }
 
