@@ -1,5 +1,5 @@
 //! What an active node does beside answering: reserve seals, persist the clock's mark, rotate terms, sweep tokens,
-//! watch the disk, summarise refusals.
+//! watch the disk, summarise refusals. Nothing in it waits for long: what does is a task of its own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -81,7 +81,6 @@ pub(crate) async fn keep(active: Arc<Active>) {
             report("sweep tokens", sweep_all(&active).await);
             report("end policies", ops::policy::sweep(&active).await);
             report("sweep secret ids", approle::sweep::sweep_all(&active).await);
-            report("keep keys", key::sweep::sweep_all(&active).await);
             active.tokens.tidy();
         }
     }

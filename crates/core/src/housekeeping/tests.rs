@@ -10,6 +10,9 @@ use crate::{
     tests::{caller, config, dev, facts},
 };
 
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// What the store says was reserved for a term.
 async fn stored(active: &Active, term: u32) -> u64 {
     let row = counter_row(term);
@@ -103,6 +106,37 @@ async fn term_ends_before_its_seals_do_and_old_values_stay_readable() {
     }
     drop((admin, active));
     core.shutdown().await;
+}
+
+#[tokio::test]
+async fn sweep_of_keys_that_waits_holds_up_neither_housekeeping_nor_a_stop() {
+    let core = dev().await;
+    let active = core.active().unwrap();
+    // As while a rotation waits for primes.
+    let turn = active.key_sweep.lock().await;
+    for term in 1..=2 {
+        active.barrier.resume(MAX_SEALS - BLOCK);
+        let next = async {
+            while active.barrier.term() == term {
+                tokio::time::sleep(TICK).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, next).await.expect("housekeeping goes on");
+    }
+    let sweep = tokio::spawn(key::sweep::keep(Arc::clone(&active)));
+    tokio::task::yield_now().await;
+    let stopping = tokio::spawn(async move { core.shutdown().await });
+    let tasks_ended = async {
+        // What is left is the node's own and this one.
+        while Arc::strong_count(&active) > 2 {
+            tokio::time::sleep(TICK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, tasks_ended).await.expect("nobody waits for the sweep");
+    sweep.await.unwrap();
+    drop(turn);
+    drop(active);
+    stopping.await.unwrap();
 }
 
 #[tokio::test]

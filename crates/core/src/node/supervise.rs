@@ -10,6 +10,7 @@ use crate::{
     StartError,
     activate::{self, Activated},
     active::Active,
+    engine::key::sweep,
     housekeeping,
     lease::{LEASE, Lease, RENEW_EVERY, monotonic_ms},
     leftovers, outbox,
@@ -153,6 +154,7 @@ impl Core {
             tokio::spawn(outbox::tend(Arc::clone(&active))),
             tokio::spawn(housekeeping::keep(Arc::clone(&active))),
             tokio::spawn(leftovers::keep(Arc::clone(&active))),
+            tokio::spawn(sweep::keep(Arc::clone(&active))),
             tokio::spawn(crate::audit::scrub::scrub(
                 Arc::clone(&active),
                 self.config.audit.dir.clone(),

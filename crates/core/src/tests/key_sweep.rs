@@ -225,3 +225,23 @@ async fn destroyed_versions_object_key_is_in_no_file_of_the_data_directory() {
     drop(root);
     core.shutdown().await;
 }
+
+#[tokio::test]
+async fn sweep_ends_between_two_keys_once_the_node_stops() {
+    let (core, time) = dev_with_keys().await;
+    let root = caller(&core, "root").await;
+    let mount = engine(&root).await;
+    let create = || KeyCreate { rotate_every_ms: 10 * DAY, ..KeyCreate::native(KeyAlgorithm::Xaes256Gcm) };
+    for name in ["a", "b"] {
+        root.key_create(&mount, name, create(), &()).await.unwrap();
+    }
+    pass(&time, 20 * DAY);
+    root.active.stop.send_replace(true);
+    sweep_all(&root.active).await.unwrap();
+    for name in ["a", "b"] {
+        let entry = root.active.key_entry(mount.id, name).await.unwrap().unwrap();
+        assert_eq!(entry.value.latest, 1, "{name}");
+    }
+    drop((root, mount));
+    core.shutdown().await;
+}

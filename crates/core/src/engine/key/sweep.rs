@@ -1,11 +1,12 @@
 //! What happens to keys by itself, found by an index of minutes: rotation, deactivation after the overlap, destruction and
-//! its attestation. Nothing of it happens while the clock is in doubt.
+//! its attestation. Nothing of it happens while the clock is in doubt. A rotation may wait for primes, so this is a task of
+//! its own, for which nothing else waits, least of all a stop.
 //!
 //! A version is destroyed by a commit that expects the entry, and the settings that say how long destruction waits, to be
 //! as they were read. Then the store is purged; only when no file of it holds the object key any more is the destruction
 //! attested, in a record of its own.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use coffer_storage::{Key, Limit, Prefix, Purged};
 use uuid::Uuid;
@@ -29,6 +30,8 @@ use crate::{
     time::rfc3339,
 };
 
+/// Between two sweeps.
+const EVERY: Duration = Duration::from_secs(30);
 /// Index rows read at once.
 const ROUND: usize = 500;
 /// Steps of one key in one sweep.
@@ -41,7 +44,23 @@ enum Due {
     Rotate,
 }
 
-/// Does all that is due; whoever else sweeps meanwhile is waited for.
+/// Sweeps until the node is no longer active.
+pub(crate) async fn keep(active: Arc<Active>) {
+    loop {
+        let work = async {
+            if let Err(error) = sweep_all(&active).await {
+                tracing::warn!(cause = ?error, "some of what is due for keys failed; it is tried again");
+            }
+            tokio::time::sleep(EVERY).await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = active.stopped() => return,
+        }
+    }
+}
+
+/// Does all that is due, until the node stops; whoever else sweeps meanwhile is waited for.
 ///
 /// # Errors
 /// The last of those keys that failed; the others are done all the same, and those that failed are tried again.
@@ -64,6 +83,9 @@ pub(crate) async fn sweep_all(active: &Arc<Active>) -> Result<(), Error> {
             if bucket > minute {
                 past = true;
                 break;
+            }
+            if *active.stop.borrow() {
+                return outcome;
             }
             active.metrics.sweep_visited.add(1);
             match work_off(active, mount, id).await {
