@@ -50,12 +50,16 @@ pub(crate) fn purge_row(id: Uuid) -> String {
     format!("{}{id}", keys::MOUNT_PURGE)
 }
 
-/// Deletes what is left of disabled mounts. A mount is forgotten once nothing was left `LATE` milliseconds after its end.
+/// Deletes what is left of disabled mounts, but nothing while the clock is in doubt. A mount is forgotten once nothing was
+/// left `LATE` milliseconds after its end.
 pub(crate) async fn purge_all(active: &Arc<Active>, now: i64) -> Result<(), Error> {
     let mut after = String::new();
     loop {
         let page = active.names(keys::MOUNT_PURGE, &after, NAMES).await?;
         for id in &page.names {
+            if active.clock.is_in_doubt() {
+                return Ok(());
+            }
             let id = id.parse().map_err(Error::internal)?;
             if let Some(found) = active.row::<PurgeRow>(&purge_row(id)).await? {
                 purge(active, id, &found, now).await?;
@@ -73,6 +77,10 @@ async fn purge(active: &Arc<Active>, id: Uuid, found: &Found<PurgeRow>, now: i64
     let record = Record::system("mount.purge").fact("mount", mount.path.clone()).fact("id", id.to_string());
     for prefix in keys::of_mount(id) {
         loop {
+            // It may take long.
+            if active.clock.is_in_doubt() {
+                return Ok(());
+            }
             let names = active.names(&prefix, "", NAMES).await?.names;
             if names.is_empty() {
                 break;

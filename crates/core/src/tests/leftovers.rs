@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use coffer_api::{Sensitive, token::TokenCreate};
 use serde_json::value::RawValue;
 
-use super::{caller, config, dev, facts, rows};
+use super::{NOON, caller, config, dev, dev_with_keys, facts, rows};
 use crate::{
     AppRole, Caller, Core, CreatePath, KvWrite, MountEnable, MountKind, Password, SecretIdIssue, User,
     active::Active,
@@ -88,6 +88,28 @@ async fn disabled_mounts_leave_none_of_their_rows() {
     let deleted: u64 =
         told.iter().filter_map(|facts| facts["object_key_deleted"].as_str()?.parse().ok()).max().unwrap();
     assert!(deleted > 0 && told.iter().any(|facts| facts["mount"] == "auth/up/"));
+    drop((root, active));
+    core.shutdown().await;
+}
+
+#[tokio::test]
+async fn nothing_of_a_disabled_mount_is_deleted_while_the_clock_is_in_doubt() {
+    let (core, time) = dev_with_keys().await;
+    let root = caller(&core, "root").await;
+    let active = Arc::clone(&root.active);
+    filled(&root).await;
+    time.set_wall(NOON + 3_600_000);
+    assert!(active.clock.is_in_doubt());
+    let before = kept(&active).await;
+    for path in ["torn/", "one/", "auth/up/", "auth/roles/"] {
+        root.mount_disable(path).await.unwrap();
+    }
+    purge::purge_all(&active, active.clock.now() + 3_600_000).await.unwrap();
+    assert!(kept(&active).await == before);
+    time.set_wall(NOON);
+    purge::purge_all(&active, active.clock.now()).await.unwrap();
+    let left = kept(&active).await;
+    assert!(left.len() == 1 && left[0].ends_with("/kept"), "{left:?}");
     drop((root, active));
     core.shutdown().await;
 }
