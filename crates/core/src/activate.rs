@@ -209,6 +209,7 @@ pub(crate) async fn activate(
         logins: Logins::new(),
         key_uses: UseCounters::default(),
         key_sweep: tokio::sync::Mutex::default(),
+        purging: tokio::sync::Mutex::default(),
         loaded: LoadedKeys::new(),
         ready: ReadyKeys::new(),
         metrics: Arc::clone(&core.metrics),

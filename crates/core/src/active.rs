@@ -71,6 +71,8 @@ pub(crate) struct Active {
     pub(crate) key_uses: crate::engine::key::uses::UseCounters,
     /// Held by who does what is due for keys.
     pub(crate) key_sweep: tokio::sync::Mutex<()>,
+    /// Held by who deletes what is left of disabled mounts.
+    pub(crate) purging: tokio::sync::Mutex<crate::mount::purge::Resting>,
     /// Keys in use, in the clear.
     pub(crate) loaded: crate::engine::key::operate::loaded::LoadedKeys,
     /// RSA keys that nobody has yet.

@@ -7,8 +7,14 @@ use coffer_api::{Code, token::TokenCreate};
 use super::{NOON, caller, config, context, dev_with_keys, facts, rows};
 use crate::{
     Caller, Core, CreatePath, EncryptItem, Input, Kept, KeyAlgorithm, KeyConfigure, KeyCreate, KeyFilter, KeyState,
-    MountEnable, MountKind, active::Active, clock::ManualTimeSource, engine::key::sweep::sweep_all, keys,
-    mount::purge::purge_all, ops::list::ListPart,
+    MountEnable, MountKind,
+    active::Active,
+    clock::ManualTimeSource,
+    commit::Edit,
+    engine::key::{state::KeyStep, sweep::sweep_all},
+    keys,
+    mount::purge::purge_all,
+    ops::list::ListPart,
 };
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -196,6 +202,49 @@ async fn disabled_engine_is_taken_up_only_by_who_may_mount_at_its_old_path_too()
     let told = told.iter().find(|facts| facts["restored"] == id.to_string()).unwrap();
     assert_eq!(told["from"], "team-a/keys/");
     drop((root, both));
+    core.shutdown().await;
+}
+
+#[tokio::test]
+async fn keys_that_wait_for_their_destruction_are_not_looked_at_before_the_first_can_be_over() {
+    let (core, time) = dev_with_keys().await;
+    let root = caller(&core, "root").await;
+    let active = Arc::clone(&root.active);
+    filled(&root).await;
+    let mount = root.resolve("transit/keys/k").unwrap().id;
+    root.mount_disable("transit/").await.unwrap();
+    work(&active).await;
+    pass(&time, DAY);
+    work(&active).await;
+    // Taken up and disabled again it is looked at again.
+    root.mount_enable("again/", MountKind::Transit, restoring(&mount.to_string()), &()).await.unwrap();
+    let again = root.resolve("again/keys/k").unwrap();
+    root.key_create(&again, "late", KeyCreate::native(KeyAlgorithm::Xaes256Gcm), &()).await.unwrap();
+    root.mount_disable("again/").await.unwrap();
+    work(&active).await;
+    assert_eq!(rows(&active, keys::KEY_NAME).await, [""; 0]);
+    assert_eq!(rows(&active, keys::KEY_DELETED).await.len(), 4);
+    pass(&time, DAY);
+    work(&active).await;
+    // Over before its time, which shows whether anybody looks.
+    let id = facts(&root, "key.delete").await.pop().unwrap()["key"].as_str().unwrap().parse().unwrap();
+    let found = active.key_by_id(mount, id).await.unwrap().unwrap();
+    let (mut entry, now) = (found.value.clone(), active.clock.now());
+    entry.step(1, KeyStep::Reap, now).unwrap();
+    entry.attested(1, now);
+    let mut edit = Edit::default();
+    active.key_put(Some(&found), &entry, &mut edit).unwrap();
+    root.commit(edit, root.record("test", "test")).await.unwrap().spend();
+    work(&active).await;
+    assert_eq!(rows(&active, keys::KEY_DELETED).await.len(), 4, "nobody looks");
+    // Those of the first time are due after seven days.
+    pass(&time, 5 * DAY - 60_000);
+    work(&active).await;
+    assert_eq!(rows(&active, keys::KEY_DELETED).await.len(), 4, "nobody looks yet");
+    pass(&time, 120_000);
+    work(&active).await;
+    assert_eq!(rows(&active, keys::KEY_DELETED).await.len(), 1, "the one that waits for thirty days");
+    drop((root, active));
     core.shutdown().await;
 }
 

@@ -9,7 +9,13 @@ use coffer_storage::{Expect, Revision};
 use uuid::Uuid;
 
 use super::{
-    create::key_record, delete::end, deleted_row, entry::NameRow, key_row, keys_of, manage::list, public_prefix,
+    create::key_record,
+    delete::end,
+    deleted_row,
+    entry::{KeyEntry, NameRow},
+    key_row, keys_of,
+    manage::list,
+    public_prefix,
     state::KeyState,
 };
 use crate::{
@@ -23,6 +29,8 @@ use crate::{
 
 /// Names read at once.
 const NAMES: usize = 200;
+/// What waits for nothing but the next look, in UTC milliseconds.
+const AT_ONCE: i64 = 0;
 
 /// A disabled mount, and the revision of the row that says so: nothing is done to its keys once that changed.
 #[derive(Clone, Copy)]
@@ -32,11 +40,20 @@ pub(crate) struct Orphanage<'a> {
     pub(crate) since: Revision,
 }
 
-/// Goes on with the end of a disabled mount's keys. `true` once there are none.
+/// What is left of a disabled mount's keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Left {
+    /// No row.
+    Nothing,
+    /// Keys of which none is over before this time, in UTC milliseconds.
+    Until(i64),
+}
+
+/// Goes on with the end of a disabled mount's keys.
 ///
 /// # Errors
 /// The first that comes; the next call goes on.
-pub(crate) async fn retire(active: &Arc<Active>, mount: Orphanage<'_>) -> Result<bool, Error> {
+pub(crate) async fn retire(active: &Arc<Active>, mount: Orphanage<'_>) -> Result<Left, Error> {
     let mut after = Some(String::new());
     while let Some(last) = after {
         let (rows, next) = page(active, &keys_of(keys::KEY_NAME, mount.mount), &last).await?;
@@ -45,18 +62,22 @@ pub(crate) async fn retire(active: &Arc<Active>, mount: Orphanage<'_>) -> Result
         }
         after = next;
     }
-    let mut is_over = true;
+    let mut first: Option<i64> = None;
     let mut after = Some(String::new());
     while let Some(last) = after {
         let (rows, next) = page(active, &keys_of(keys::KEY_DELETED, mount.mount), &last).await?;
         for (place, row) in rows {
             let name = place.split('\0').next().unwrap_or_default();
-            let destroyed = row.states.iter().all(|state| *state == KeyState::Destroyed);
-            is_over &= destroyed && forget(active, mount, row.id, name).await?;
+            let over = match row.states.iter().all(|state| *state == KeyState::Destroyed) {
+                true if forget(active, mount, row.id, name).await? => continue,
+                true => AT_ONCE,
+                false => active.key_by_id(mount.mount, row.id).await?.map_or(AT_ONCE, |found| is_over_at(&found.value)),
+            };
+            first = Some(first.map_or(over, |first| first.min(over)));
         }
         after = next;
     }
-    Ok(is_over)
+    Ok(first.map_or(Left::Nothing, Left::Until))
 }
 
 /// Whether a mount that is not there any more has keys.
@@ -67,6 +88,12 @@ pub(crate) async fn has_keys(active: &Active, mount: Uuid) -> Result<bool, Error
         }
     }
     Ok(false)
+}
+
+/// When the last version of a deleted key is to be destroyed, which may be put off and does not come sooner.
+fn is_over_at(entry: &KeyEntry) -> i64 {
+    let scheduled = entry.versions.iter().filter(|version| version.state != KeyState::Destroyed);
+    scheduled.map(|version| version.destroy_at_ms.unwrap_or(AT_ONCE)).max().unwrap_or(AT_ONCE)
 }
 
 /// Deletes a key as by hand, whether or not it allows that.
