@@ -15,9 +15,11 @@ use super::{
 };
 use crate::{
     Caller, Error, Mount,
+    active::{Active, Found},
     caller::Done,
     commit::Edit,
     policy::{Operation, Parameters},
+    record::Record,
 };
 
 impl Caller {
@@ -70,18 +72,11 @@ impl Caller {
             let active = &self.active;
             let guard = active.key_lock(mount.id, name).await;
             let found = active.key_entry(mount.id, name).await?.ok_or_else(Error::not_found)?;
-            let settings = active.key_settings(mount.id).await?.value;
-            let mut entry = found.value.clone();
-            if !entry.deletion_allowed {
+            if !found.value.deletion_allowed {
                 return Err(Error::invalid("deletion is not allowed for this key"));
             }
-            let now = active.clock.now();
-            let ended = end(&mut entry, &settings, now, |_| true)?;
-            entry.deleted_ms = Some(now);
-            entry.updated_ms = now;
             let mut edit = Edit::under(guard);
-            active.key_put(Some(&found), &entry, &mut edit)?;
-            let record = key_record(record, &entry).fact("versions", list(&ended));
+            let (entry, record) = active.key_end(&found, record, &mut edit).await?;
             let logged = self.commit(edit, record).await?;
             Ok(Done::Logged(active.key_view(&entry).await?, logged))
         })
@@ -148,13 +143,29 @@ impl Caller {
     }
 }
 
+impl Active {
+    /// Deletes a key as by hand, whether or not it allows that: it loses its name, and the end of every version begins. The
+    /// lock of its name is held. Gives the key as it is then, and the record with what belongs to each of this.
+    pub(super) async fn key_end(
+        &self,
+        found: &Found<KeyEntry>,
+        record: Record,
+        edit: &mut Edit,
+    ) -> Result<(KeyEntry, Record), Error> {
+        let settings = self.key_settings(found.value.mount).await?.value;
+        let (mut entry, now) = (found.value.clone(), self.clock.now());
+        let ended = end(&mut entry, &settings, now, |_| true)?;
+        entry.deleted_ms = Some(now);
+        entry.updated_ms = now;
+        self.key_put(Some(found), &entry, edit)?;
+        let record = key_record(record, &entry).fact("versions", list(&ended));
+        let record = if entry.deletion_allowed { record } else { record.fact("deletion_allowed", "false") };
+        Ok((entry, record))
+    }
+}
+
 /// Takes every version that is named out of use and schedules its destruction, where its state is not beyond that.
-pub(super) fn end(
-    entry: &mut KeyEntry,
-    settings: &KeySettings,
-    now: i64,
-    which: impl Fn(u32) -> bool,
-) -> Result<Vec<u32>, Error> {
+fn end(entry: &mut KeyEntry, settings: &KeySettings, now: i64, which: impl Fn(u32) -> bool) -> Result<Vec<u32>, Error> {
     let at = now.saturating_add(settings.usual_wait(entry));
     let all = entry.versions.iter().filter(|version| which(version.number));
     let all: Vec<(u32, KeyState)> = all.map(|version| (version.number, version.state)).collect();

@@ -10,12 +10,9 @@ use uuid::Uuid;
 
 use super::{
     create::key_record,
-    delete::end,
     deleted_row,
     entry::{KeyEntry, NameRow},
-    key_row, keys_of,
-    manage::list,
-    public_prefix,
+    key_row, keys_of, public_prefix,
     state::KeyState,
 };
 use crate::{
@@ -101,21 +98,10 @@ async fn end_one(active: &Arc<Active>, mount: Orphanage<'_>, id: Uuid, name: &st
     let guard = active.key_lock(mount.mount, name).await;
     let found = active.key_by_id(mount.mount, id).await?.filter(|found| found.value.deleted_ms.is_none());
     let Some(found) = found else { return Ok(()) };
-    let settings = active.key_settings(mount.mount).await?.value;
-    let (mut entry, now) = (found.value.clone(), active.clock.now());
-    let ended = end(&mut entry, &settings, now, |_| true)?;
-    entry.deleted_ms = Some(now);
-    entry.updated_ms = now;
     let mut edit = Edit::under(guard);
     edit.check(purge_row(mount.mount), Expect::Revision(mount.since));
-    active.key_put(Some(&found), &entry, &mut edit)?;
-    let mut record = key_record(Record::system("key.delete"), &entry)
-        .fact("versions", list(&ended))
-        .fact("mount", mount.path.to_owned())
-        .fact("reason", "its mount was disabled");
-    if !entry.deletion_allowed {
-        record = record.fact("deletion_allowed", "false");
-    }
+    let record = Record::system("key.delete").fact("mount", mount.path.to_owned());
+    let (_, record) = active.key_end(&found, record.fact("reason", "its mount was disabled"), &mut edit).await?;
     active.commit(edit, record, Urgency::Ordinary).await?.spend();
     Ok(())
 }

@@ -17,7 +17,6 @@ use super::{
     super::{
         check_name,
         create::key_record,
-        delete::end,
         entry::{Compromise, KeyEntry, KeyVersion, MAX_VERSIONS, Usages},
         state::{KeyState, Permit},
         store::{NewVersion, StoredMaterial},
@@ -181,15 +180,10 @@ impl Caller {
     async fn replace(&self, mount: &Mount, name: &str) -> Result<(), Error> {
         let guard = self.active.key_lock(mount.id, name).await;
         let Some(found) = self.active.key_entry(mount.id, name).await? else { return Ok(()) };
-        let settings = self.active.key_settings(mount.id).await?.value;
-        let (mut entry, now) = (found.value.clone(), self.active.clock.now());
-        end(&mut entry, &settings, now, |_| true)?;
-        entry.deleted_ms = Some(now);
-        entry.updated_ms = now;
         let mut edit = Edit::under(guard);
-        self.active.key_put(Some(&found), &entry, &mut edit)?;
         let record = self.record("key.delete", format!("{}keys/{name}", mount.path));
-        let record = key_record(record, &entry).fact("reason", "a restored key takes its place");
+        let record = record.fact("reason", "a restored key takes its place");
+        let (_, record) = self.active.key_end(&found, record, &mut edit).await?;
         self.commit(edit, record).await?.spend();
         Ok(())
     }
