@@ -35,6 +35,8 @@ pub(crate) struct Edit {
     deleted: HashMap<String, usize>,
     guard: Option<PathGuard>,
     in_force: Vec<InForce>,
+    /// Records of what it does beside what its own is of.
+    told: Vec<Record>,
 }
 
 /// What a change does to memory beyond the cache.
@@ -92,7 +94,7 @@ impl Edit {
 
     /// Writes a row.
     pub(crate) fn put(&mut self, key: impl Into<String>, value: Zeroizing<Vec<u8>>, expect: Option<Expect>) {
-        self.rows.push(Row { key: key.into(), expect, expires: None, value: Value::Plain(value) });
+        self.write(Row { key: key.into(), expect, expires: None, value: Value::Plain(value) });
     }
 
     /// Writes a row that the sweep may remove once `expires` (UTC milliseconds) has passed.
@@ -103,12 +105,20 @@ impl Edit {
         expect: Option<Expect>,
         expires: Option<i64>,
     ) {
-        self.rows.push(Row { key: key.into(), expect, expires, value: Value::Plain(value) });
+        self.write(Row { key: key.into(), expect, expires, value: Value::Plain(value) });
     }
 
     /// Writes a row that is ciphertext already (wrapped keys).
     pub(crate) fn put_sealed(&mut self, key: impl Into<String>, value: Sealed, expect: Option<Expect>) {
-        self.rows.push(Row { key: key.into(), expect, expires: None, value: Value::Sealed(value) });
+        self.write(Row { key: key.into(), expect, expires: None, value: Value::Sealed(value) });
+    }
+
+    /// What the edit deleted before is replaced, and what was expected of it still is.
+    fn write(&mut self, row: Row) {
+        match self.deleted.remove(&row.key).and_then(|at| self.rows.get_mut(at)) {
+            Some(deleted) => *deleted = Row { expect: deleted.expect, ..row },
+            None => self.rows.push(row),
+        }
     }
 
     /// Deletes a row; a second time is once, and what was expected still is.
@@ -138,6 +148,11 @@ impl Edit {
         self.in_force.push(Box::new(apply));
     }
 
+    /// Logs this record too, before the change's own, which is the one that lists what changed.
+    pub(crate) fn tell(&mut self, record: Record) {
+        self.told.push(record);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -148,9 +163,11 @@ impl Edit {
         for row in other.rows {
             match row.value {
                 Value::Deleted => self.delete(row.key, row.expect),
-                Value::Checked | Value::Plain(_) | Value::Sealed(_) => self.rows.push(row),
+                Value::Checked => self.rows.push(row),
+                Value::Plain(_) | Value::Sealed(_) => self.write(row),
             }
         }
+        self.told.extend(other.told);
         self.in_force.extend(other.in_force);
     }
 
@@ -394,7 +411,8 @@ fn prepare(
     if object_keys_deleted > 0 {
         record = record.fact("object_key_deleted", object_keys_deleted.to_string());
     }
-    let entries = record.encode(node, now);
+    let records = edit.told.iter().chain([&record]);
+    let entries: Vec<Encoded> = records.flat_map(|record| record.encode(node, now)).collect();
     let outbox = format!("{}{}/{}", keys::OUTBOX, node, Uuid::now_v7());
     let mut text = vec![OUTBOX_FORMAT];
     entries.iter().for_each(|entry| entry.write_to(&mut text));

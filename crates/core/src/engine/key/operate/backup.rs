@@ -2,6 +2,8 @@
 //! backed up is restored too.
 
 mod openbao;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
@@ -32,10 +34,9 @@ use crate::{
     active::Active,
     caller::Done,
     codec,
-    commit::{Edit, Logged},
+    commit::Edit,
     mount::Mount,
     policy::{Operation, Parameters},
-    record::Record,
     seal::root::Reservation,
 };
 
@@ -162,43 +163,53 @@ impl Caller {
             let backup = read_backup(backup)?;
             let name = name.unwrap_or(&backup.name);
             check_name(name)?;
-            match existing {
-                Existing::Keep => {}
-                Existing::Replace => self.replace(mount, name).await?,
+            let active = &self.active;
+            let taken = || Error::new(Code::Conflict, format!("key {name:?} already exists"));
+            if existing == Existing::Keep && active.key_entry(mount.id, name).await?.is_some() {
+                return Err(taken());
             }
-            let guard = self.active.key_lock(mount.id, name).await;
-            if self.active.key_entry(mount.id, name).await?.is_some() {
-                return Err(Error::new(Code::Conflict, format!("key {name:?} already exists")));
+            // Nothing is deleted for a backup that is damaged.
+            let Restored { entry, edit: restored, uses } = active.restored(mount, name, &backup)?;
+            let mut edit = Edit::under(active.key_lock(mount.id, name).await);
+            match (existing, active.key_entry(mount.id, name).await?) {
+                (_, None) => {}
+                (Existing::Keep, Some(_)) => return Err(taken()),
+                (Existing::Replace, Some(found)) => {
+                    let record = self.record("key.delete", format!("{}keys/{name}", mount.path));
+                    let record = record.fact("reason", "a restored key takes its place");
+                    let (_, record) = active.key_end(&found, record, &mut edit).await?;
+                    edit.tell(record);
+                }
             }
-            let (entry, logged) = self.restore(mount, name, &backup, Edit::under(guard), record).await?;
-            Ok(Done::Logged(self.active.key_view(&entry).await?, logged))
+            edit.append(restored);
+            // Before the key is there: a count is never lower than the uses that were made.
+            if !uses.is_empty() {
+                active.commit_bookkeeping(uses).await?;
+            }
+            active.key_put(None, &entry, &mut edit)?;
+            let record = key_record(record, &entry).fact("versions", entry.versions.len().to_string());
+            let logged = self.commit(edit, record).await?;
+            Ok(Done::Logged(active.key_view(&entry).await?, logged))
         })
         .await
     }
+}
 
-    /// Deletes the key that has the name of one that is restored, with a record of its own.
-    async fn replace(&self, mount: &Mount, name: &str) -> Result<(), Error> {
-        let guard = self.active.key_lock(mount.id, name).await;
-        let Some(found) = self.active.key_entry(mount.id, name).await? else { return Ok(()) };
-        let mut edit = Edit::under(guard);
-        let record = self.record("key.delete", format!("{}keys/{name}", mount.path));
-        let record = record.fact("reason", "a restored key takes its place");
-        let (_, record) = self.active.key_end(&found, record, &mut edit).await?;
-        self.commit(edit, record).await?.spend();
-        Ok(())
-    }
+/// A key that is made of a backup, not yet stored.
+struct Restored {
+    entry: KeyEntry,
+    /// The rows of its versions.
+    edit: Edit,
+    /// The rows that count uses, which have no record.
+    uses: Edit,
+}
 
-    async fn restore(
-        &self,
-        mount: &Mount,
-        name: &str,
-        backup: &Backup,
-        mut edit: Edit,
-        record: Record,
-    ) -> Result<(KeyEntry, Logged), Error> {
-        let (active, now) = (&self.active, self.active.clock.now());
-        let mut entry = backup.entry(mount.id, name, now)?;
-        let mut uses = Edit::default();
+impl Active {
+    /// # Errors
+    /// [`Code::Invalid`] where the backup is damaged.
+    fn restored(&self, mount: &Mount, name: &str, backup: &Backup) -> Result<Restored, Error> {
+        let mut entry = backup.entry(mount.id, name, self.clock.now())?;
+        let (mut edit, mut uses) = (Edit::default(), Edit::default());
         for version in &backup.versions {
             if version.number <= entry.latest || version.number > backup.latest {
                 return Err(malformed());
@@ -208,7 +219,7 @@ impl Caller {
             entry.latest = version.number - 1;
             let chain = version.chain.iter().map(|text| bytes_of(text).map(|der| der.to_vec()));
             let chain = chain.collect::<Result<_, _>>()?;
-            let number = active.new_certified_version(&mut entry, &new, chain, state, &mut edit)?;
+            let number = self.new_certified_version(&mut entry, &new, chain, state, &mut edit)?;
             version.mend(&mut entry, number, state)?;
             if entry.algorithm.uses().is_some() && version.uses > 0 {
                 let total = Reservation { total: version.uses };
@@ -223,18 +234,9 @@ impl Caller {
         {
             return Err(malformed());
         }
-        // Before the key is there: a count is never lower than the uses that were made.
-        if !uses.is_empty() {
-            active.commit_bookkeeping(uses).await?;
-        }
-        active.key_put(None, &entry, &mut edit)?;
-        let record = key_record(record, &entry).fact("versions", entry.versions.len().to_string());
-        let logged = self.commit(edit, record).await?;
-        Ok((entry, logged))
+        Ok(Restored { entry, edit, uses })
     }
-}
 
-impl Active {
     async fn back_up(&self, entry: &KeyEntry) -> Result<Backup, Error> {
         let mut versions = Vec::new();
         for version in &entry.versions {

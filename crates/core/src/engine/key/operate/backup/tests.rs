@@ -1,0 +1,81 @@
+//! What a backup may hold, and what becomes of a key whose place a restored one takes.
+
+use coffer_api::audit::AuditQuery;
+
+use super::*;
+use crate::{
+    Begin, Core, KeyCreate, MountEnable, MountKind,
+    tests::{caller, dev, facts},
+};
+
+/// A core with a key `k` of two versions, and its backup.
+async fn backed_up(algorithm: Algorithm) -> (std::sync::Arc<Core>, Caller, std::sync::Arc<Mount>, String) {
+    let core = dev().await;
+    let root = caller(&core, "root").await;
+    root.mount_enable("transit/", MountKind::Transit, MountEnable::default(), &()).await.unwrap();
+    let mount = root.resolve("transit/keys/k").unwrap();
+    let create = KeyCreate { exportable: true, allow_plaintext_backup: true, ..KeyCreate::transit(algorithm) };
+    root.key_create(&mount, "k", create, &()).await.unwrap();
+    root.key_rotate(&mount, "k", Begin::Active, &()).await.unwrap();
+    let backup = root.key_backup(&mount, "k").await.unwrap().expose().clone();
+    (core, root, mount, backup)
+}
+
+fn changed(backup: &str, change: impl FnOnce(&mut Backup)) -> String {
+    let mut backup = read_backup(backup).unwrap();
+    change(&mut backup);
+    STANDARD.encode(serde_json::to_vec(&backup).unwrap())
+}
+
+#[tokio::test]
+async fn damaged_backup_that_was_to_replace_a_key_leaves_it_as_it_was() {
+    let (core, root, mount, backup) = backed_up(Algorithm::Aes256Gcm).await;
+    let before = root.active.key_entry(mount.id, "k").await.unwrap().unwrap();
+    let damaged = [
+        changed(&backup, |backup| backup.versions[1].material = Some(Sensitive::new("AAAA".to_owned()))),
+        changed(&backup, |backup| backup.versions[1].state = "destroyed".to_owned()),
+        changed(&backup, |backup| backup.min_decryption = 3),
+        changed(&backup, |backup| backup.primary = Some(7)),
+        changed(&backup, |backup| {
+            (backup.imported, backup.allow_rotation, backup.rotate_every_ms) = (true, false, 3_600_000);
+        }),
+    ];
+    for damaged in damaged {
+        let refused = root.key_restore(&mount, None, &damaged, Existing::Replace, &()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Invalid);
+        let after = root.active.key_entry(mount.id, "k").await.unwrap().expect("the key is there");
+        assert_eq!((after.revision, after.value.id), (before.revision, before.value.id));
+    }
+    assert!(facts(&root, "key.delete").await.is_empty());
+    drop(root);
+    core.shutdown().await;
+}
+
+#[tokio::test]
+async fn replaced_key_and_restored_one_are_one_change_with_a_record_of_each() {
+    let (core, root, mount, backup) = backed_up(Algorithm::Aes256Gcm).await;
+    let old = root.key_read(&mount, "k").await.unwrap().id;
+    let new = root.key_restore(&mount, None, &backup, Existing::Replace, &()).await.unwrap().id;
+    assert_ne!(new, old);
+    assert_eq!(root.key_read(&mount, "k").await.unwrap().id, new);
+    let deleted = root.active.key_by_id(mount.id, old).await.unwrap().unwrap().value;
+    assert!(deleted.versions.iter().all(|version| version.state == KeyState::DestroyScheduled));
+    let [told] = facts(&root, "key.delete").await.try_into().unwrap();
+    assert_eq!((&told["key"], &told["versions"]), (&old.to_string().into(), &"1,2".into()));
+    assert_eq!(told["deletion_allowed"], "false", "that was overridden");
+    let of = async |class: &str| {
+        let question = AuditQuery { action: Some(class.to_owned()), ..AuditQuery::default() };
+        root.audit_query(&question).await.unwrap().entries.remove(0).entry
+    };
+    let (delete, restore) = (of("key.delete").await, of("key.restore").await);
+    assert_eq!((&delete["rev"], &delete["req"]["id"]), (&restore["rev"], &restore["req"]["id"]));
+    assert!(delete["rev"].is_number());
+    // The deleted one comes back once its name is free.
+    root.key_configure(&mount, "k", crate::KeyConfigure { deletion_allowed: Some(true), ..Default::default() }, &())
+        .await
+        .unwrap();
+    root.key_delete(&mount, "k").await.unwrap();
+    assert_eq!(root.key_recover(&mount, old, &()).await.unwrap().id, old);
+    drop(root);
+    core.shutdown().await;
+}
