@@ -10,7 +10,10 @@ use std::sync::{
 use coffer_api::Code;
 use coffer_crypto::keys::{Algorithm, KeyMaterial};
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+};
 
 use crate::{Error, active::Active};
 
@@ -32,10 +35,12 @@ struct Shelf {
     keys: Mutex<Vec<KeyMaterial>>,
     /// Filled once at a time.
     filling: AtomicBool,
+    /// Whether any was asked for: so long none is made ahead.
+    in_use: AtomicBool,
 }
 
-/// One that waits.
-struct Waiting<'a>(&'a AtomicUsize);
+/// One that waits. When the last one has its key, or went away, the shelves are filled again.
+struct Waiting<'a>(&'a Arc<Active>);
 
 impl ReadyKeys {
     pub(crate) fn new() -> Self {
@@ -47,18 +52,6 @@ impl ReadyKeys {
             makers: Arc::new(Semaphore::new((cores / 2).max(1))),
             waiting: AtomicUsize::new(0),
         }
-    }
-
-    /// A place among those that wait.
-    ///
-    /// # Errors
-    /// [`Code::RateLimited`] where there is none.
-    fn wait(&self) -> Result<Waiting<'_>, Error> {
-        let place = Waiting(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::AcqRel) < MAX_WAITING {
-            return Ok(place);
-        }
-        Err(Error::new(Code::RateLimited, format!("{MAX_WAITING} RSA keys are being made; try again")))
     }
 
     fn shelf(&self, algorithm: Algorithm) -> Option<(&Shelf, usize)> {
@@ -92,12 +85,15 @@ impl ReadyKeys {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        if self.0.ready.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            SIZES.into_iter().for_each(|algorithm| self.0.refill(algorithm));
+        }
     }
 }
 
 impl Shelf {
     fn take(&self) -> Option<KeyMaterial> {
+        self.in_use.store(true, Ordering::Release);
         self.keys.lock().pop()
     }
 }
@@ -112,7 +108,7 @@ impl Active {
         let material = match shelf.take() {
             Some(material) => material,
             None => {
-                let _place = self.ready.wait()?;
+                let _place = self.wait_for_primes()?;
                 let permit = Arc::clone(&self.ready.makers).acquire_owned().await.map_err(Error::internal)?;
                 // One may have come to lie ready meanwhile.
                 match shelf.take() {
@@ -125,27 +121,44 @@ impl Active {
         Ok(material)
     }
 
-    /// Fills a shelf in the background, once nobody waits.
+    /// A place among those that wait.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`] where there is none.
+    fn wait_for_primes(self: &Arc<Self>) -> Result<Waiting<'_>, Error> {
+        let place = Waiting(self);
+        if self.ready.waiting.fetch_add(1, Ordering::AcqRel) < MAX_WAITING {
+            return Ok(place);
+        }
+        Err(Error::new(Code::RateLimited, format!("{MAX_WAITING} RSA keys are being made; try again")))
+    }
+
+    /// Fills a shelf that is in use in the background, once nobody waits.
     fn refill(self: &Arc<Self>, algorithm: Algorithm) {
-        let Some((shelf, _)) = self.ready.shelf(algorithm) else { return };
-        if shelf.filling.swap(true, Ordering::AcqRel) {
+        // A request that went away may be dropped where no runtime is any more.
+        let (Some((shelf, _)), Ok(runtime)) = (self.ready.shelf(algorithm), Handle::try_current()) else { return };
+        if !shelf.in_use.load(Ordering::Acquire) || shelf.filling.swap(true, Ordering::AcqRel) {
             return;
         }
-        tokio::spawn(fill(Arc::downgrade(self), algorithm));
+        runtime.spawn(fill(Arc::downgrade(self), algorithm));
     }
 }
 
-/// Makes keys until the shelf is full, somebody waits for one (and asks again when done) or the node is sealed.
+/// Makes keys until the shelf is full, somebody waits for one (the last of whom fills it again) or the node is sealed.
 async fn fill(active: Weak<Active>, algorithm: Algorithm) {
     loop {
         let wanted = |active: &Active| {
             let (shelf, most) = active.ready.shelf(algorithm)?;
-            let waiting = active.ready.waiting.load(Ordering::Acquire);
-            if shelf.keys.lock().len() < most && waiting == 0 && !*active.stop.borrow() {
-                return Some(Arc::clone(&active.ready.makers));
-            }
-            shelf.filling.store(false, Ordering::Release);
-            None
+            let is_wanted = || {
+                let waiting = active.ready.waiting.load(Ordering::Acquire);
+                shelf.keys.lock().len() < most && waiting == 0 && !*active.stop.borrow()
+            };
+            // Who found the shelf being filled at the last moment relies on it: then it is, by one of the two.
+            let goes_on = is_wanted()
+                || shelf.filling.swap(false, Ordering::AcqRel)
+                    && is_wanted()
+                    && !shelf.filling.swap(true, Ordering::AcqRel);
+            goes_on.then(|| Arc::clone(&active.ready.makers))
         };
         // Not held while the primes are sought: sealing drops it.
         let Some(makers) = active.upgrade().and_then(|active| wanted(&active)) else { return };
@@ -177,6 +190,9 @@ async fn make(algorithm: Algorithm, permit: OwnedSemaphorePermit) -> Result<KeyM
     std::thread::Builder::new().name("rsa-keys".to_owned()).spawn(seek).map_err(Error::internal)?;
     Ok(receiver.await.map_err(Error::internal)??)
 }
+
+/// Those whose primes are sought ahead.
+const SIZES: [Algorithm; 3] = [Algorithm::Rsa2048, Algorithm::Rsa3072, Algorithm::Rsa4096];
 
 /// Gives this thread the lowest priority, where threads have their own.
 fn yield_to_others() {
@@ -224,6 +240,36 @@ mod tests {
             assert!(Instant::now() < patience, "what lay ready outlived the seal");
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn shelf_is_filled_though_who_asked_or_waited_went_away() {
+        let core = dev().await;
+        let root = caller(&core, "root").await;
+        let patience = Instant::now() + Duration::from_secs(120);
+        let filled = async |active: &Arc<Active>| {
+            while lying_ready(active, Algorithm::Rsa2048) < 2 {
+                assert!(Instant::now() < patience, "the shelf stays empty");
+                tokio::task::yield_now().await;
+            }
+        };
+        let mut asked = Box::pin(root.active.ready_material(Algorithm::Rsa2048));
+        assert!(asked.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(asked);
+        filled(&root.active).await;
+        // One that waits for another size, and goes away, stopped the filling of this one.
+        let place = root.active.wait_for_primes().unwrap();
+        drop(root.active.ready_material(Algorithm::Rsa2048).await.unwrap());
+        let (shelf, _) = root.active.ready.shelf(Algorithm::Rsa2048).unwrap();
+        while shelf.filling.load(Ordering::Acquire) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(lying_ready(&root.active, Algorithm::Rsa2048), 1, "who waits comes first");
+        drop(place);
+        filled(&root.active).await;
+        assert_eq!(lying_ready(&root.active, Algorithm::Rsa3072), 0, "nobody wants any");
+        drop(root);
+        core.shutdown().await;
     }
 
     #[tokio::test]
