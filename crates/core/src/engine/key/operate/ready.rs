@@ -213,7 +213,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::tests::{caller, dev};
+    use crate::{
+        ImportWrap, MountEnable, MountKind,
+        tests::{caller, dev},
+    };
 
     fn lying_ready(active: &Active, algorithm: Algorithm) -> usize {
         active.ready.shelf(algorithm).map_or(0, |(shelf, _)| shelf.keys.lock().len())
@@ -268,6 +271,25 @@ mod tests {
         drop(place);
         filled(&root.active).await;
         assert_eq!(lying_ready(&root.active, Algorithm::Rsa3072), 0, "nobody wants any");
+        drop(root);
+        core.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn one_time_import_key_beyond_the_bound_is_refused_before_primes_are_sought() {
+        let core = dev().await;
+        let root = caller(&core, "root").await;
+        root.mount_enable("transit/", MountKind::Transit, MountEnable::default(), &()).await.unwrap();
+        let mount = root.resolve("transit/keys/k").unwrap();
+        for _ in 0..256 {
+            root.key_import_begin(&mount, ImportWrap::MlKem768, &()).await.unwrap();
+        }
+        // Whoever comes to ask for an RSA key now is told that.
+        let places: Vec<Waiting<'_>> = (0..MAX_WAITING).map(|_| root.active.wait_for_primes().unwrap()).collect();
+        let refused = root.key_import_begin(&mount, ImportWrap::RsaOaep, &()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::RateLimited);
+        assert!(refused.public().starts_with("256 one-time import keys lie ready"), "{refused}");
+        drop(places);
         drop(root);
         core.shutdown().await;
     }

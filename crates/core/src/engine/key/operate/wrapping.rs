@@ -108,15 +108,13 @@ impl Caller {
         let record = record.fact("algorithm", algorithm.name());
         self.recorded(record.clone(), async {
             self.authorise(&record.path, Operation::Update, parameters)?;
+            // Before primes are sought for it, and again when nobody else can take the place.
+            self.active.drop_expired_imports(self.active.clock.now(), &mut Edit::default()).await?;
             let material = self.active.ready_material(algorithm).await?;
             let guard = self.active.locks.lock(&[keys::KEY_IMPORT_ONCE]).await;
             let mut edit = Edit::under(guard);
             let now = self.active.clock.now();
-            let waiting = self.active.drop_expired_imports(now, &mut edit).await?;
-            if waiting >= MAX_ONCE {
-                let message = format!("{MAX_ONCE} one-time import keys lie ready; use some, or wait until they expire");
-                return Err(Error::new(Code::RateLimited, message));
-            }
+            self.active.drop_expired_imports(now, &mut edit).await?;
             let (id, expires_ms) = (Uuid::new_v4(), now.saturating_add(ONCE_MS));
             let row = wrapping_row(&material, expires_ms, Some(mount.id))?;
             edit.put(once_row(id), row, Some(Expect::Absent));
@@ -129,8 +127,11 @@ impl Caller {
 }
 
 impl Active {
-    /// Deletes one-time import keys that are over, and counts the others.
-    async fn drop_expired_imports(&self, now: i64, edit: &mut Edit) -> Result<usize, Error> {
+    /// Deletes one-time import keys that are over.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`] where the others leave no room for one more.
+    async fn drop_expired_imports(&self, now: i64, edit: &mut Edit) -> Result<(), Error> {
         let prefix = Prefix::new(keys::KEY_IMPORT_ONCE.to_owned())?;
         let page = self.store.scan(&prefix, None, Limit::MAX).await?;
         let mut waiting = 0;
@@ -143,7 +144,11 @@ impl Active {
                 waiting += 1;
             }
         }
-        Ok(waiting)
+        if waiting >= MAX_ONCE {
+            let message = format!("{MAX_ONCE} one-time import keys lie ready; use some, or wait until they expire");
+            return Err(Error::new(Code::RateLimited, message));
+        }
+        Ok(())
     }
 }
 
