@@ -112,7 +112,8 @@ impl Caller {
     /// # Errors
     /// [`Code::Denied`] without read on `{mount}backup/{name}` (and, for a key with compromised versions, update on
     /// `{mount}keys/{name}/use-compromised`); [`Code::NotFound`] without such a key; [`Code::Invalid`] where it is not
-    /// exportable or does not allow it; [`Code::KeyState`] where it is disabled.
+    /// exportable or does not allow it; [`Code::KeyState`] where it is disabled; [`Code::TooLarge`] where it would not be
+    /// restored, above 8 MiB.
     pub async fn key_backup(&self, mount: &Mount, name: &str) -> Result<Sensitive<String>, Error> {
         let record = self.record("key.backup", format!("{}backup/{name}", mount.path));
         self.recorded(record.clone(), async {
@@ -127,14 +128,14 @@ impl Caller {
                 CompromisedGrant::new(self, mount, name).check(Permit::UseCompromised)?;
             }
             let backup = self.active.back_up(&entry).await?;
-            let json = Zeroizing::new(serde_json::to_vec(&backup).map_err(Error::internal)?);
+            let text = backup.text()?;
             let now = self.active.clock.now();
             entry.backup = Some((now, entry.latest));
             entry.updated_ms = now;
             let mut edit = Edit::under(guard);
             self.active.key_put(Some(&found), &entry, &mut edit)?;
             let logged = self.commit(edit, key_record(record, &entry)).await?;
-            Ok(Done::Logged(Sensitive::new(STANDARD.encode(&json)), logged))
+            Ok(Done::Logged(text, logged))
         })
         .await
     }
@@ -309,6 +310,16 @@ impl Active {
 }
 
 impl Backup {
+    fn text(&self) -> Result<Sensitive<String>, Error> {
+        let json = Zeroizing::new(serde_json::to_vec(self).map_err(Error::internal)?);
+        if json.len().div_ceil(3).saturating_mul(4) > MAX_BACKUP {
+            let message =
+                "the backup would have more than 8 MiB and could not be restored; destroy versions of the key";
+            return Err(Error::new(Code::TooLarge, message));
+        }
+        Ok(Sensitive::new(STANDARD.encode(&json)))
+    }
+
     /// The key without its versions.
     fn entry(&self, mount: Uuid, name: &str, now: i64) -> Result<KeyEntry, Error> {
         let usage = |name: &String| Usage::parse(name).ok_or_else(malformed);

@@ -79,3 +79,23 @@ async fn replaced_key_and_restored_one_are_one_change_with_a_record_of_each() {
     drop(root);
     core.shutdown().await;
 }
+
+#[tokio::test]
+async fn backup_is_refused_from_the_size_on_at_which_its_restore_is() {
+    let (core, root, mount, backup) = backed_up(Algorithm::Aes256Gcm).await;
+    let mut large = read_backup(&backup).unwrap();
+    let json = serde_json::to_vec(&large).unwrap().len();
+    large.description = "x".repeat(MAX_BACKUP / 4 * 3 - json);
+    let text = large.text().unwrap();
+    assert_eq!(text.expose().len(), MAX_BACKUP);
+    assert_eq!(read_backup(text.expose()).unwrap().description.len(), large.description.len());
+    large.description.push('x');
+    let refused = large.text().map(drop).unwrap_err();
+    assert_eq!(refused.code(), Code::TooLarge);
+    assert!(refused.public().starts_with("the backup would have more than 8 MiB"), "{refused}");
+    let above = format!("{}AAAA", text.expose());
+    let refused = root.key_restore(&mount, Some("x"), &above, Existing::Keep, &()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::TooLarge);
+    drop(root);
+    core.shutdown().await;
+}
