@@ -26,7 +26,9 @@ use super::{
         view::KeyView,
     },
     CompromisedGrant,
+    fault::KeyOperation,
     input::decode,
+    pace::nanos,
     text::base64,
 };
 use crate::{
@@ -44,6 +46,8 @@ use crate::{
 const MAX_BACKUP: usize = 8 << 20;
 /// What a backup begins with, so that nothing else is taken for one.
 const FORMAT: &str = "coffer-key-backup-1";
+/// Nanoseconds to read a byte of a backup.
+const BYTE_NANOS: u64 = 10;
 
 /// What becomes of a key that has the name of one that is restored.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -161,7 +165,7 @@ impl Caller {
         let record = self.record("key.restore", path);
         self.recorded(record.clone(), async {
             self.authorise(&record.path, Operation::Update, parameters)?;
-            let backup = read_backup(backup)?;
+            let backup = self.active.read_backup(backup).await?;
             let name = name.unwrap_or(&backup.name);
             check_name(name)?;
             let active = &self.active;
@@ -170,7 +174,7 @@ impl Caller {
                 return Err(taken());
             }
             // Nothing is deleted for a backup that is damaged.
-            let Restored { entry, edit: restored, uses } = active.restored(mount, name, &backup)?;
+            let Restored { entry, edit: restored, uses } = active.restored(mount, name, &backup).await?;
             let mut edit = Edit::under(active.key_lock(mount.id, name).await);
             match (existing, active.key_entry(mount.id, name).await?) {
                 (_, None) => {}
@@ -207,11 +211,29 @@ struct Restored {
 
 impl Active {
     /// # Errors
+    /// [`Code::Invalid`] for what is no backup; [`Code::TooLarge`] above 8 MiB.
+    async fn read_backup(&self, text: &str) -> Result<Backup, Error> {
+        if text.len() > MAX_BACKUP {
+            return Err(Error::new(Code::TooLarge, "a backup holds at most 8 MiB"));
+        }
+        let mut buffer = Zeroizing::default();
+        let cost = u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_mul(BYTE_NANOS);
+        let buffer = &mut buffer;
+        match self.paced_once(cost, move || parse(text, buffer)).await? {
+            Parsed::Ours(backup) => Ok(*backup),
+            Parsed::Foreign(foreign) => foreign.read(self).await,
+        }
+    }
+
+    /// Checks the backup and makes the key of it, by turns.
+    ///
+    /// # Errors
     /// [`Code::Invalid`] where the backup is damaged.
-    fn restored(&self, mount: &Mount, name: &str, backup: &Backup) -> Result<Restored, Error> {
+    async fn restored(&self, mount: &Mount, name: &str, backup: &Backup) -> Result<Restored, Error> {
         let mut entry = backup.entry(mount.id, name, self.clock.now())?;
         let (mut edit, mut uses) = (Edit::default(), Edit::default());
-        for version in &backup.versions {
+        let algorithm = entry.algorithm;
+        let add = |version: &BackedUp| {
             if version.number <= entry.latest || version.number > backup.latest {
                 return Err(malformed());
             }
@@ -226,7 +248,9 @@ impl Active {
                 let total = Reservation { total: version.uses };
                 uses.put(counter_row(entry.id, number), codec::encode(&total)?, None);
             }
-        }
+            Ok(())
+        };
+        self.paced_while_sound(&backup.versions, |_| version_nanos(algorithm), add).await?;
         entry.latest = backup.latest;
         entry.primary = backup.primary;
         let is_active = |number| entry.version(number).is_some_and(|version| version.state == KeyState::Active);
@@ -414,19 +438,29 @@ fn check_allowed(entry: &KeyEntry) -> Result<(), Error> {
     }
 }
 
-fn read_backup(text: &str) -> Result<Backup, Error> {
-    if text.len() > MAX_BACKUP {
-        return Err(Error::new(Code::TooLarge, "a backup holds at most 8 MiB"));
-    }
-    let mut buffer = Zeroizing::default();
-    let json = decode(text, &mut buffer);
+/// What a text is the backup of.
+enum Parsed<'b> {
+    Ours(Box<Backup>),
+    Foreign(Box<Foreign<'b>>),
+}
+
+fn parse<'b>(text: &str, buffer: &'b mut Zeroizing<Vec<u8>>) -> Result<Parsed<'b>, Error> {
+    let json = decode(text, buffer);
     let json = json.map_err(|at| Error::invalid(format!("illegal base64 data at input byte {at}")))?;
     // Its message would tell what it read.
     match serde_json::from_slice::<Backup>(json) {
-        Ok(backup) if backup.format == FORMAT => Ok(backup),
+        Ok(backup) if backup.format == FORMAT => Ok(Parsed::Ours(Box::new(backup))),
         Ok(_) => Err(malformed()),
-        Err(_) => serde_json::from_slice::<Foreign<'_>>(json).map_err(|_| malformed())?.read(),
+        Err(_) => {
+            serde_json::from_slice(json).map(|foreign| Parsed::Foreign(Box::new(foreign))).map_err(|_| malformed())
+        }
     }
+}
+
+/// What it costs to check a version and to seal it, in nanoseconds: its two halves are held against each other.
+fn version_nanos(algorithm: Algorithm) -> u64 {
+    let halves = nanos(algorithm, KeyOperation::Sign, 0).saturating_add(nanos(algorithm, KeyOperation::Verify, 0));
+    halves.saturating_mul(2).saturating_add(20_000)
 }
 
 fn bytes_of(text: &str) -> Result<Zeroizing<Vec<u8>>, Error> {

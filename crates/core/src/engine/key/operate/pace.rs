@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use super::fault::KeyOperation;
-use crate::active::Active;
+use crate::{Error, active::Active};
 
 /// Nanoseconds that a request may keep a thread of the runtime.
 const AT_ONCE: u64 = 1_500_000;
@@ -44,6 +44,38 @@ impl Active {
             rest = after;
         }
         done
+    }
+
+    /// The same up to the first item that is refused.
+    ///
+    /// # Errors
+    /// That item's.
+    pub(super) async fn paced_while_sound<'i, I, T>(
+        &self,
+        items: &'i [I],
+        cost: impl Fn(&I) -> u64,
+        mut work: impl FnMut(&'i I) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let mut refused = None;
+        let work = |item| match refused {
+            Some(_) => None,
+            None => work(item).map_err(|error| refused = Some(error)).ok(),
+        };
+        let done = self.paced(items, cost, work).await;
+        match refused {
+            Some(error) => Err(error),
+            None => Ok(done.into_iter().flatten().collect()),
+        }
+    }
+
+    /// Does one piece of work of so many nanoseconds.
+    pub(super) async fn paced_once<T>(&self, cost: u64, work: impl FnOnce() -> T) -> T {
+        if cost <= AT_ONCE {
+            return work();
+        }
+        // As above.
+        let _permit = self.loaded.turns.acquire().await;
+        aside(work)
     }
 }
 

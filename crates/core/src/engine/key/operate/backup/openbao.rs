@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::{BackedUp, Backup, bytes_of, malformed};
+use super::{BackedUp, Backup, bytes_of, malformed, version_nanos};
 use crate::{
     Error,
+    active::Active,
     engine::key::{
         entry::{MAX_VERSIONS, Usages},
         operate::text::base64,
@@ -129,12 +130,12 @@ struct RsaPublicKey<'a> {
 }
 
 impl Foreign<'_> {
-    /// The backup as one of ours.
+    /// The backup as one of ours, by turns.
     ///
     /// # Errors
     /// [`coffer_api::Code::Invalid`] where it is none, or holds what there is not here: external keys, the functions that
     /// OpenBao has given up, a prefix of its own for ciphertexts, a key that is put aside.
-    pub(super) fn read(&self) -> Result<Backup, Error> {
+    pub(super) async fn read(&self, active: &Active) -> Result<Backup, Error> {
         let policy = &self.policy;
         let algorithm = algorithm(policy.kind).ok_or_else(malformed)?;
         let unknown =
@@ -153,7 +154,7 @@ impl Foreign<'_> {
         if usize::try_from(count).map_or(true, |count| count >= MAX_VERSIONS) {
             return Err(malformed());
         }
-        let mut versions = Vec::new();
+        let mut found = Vec::new();
         for number in first..=policy.latest_version {
             let at = usize::try_from(number - policy.archive_min_version).map_err(Error::internal)?;
             let archived = self.archived_keys.keys.get(at);
@@ -164,8 +165,10 @@ impl Foreign<'_> {
             if policy.convergent_encryption && version.convergent_version != CONVERGENT {
                 return unknown("with an older way of convergent encryption");
             }
-            versions.push(version.read(algorithm, number)?);
+            found.push((number, version));
         }
+        let read = |(number, version): &(u32, &Version<'_>)| version.read(algorithm, *number);
+        let versions = active.paced_while_sound(&found, |_| version_nanos(algorithm), read).await?;
         let created_ms = versions.first().map_or(0, |version| version.created_ms);
         Ok(Backup {
             format: super::FORMAT.to_owned(),

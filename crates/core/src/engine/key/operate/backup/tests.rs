@@ -1,6 +1,7 @@
 //! What a backup may hold, and what becomes of a key whose place a restored one takes.
 
 use coffer_api::audit::AuditQuery;
+use serde_json::json;
 
 use super::*;
 use crate::{
@@ -19,6 +20,13 @@ async fn backed_up(algorithm: Algorithm) -> (std::sync::Arc<Core>, Caller, std::
     root.key_rotate(&mount, "k", Begin::Active, &()).await.unwrap();
     let backup = root.key_backup(&mount, "k").await.unwrap().expose().clone();
     (core, root, mount, backup)
+}
+
+fn read_backup(text: &str) -> Result<Box<Backup>, Error> {
+    match parse(text, &mut Zeroizing::default())? {
+        Parsed::Ours(backup) => Ok(backup),
+        Parsed::Foreign(_) => panic!("made here"),
+    }
 }
 
 fn changed(backup: &str, change: impl FnOnce(&mut Backup)) -> String {
@@ -98,4 +106,47 @@ async fn backup_is_refused_from_the_size_on_at_which_its_restore_is() {
     assert_eq!(refused.code(), Code::TooLarge);
     drop(root);
     core.shutdown().await;
+}
+
+#[tokio::test]
+async fn backup_is_read_and_checked_by_turns() {
+    let (core, root, mount, small) = backed_up(Algorithm::Aes256Gcm).await;
+    let create =
+        KeyCreate { exportable: true, allow_plaintext_backup: true, ..KeyCreate::transit(Algorithm::EcdsaP521) };
+    root.key_create(&mount, "slow", create, &()).await.unwrap();
+    root.key_rotate(&mount, "slow", Begin::Active, &()).await.unwrap();
+    let ours = root.key_backup(&mount, "slow").await.unwrap().expose().clone();
+    let turns = &root.active.loaded.turns;
+    let long = format!("{}{}", "\n".repeat(200_000), small);
+    let foreign = of_openbao(100);
+    for (name, backup) in [("ours", &ours), ("long", &long), ("foreign", &foreign)] {
+        let held = turns.acquire_many(u32::try_from(turns.available_permits()).unwrap()).await.unwrap();
+        let mut slow = Box::pin(root.key_restore(&mount, Some(name), backup, Existing::Keep, &()));
+        // As long as several others take that need no turn.
+        for other in 0..8 {
+            let other = format!("{name}-{other}");
+            tokio::select! {
+                biased;
+                restored = &mut slow => panic!("{name} took no turn: {restored:?}"),
+                restored = root.key_restore(&mount, Some(&other), &small, Existing::Keep, &()) => restored.unwrap(),
+            };
+        }
+        drop(held);
+        slow.await.unwrap();
+    }
+    drop(root);
+    core.shutdown().await;
+}
+
+/// A backup of an AES key as OpenBao makes it.
+fn of_openbao(versions: u32) -> String {
+    let version = json!({"key": STANDARD.encode([7; 32]), "hmac_key": STANDARD.encode([8; 32]), "ec_d": null, "rsa_key": null,
+        "rsa_public_key": null, "public_key": "", "convergent_version": 0, "creation_time": 1_782_000_000,
+        "certificate_chain": null});
+    let archived: Vec<_> = (0..=versions).map(|_| version.clone()).collect();
+    let backup = json!({"policy": {"name": "k", "keys": {}, "type": 0, "derived": false, "kdf": 1,
+        "convergent_encryption": false, "exportable": true, "allow_plaintext_backup": true, "deletion_allowed": false,
+        "min_decryption_version": 1, "min_encryption_version": 0, "min_available_version": 0, "latest_version": versions,
+        "archive_min_version": 0, "auto_rotate_period": 0}, "archived_keys": {"keys": archived}});
+    STANDARD.encode(backup.to_string())
 }
