@@ -183,6 +183,12 @@ async fn backup_is_restored_under_its_name_or_another() {
     assert_eq!((&made["name"], &made["primary_version"]), (&json!("copy"), &json!(2)));
     let opened = done(&server, "copy/decrypt", json!({"ciphertext": sealed["ciphertext"]})).await;
     assert_eq!(opened["plaintext"], HELLO);
+    restore(with("force", json!(true))).await.is(400);
+    let deletable = json!({"deletion_allowed": true});
+    server.root("PATCH", &format!("{KEYS}/k"), deletable).await.is(200);
+    let text = r#"path "transit/restore" { capabilities = ["update"] }"#;
+    let restorer = server.token_with(ROOT, text).await;
+    server.as_token(&restorer, "POST", "/api/v1/key-restore", with("force", json!(true))).await.is(403);
     let again = restore(with("force", json!(true))).await.is(200).json();
     assert_eq!(again["name"], "k");
     let deleted = server.root("GET", "/api/v1/deleted-keys", Value::Null).await.is(200).json();

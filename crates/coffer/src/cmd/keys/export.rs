@@ -99,7 +99,7 @@ pub(crate) struct Restore {
     /// Another name than it had
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Delete the key that has the name
+    /// Delete the key that has the name, if it may be deleted
     #[arg(long)]
     force: bool,
 }

@@ -72,9 +72,7 @@ impl Caller {
             let active = &self.active;
             let guard = active.key_lock(mount.id, name).await;
             let found = active.key_entry(mount.id, name).await?.ok_or_else(Error::not_found)?;
-            if !found.value.deletion_allowed {
-                return Err(Error::invalid("deletion is not allowed for this key"));
-            }
+            check_deletable(&found.value)?;
             let mut edit = Edit::under(guard);
             let (entry, record) = active.key_end(&found, record, &mut edit).await?;
             let logged = self.commit(edit, record).await?;
@@ -180,6 +178,15 @@ fn end(entry: &mut KeyEntry, settings: &KeySettings, now: i64, which: impl Fn(u3
         ended.push(number);
     }
     Ok(ended)
+}
+
+/// # Errors
+/// [`Code::Invalid`] where the key may not be deleted.
+pub(super) fn check_deletable(entry: &KeyEntry) -> Result<(), Error> {
+    match entry.deletion_allowed {
+        true => Ok(()),
+        false => Err(Error::invalid("deletion is not allowed for this key")),
+    }
 }
 
 /// The floor that a trim sets, in the order in which the original looks.

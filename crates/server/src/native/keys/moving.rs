@@ -204,7 +204,7 @@ pub(in super::super) async fn key_backup(call: Call<String>) -> Response {
 pub(in super::super) async fn key_restore(call: Call<(), NoQuery, Sent<KeyRestore>>) -> Response {
     let wire = &call.body.value;
     let name = wire.name.as_deref();
-    let existing = if wire.force { Existing::Replace } else { Existing::Keep };
+    let existing = if wire.force { Existing::ReplaceDeletable } else { Existing::Keep };
     let below = name.map_or_else(|| "restore".to_owned(), |name| format!("restore/{name}"));
     let asked = Asked::to_begin(&call, below, parameters::restore);
     let restored = asked.run(Ok(()), async |mount, (), known| {

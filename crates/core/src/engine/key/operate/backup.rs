@@ -19,6 +19,7 @@ use super::{
     super::{
         check_name,
         create::key_record,
+        delete::check_deletable,
         entry::{Compromise, KeyEntry, KeyVersion, MAX_VERSIONS, Usages},
         state::{KeyState, Permit},
         store::{NewVersion, StoredMaterial},
@@ -56,6 +57,8 @@ pub enum Existing {
     Keep,
     /// It is deleted as by hand: its versions are destroyed at their time.
     Replace,
+    /// It is deleted, by who may delete it and where that is allowed.
+    ReplaceDeletable,
 }
 
 /// A backup: base64 of this as JSON.
@@ -148,7 +151,8 @@ impl Caller {
     /// they had.
     ///
     /// # Errors
-    /// [`Code::Denied`] without update on `{mount}restore[/{name}]`; [`Code::Conflict`] where there is a key of that name
+    /// [`Code::Denied`] without update on `{mount}restore[/{name}]`, and with [`Existing::ReplaceDeletable`] without delete on
+    /// `{mount}keys/{name}`; [`Code::Conflict`] where there is a key of that name
     /// and it is to be kept; [`Code::Invalid`] for what is no backup; [`Code::TooLarge`] above 8 MiB.
     pub async fn key_restore(
         &self,
@@ -179,7 +183,11 @@ impl Caller {
             match (existing, active.key_entry(mount.id, name).await?) {
                 (_, None) => {}
                 (Existing::Keep, Some(_)) => return Err(taken()),
-                (Existing::Replace, Some(found)) => {
+                (Existing::Replace | Existing::ReplaceDeletable, Some(found)) => {
+                    if existing == Existing::ReplaceDeletable {
+                        self.authorise(&format!("{}keys/{name}", mount.path), Operation::Delete, &())?;
+                        check_deletable(&found.value)?;
+                    }
                     let record = self.record("key.delete", format!("{}keys/{name}", mount.path));
                     let record = record.fact("reason", "a restored key takes its place");
                     let (_, record) = active.key_end(&found, record, &mut edit).await?;
