@@ -159,12 +159,15 @@ impl Asker<'_> {
         self.recorded(record, async {
             self.authorise(&path, Operation::Update, Ceremony::Rekey)?;
             let refuse = |why: String| Error::invalid(format!("invalid {} seal configuration: {why}", name.verb()));
-            if start.backup == ShareBackup::Kept && start.pgp_keys.is_empty() {
-                match name {
-                    Rekey::Rekey => return Err(Error::invalid(NO_BACKUP)),
-                    // This one passes over the wish.
-                    Rekey::RotateRoot => start.backup = ShareBackup::Untouched,
-                }
+            let under_way = || Error::invalid(format!("{} already in progress", name.noun()));
+            let keeps_nothing = start.backup == ShareBackup::Kept && start.pgp_keys.is_empty();
+            match name {
+                Rekey::Rekey if keeps_nothing => return Err(Error::invalid(NO_BACKUP)),
+                Rekey::Rekey => {}
+                // This one looks for another before all else, and passes over the wish.
+                Rekey::RotateRoot if self.active.ceremonies.rekey.lock().await.is_some() => return Err(under_way()),
+                Rekey::RotateRoot if keeps_nothing => start.backup = ShareBackup::Untouched,
+                Rekey::RotateRoot => {}
             }
             if i64::try_from(start.pgp_keys.len()).is_ok_and(|len| len != 0 && len != start.split.shares) {
                 return Err(Error::invalid(format!("incorrect number of PGP keys for {}", name.noun())));
@@ -173,7 +176,7 @@ impl Asker<'_> {
             let recipients = Recipients::read(start.pgp_keys, self.active.clock.now()).await.map_err(refuse)?;
             let mut round = self.active.ceremonies.rekey.lock().await;
             if round.is_some() {
-                return Err(Error::invalid(format!("{} already in progress", name.noun())));
+                return Err(under_way());
             }
             let verification = start.verification;
             *round = Some(Round {
