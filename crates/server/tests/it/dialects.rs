@@ -149,7 +149,7 @@ fn key_pairs() -> Vec<Pair> {
         read("/api/v1/keys/k/backup", Value::Null, "/v1/transit/backup/k"),
         Pair {
             native: ("GET", "/api/v1/keys/s/public", Value::Null),
-            vault: vec![("GET", "/v1/transit/export/public-key/s/latest", Value::Null)],
+            vault: vec![("GET", "/v1/transit/export/public-key/s", Value::Null)],
         },
         Pair {
             native: ("GET", "/api/v1/key-wrapping-key", Value::Null),

@@ -116,7 +116,10 @@ async fn refusal_says_which_path_and_capability_was_missing() {
     let token = server.token_with(ROOT, r#"path "secret/data/a" { capabilities=["read"] }"#).await;
     let errors = server.as_token(&token, "POST", "/v1/secret/data/a", json!({"data": {}})).await.errors(403);
     let text = errors[0].as_str().unwrap();
-    assert!(text.contains("permission denied") && text.contains("secret/data/a") && text.contains("create"), "{text}");
+    assert!(
+        text.contains("permission denied") && text.contains("secret/data/a") && text.contains("update on"),
+        "{text}"
+    );
     server.stop().await;
 }
 

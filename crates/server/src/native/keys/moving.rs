@@ -62,7 +62,7 @@ pub(in super::super) async fn key_public(call: Call<String, PublicQuery>) -> Res
     };
     let below = match version {
         Some(number) => format!("export/public-key/{}/{number}", call.path),
-        None => format!("export/public-key/{}/latest", call.path),
+        None => format!("export/public-key/{}", call.path),
     };
     let public = Asked::to_read(&call, below).run(format, async |mount, format, _| {
         let (version, public_key) = call.caller.key_public(mount, &call.path, version, format).await?;
