@@ -24,7 +24,7 @@ pub enum ShareBackup {
     Untouched,
 }
 
-/// The row under [`keys::SHARE_BACKUP`]: what the last rekey with a backup told.
+/// The row under `SHARE_BACKUP`: what the last rekey with a backup told.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct KeptShares {
     /// The rekey that made them.
