@@ -304,6 +304,17 @@ async fn trimmed_versions_are_scheduled_and_absent_below_the_floor() {
 }
 
 #[tokio::test]
+async fn first_keys_made_at_once_share_the_engine_that_one_of_them_mounts() {
+    let (core, _time) = dev_with_keys().await;
+    let root = caller(&core, "root").await;
+    root.mount_disable("transit/").await.unwrap();
+    let (a, b) = tokio::join!(root.key_engine_for("a", &()), root.key_engine_for("b", &()));
+    assert_eq!(a.unwrap().id, b.unwrap().id);
+    drop(root);
+    core.shutdown().await;
+}
+
+#[tokio::test]
 async fn primary_version_is_never_below_what_may_be_decrypted() {
     let (core, _time) = dev_with_keys().await;
     let root = caller(&core, "root").await;

@@ -75,7 +75,11 @@ impl Caller {
                 return Err(self.failed(self.record("request.refused", &logical), error).await);
             }
             let request = MountEnable { description: "keys".to_owned(), ..MountEnable::default() };
-            self.mount_enable(NATIVE, MountKind::Transit, request, &()).await?;
+            let enabled = self.mount_enable(NATIVE, MountKind::Transit, request, &()).await;
+            // Another first key may have come before.
+            if self.native_engine().is_none() {
+                enabled?;
+            }
         }
         self.key_engine(Operation::Update, below).await
     }
