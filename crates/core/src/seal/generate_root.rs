@@ -219,10 +219,7 @@ impl Asker<'_> {
 
 impl Round {
     fn attempt(&self) -> RootAttempt {
-        let fingerprint = match &self.told {
-            Told::Encrypted(recipient) => recipient.fingerprints().pop(),
-            Told::Padded(_) => None,
-        };
+        let fingerprint = self.told.recipient().and_then(|recipient| recipient.fingerprints().pop());
         RootAttempt {
             nonce: self.nonce,
             progress: self.given.progress(),

@@ -10,7 +10,6 @@ use crate::{failure::Failure, input, session::Session};
 
 /// Options of `keys csr`.
 #[derive(Args)]
-
 pub(crate) struct Csr {
     /// The key's name
     name: String,
@@ -24,7 +23,6 @@ pub(crate) struct Csr {
 
 /// Options of `keys set-certificate`.
 #[derive(Args)]
-
 pub(crate) struct SetCertificate {
     /// The key's name
     name: String,

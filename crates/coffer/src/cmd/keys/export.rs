@@ -21,7 +21,6 @@ use crate::{
 
 /// Options of `keys public`.
 #[derive(Args)]
-
 pub(crate) struct Public {
     /// The key's name
     name: String,

@@ -42,7 +42,6 @@ pub(crate) struct Import {
 
 /// Options of `keys import-version`.
 #[derive(Args)]
-
 pub(crate) struct ImportVersion {
     /// The key's name
     name: String,
@@ -63,7 +62,6 @@ pub(crate) struct ImportKey {
 
 /// Options of `keys agree`.
 #[derive(Args)]
-
 pub(crate) struct Agree {
     /// The new key's name
     name: String,

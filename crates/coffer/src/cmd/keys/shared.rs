@@ -38,7 +38,6 @@ pub(crate) struct DataKey {
 
 /// Options of `keys encapsulate`.
 #[derive(Args)]
-
 pub(crate) struct Encapsulate {
     /// The key's name
     name: String,

@@ -62,7 +62,6 @@ pub(crate) struct Verify {
 
 /// Options of `keys mac`.
 #[derive(Args)]
-
 pub(crate) struct Mac {
     /// The key's name
     name: String,
