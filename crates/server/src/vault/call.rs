@@ -1,6 +1,6 @@
 //! One request of the Vault dialect, authenticated: verb, logical path, parameters, and how it can fail.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::{
     body::Body as HttpBody,
@@ -55,6 +55,8 @@ pub(crate) struct Params(Arc<Sent>);
 /// Parameters, and the memory they hold.
 struct Sent {
     body: Body,
+    /// What was sent, once it was read: names, and whether the value is `null`.
+    names: OnceLock<Box<[(Box<str>, bool)]>>,
     _share: Option<tokio::sync::OwnedSemaphorePermit>,
 }
 
@@ -264,12 +266,23 @@ impl Paging {
 
 impl Params {
     fn new(body: Body, share: Option<tokio::sync::OwnedSemaphorePermit>) -> Self {
-        Self(Arc::new(Sent { body, _share: share }))
+        Self(Arc::new(Sent { body, names: OnceLock::new(), _share: share }))
     }
 
     /// The top level.
     pub(crate) fn fields(&self) -> Result<Fields<'_>, Failure> {
-        Ok(self.0.body.fields()?)
+        let fields = self.0.body.fields()?;
+        self.0.names.get_or_init(|| fields.names().map(|(name, is_null)| (name.into(), is_null)).collect());
+        Ok(fields)
+    }
+
+    /// The names at the top level, and whether the value of each is `null`; none where it cannot be read.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, bool)> {
+        if self.0.names.get().is_none() {
+            // Nobody asked for the fields yet; to ask is what keeps their names.
+            drop(self.fields());
+        }
+        self.0.names.get().into_iter().flatten().map(|(name, is_null)| (name.as_ref(), *is_null))
     }
 }
 

@@ -11,7 +11,7 @@ use coffer_core::MountKind;
 use super::{
     call::{VaultCall, Verb},
     envelope,
-    lenient::{Body, Fields},
+    lenient::Body,
 };
 use crate::error::{self, Success};
 
@@ -24,14 +24,13 @@ pub(crate) fn of_call(call: &VaultCall, response: &Response, kind: MountKind, re
         Verb::Patch | Verb::Write => call.sent_params(),
         Verb::Delete | Verb::List | Verb::Read | Verb::Scan => call.query_params(),
     };
-    let Some(params) = params else { return Vec::new() };
-    params.fields().map(|fields| warnings(kind, rest, &fields)).unwrap_or_default()
+    params.map(|params| warnings(kind, rest, params.names())).unwrap_or_default()
 }
 
 /// What is to be said of a request with this query.
 pub(crate) fn of_query(query: Option<&str>, kind: MountKind, rest: &str) -> Vec<String> {
     let Ok(query) = Body::of_query(query) else { return Vec::new() };
-    query.fields().map(|fields| warnings(kind, rest, &fields)).unwrap_or_default()
+    query.fields().map(|fields| warnings(kind, rest, fields.names())).unwrap_or_default()
 }
 
 /// The reply with more warnings, where it is an envelope.
@@ -43,15 +42,15 @@ pub(crate) async fn told(response: Response, warnings: Vec<String>) -> Response 
     Response::from_parts(parts, HttpBody::from(bytes))
 }
 
-/// What is to be said of a request with these parameters.
-pub(crate) fn warnings(kind: MountKind, rest: &str, fields: &Fields<'_>) -> Vec<String> {
+/// What is to be said of a request with these parameters: their names, and whether the value of each is `null`.
+pub(crate) fn warnings<'a>(kind: MountKind, rest: &str, sent: impl Iterator<Item = (&'a str, bool)>) -> Vec<String> {
     let path: Vec<&str> = rest.strip_suffix('/').unwrap_or(rest).split('/').collect();
     let mut endpoints = ENDPOINTS.iter().filter(|endpoint| section(kind) == endpoint.section);
     let Some(endpoint) = endpoints.find(|endpoint| fits(&endpoint.segments, &path)) else { return Vec::new() };
     let (mut ignored, mut replaced) = (BTreeSet::new(), BTreeSet::new());
-    for (name, raw) in fields.iter() {
+    for (name, is_null) in sent {
         if endpoint.captures.contains(&name) {
-            if raw.get() != "null" {
+            if !is_null {
                 replaced.insert(name);
             }
         } else if !endpoint.fields.contains(&name) {
@@ -152,9 +151,10 @@ const TABLE: &str = include_str!("fields.txt");
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault::lenient::Fields;
 
     fn told(kind: MountKind, rest: &str, body: &str) -> Vec<String> {
-        warnings(kind, rest, &Fields::parse(body.as_bytes()).unwrap())
+        warnings(kind, rest, Fields::parse(body.as_bytes()).unwrap().names())
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Login {
         let fields = body.fields()?;
         let password = fields.secret("password")?;
         let password = password.ok_or_else(|| Error::invalid("missing password"))?;
-        let warnings = ignored::warnings(MountKind::Userpass, &format!("login/{}", self.user), &fields);
+        let warnings = ignored::warnings(MountKind::Userpass, &format!("login/{}", self.user), fields.names());
         Ok((password, warnings))
     }
 }

@@ -195,7 +195,7 @@ pub(crate) async fn lookup(app: &App, origin: Origin, parts: Box<Parts>, body: B
         Some(_) | None => lenient::Body::of_query(parts.uri.query()).map_err(invalid),
     };
     let sent = sent.and_then(|sent| {
-        let warnings = ignored::warnings(MountKind::System, "wrapping/lookup", &sent.fields().map_err(invalid)?);
+        let warnings = ignored::warnings(MountKind::System, "wrapping/lookup", sent.fields().map_err(invalid)?.names());
         Ok((token_in(&sent)?, warnings))
     });
     let (asked, warnings) = match sent {

@@ -75,7 +75,7 @@ impl Login {
         }
         let (role_id, secret_id) = (fields.text("role_id")?, fields.text("secret_id")?);
         let role_id = role_id.map_or_else(String::new, |id| id.to_string());
-        let warnings = ignored::warnings(MountKind::Approle, "login", &fields);
+        let warnings = ignored::warnings(MountKind::Approle, "login", fields.names());
         Ok((role_id, secret_id.map(|id| Sensitive::from(id.as_str())), warnings))
     }
 }

@@ -127,6 +127,11 @@ impl<'a> Fields<'a> {
         self.0.iter().map(|(key, value)| (key.as_ref(), *value))
     }
 
+    /// The fields' names, and whether the value of each is `null`.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.iter().map(|(name, raw)| (name, raw.get() == "null"))
+    }
+
     /// Text; a number or a boolean is taken as its text.
     pub(crate) fn text(&self, field: &'static str) -> Result<Option<Zeroizing<String>>, LenientError> {
         self.value(field).map(|raw| scalar(field, raw)).transpose()
