@@ -58,7 +58,7 @@ def in_memory(plan, program):
 def on_disk(plan, program, server, directory):
     """Passes by name of the command over files beside the servers' data, and of `dd` with the same file."""
     Client(server.port, server.root.token).call("POST", "/api/v1/keys", {"name": KEY})
-    environment = {**server.environment(), "COFFER_ADDR": f"http://127.0.0.1:{server.port}", "COFFER_TOKEN": server.root.token}
+    environment = {**server.environment(), "COFFER_ADDR": f"http://127.0.0.1:{server.port}", "COFFER_TOKEN": server.token}
     with _directory(directory) as place:
         small, large = _plain(place, plan.file_mib // 16), _plain(place, plan.file_mib)
         sealed, opened, copy = place / "sealed", place / "opened", place / "copy"
