@@ -4,11 +4,12 @@
 use std::{
     fs::File,
     io::{self, BufWriter, IsTerminal, Read, Write},
+    num::NonZeroU64,
     os::fd::{AsFd, AsRawFd},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{Access, Advice, AtFlags, CWD, Mode, OFlags};
 
 use crate::{
     failure::Failure,
@@ -27,6 +28,9 @@ pub(crate) struct Target {
     writer: BufWriter<File>,
     place: Place,
     name: String,
+    /// Bytes taken, and how many of them the system was asked to write to the disk already.
+    taken: u64,
+    begun: u64,
 }
 
 /// Who may read a new file.
@@ -156,7 +160,19 @@ impl Target {
     }
 
     fn new(file: File, place: Place, name: String) -> Self {
-        Self { writer: BufWriter::with_capacity(BUFFER, file), place, name }
+        Self { writer: BufWriter::with_capacity(BUFFER, file), place, name, taken: 0, begun: 0 }
+    }
+
+    /// Has the system begin to write a file while more of it is made: the sync at its end then waits for little.
+    fn begin_writing(&mut self) {
+        if !matches!(self.place, Place::File { .. }) {
+            return;
+        }
+        if let Some(stretch) = NonZeroU64::new(self.taken - self.begun).filter(|stretch| stretch.get() >= STRETCH) {
+            // Linux writes what it is told will not be needed. It is advice: the sync at the end is what counts.
+            let _ = rustix::fs::fadvise(self.writer.get_ref(), self.begun, Some(stretch), Advice::DontNeed);
+            self.begun = self.taken;
+        }
     }
 
     fn settle(&mut self) -> io::Result<()> {
@@ -180,7 +196,10 @@ impl Target {
 
 impl Write for Target {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.writer.write(buffer)
+        let len = self.writer.write(buffer)?;
+        self.taken += u64::try_from(len).expect("a length in memory fits 64 bits");
+        self.begin_writing();
+        Ok(len)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -199,6 +218,8 @@ impl Drop for Target {
 
 /// Bytes that are written at once.
 const BUFFER: usize = 256 << 10;
+/// Bytes after which the system begins to write.
+const STRETCH: u64 = 8 << 20;
 
 #[cfg(test)]
 mod tests {
