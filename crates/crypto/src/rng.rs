@@ -1,4 +1,5 @@
-//! Random bytes from the library's generator, which is seeded by the kernel and reseeds after a fork.
+//! Random bytes from the kernel's generator. It knows of forks, and where the hypervisor tells it (vmgenid) of copies of
+//! the machine; the library's own takes 50 ms to gather randomness besides when a process first asks it.
 
 use crate::Error;
 
@@ -7,7 +8,7 @@ use crate::Error;
 /// # Errors
 /// [`Error::Random`] if the generator fails; `out` must then not be used.
 pub fn fill(out: &mut [u8]) -> Result<(), Error> {
-    aws_lc_rs::rand::fill(out).map_err(|_| Error::Random)
+    getrandom::fill(out).map_err(|_| Error::Random)
 }
 
 /// `N` random bytes, for what is not a secret: nonces, salts, identifiers. A key is made by [`crate::Secret::random`].
@@ -20,8 +21,8 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], Error> {
     Ok(out)
 }
 
-/// Random bytes for the nonces of a batch of messages, drawn for a few dozen at once: at each call the generator asks the
-/// processor for fresh randomness, which takes longer than to encrypt a short message. No byte is given out twice.
+/// Random bytes for the nonces of a batch of messages, drawn for a few dozen at once: a call of the kernel takes longer
+/// than to encrypt a short message. No byte is given out twice.
 ///
 /// Not for keys, and only for messages that are all there when the first is encrypted: a copy of the machine's memory then
 /// encrypts the same ones under the same nonces, which tells nobody anything.
