@@ -318,6 +318,31 @@ async fn restore_needs_what_each_of_its_changes_needs() {
     core.shutdown().await;
 }
 
+#[tokio::test]
+async fn policy_of_the_documentation_is_enough_for_one_scope() {
+    let documentation = include_str!("../../../../docs/ENV.md");
+    let policy = documentation.split("```hcl\n").nth(1).unwrap().split("```").next().unwrap();
+    let core = dev().await;
+    let root = caller(&core, "root").await;
+    let caller = narrow(&core, &root, policy).await;
+    let api = scope("acme:prod:api");
+    let first = SecretsPatch { layout: Some(value("A=*\n")), ..with_snapshot(vec![set("A", "1"), set("B", "1")]) };
+    caller.secret_patch_all(&api, &first).await.unwrap();
+    let second = SecretsPatch { layout: Some(value("B=*\n")), ..with_snapshot(vec![delete("A"), set("B", "2")]) };
+    let id = caller.secret_patch_all(&api, &second).await.unwrap().snapshot.unwrap();
+    assert_eq!(caller.secret_own(&api).await.unwrap().secrets.len(), 1);
+    caller.secret_list(&api, Depth::Own, "", 10).await.unwrap();
+    caller.secret_layout(&api).await.unwrap();
+    assert_eq!(caller.snapshot_values(&api, id).await.unwrap().secrets.len(), 1);
+    let list = caller.snapshot_list(&api, 0, 10).await.unwrap();
+    assert!(list.items.iter().all(|snapshot| snapshot.reason.is_some()));
+    assert_eq!(restore(&caller, &api, id).await.changes.len(), 3);
+    caller.snapshot_create(&api, "").await.unwrap();
+    assert_eq!(caller.secret_own(&scope("acme:prod")).await.unwrap_err().code(), Code::Denied);
+    drop((root, caller));
+    core.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn snapshot_is_of_one_moment_whatever_is_written_meanwhile() {
     let core = dev().await;

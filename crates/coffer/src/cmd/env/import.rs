@@ -61,7 +61,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     no_snapshot: bool,
     /// Do not ask on a terminal
-    #[arg(long, short)]
+    #[arg(long)]
     yes: bool,
     #[command(flatten)]
     scope: ScopeArguments,
@@ -103,6 +103,10 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     if count > MOST {
         return Err(Failure::local(format!("{file} holds {count} secrets, and at most {MOST} are imported at once"))
             .hint("split the file"));
+    }
+    if count == 0 && arguments.prune {
+        return Err(Failure::local(format!("{file} names no secret, and --prune would delete all there are"))
+            .hint("is it the right file, and whole?"));
     }
     let client = session.client()?;
     let present = present(&client, &scope, &document, &file).await?;

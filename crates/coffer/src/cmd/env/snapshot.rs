@@ -62,7 +62,7 @@ pub(crate) struct RestoreArguments {
     #[arg(long)]
     partial: bool,
     /// Do not ask on a terminal
-    #[arg(long, short)]
+    #[arg(long)]
     yes: bool,
     #[command(flatten)]
     scope: ScopeArguments,

@@ -11,7 +11,7 @@ use super::{
     KvPath,
     entry::{Head, VersionMeta},
     kept::{Kept, LayoutData, SnapshotData},
-    native::MOUNT,
+    native::{MAX_EFFECTIVE, MOUNT},
     together::{Extent, Gathering, check_reason},
 };
 use crate::{Caller, Error, caller::Done, mount::Mount, policy::Operation, time::rfc3339};
@@ -228,9 +228,15 @@ impl Caller {
             return Err(Error::new(Code::NotFound, format!("snapshot {id} of {scope} is deleted")));
         }
         let data = self.active.kv_data(mount, at, &loaded.opened, &loaded.head, &version).await?.ok_or_else(missing)?;
-        let data = serde_json::from_slice(&data).map_err(|_| {
+        let data: SnapshotData = serde_json::from_slice(&data).map_err(|_| {
             Error::new(Code::Conflict, format!("another entry lies where the snapshots of {scope} would"))
         })?;
+        if data.secrets.len() > MAX_EFFECTIVE {
+            return Err(Error::new(
+                Code::TooLarge,
+                format!("snapshot {id} of {scope} names more than {MAX_EFFECTIVE}"),
+            ));
+        }
         Ok(Taken { data, created_ms: version.created_ms })
     }
 }
