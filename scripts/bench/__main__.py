@@ -23,6 +23,7 @@ import keys
 import lists
 import logins
 import machine
+import moves
 import openbao
 import processes
 import report
@@ -65,6 +66,7 @@ class Results:
     lists: dict = dataclasses.field(default_factory=dict)
     files_in_memory: dict = dataclasses.field(default_factory=dict)
     files_on_disk: dict = dataclasses.field(default_factory=dict)
+    moves: dict = dataclasses.field(default_factory=dict)
     slow: list = dataclasses.field(default_factory=list)
     scale: list = dataclasses.field(default_factory=list)
     starts: list = dataclasses.field(default_factory=list)
@@ -254,6 +256,8 @@ def _keys(plan, programs, directory, results):
     say(f"files of {plan.file_mib} MiB")
     results.files_in_memory = files.in_memory(plan, programs.file)
     results.files_on_disk = files.on_disk(plan, programs.coffer, coffer, directory)
+    say(f"a .env file of {moves.SECRETS:,} secrets")
+    results.moves = moves.seconds(plan, programs.coffer, coffer)
     coffer.stop()
 
 

@@ -6,6 +6,7 @@ import costs
 import files
 import keys
 import logins
+import moves
 from load import CREATE, READ, UPDATE
 from rounds import median
 from syncs import in_series
@@ -31,7 +32,7 @@ def judge(results):
     """Every bar of the bench."""
     return [
         *_reads(results), *_writes(results), *_logins(results), *_keys(results), *_lists(results), *_files(results),
-        *_slow(results), *_scale(results), *_size(results),
+        *_moves(results), *_slow(results), *_scale(results), *_size(results),
     ]
 
 
@@ -128,6 +129,12 @@ def _files(results):
         growth = median(each.peak_mb for each in passes[large]) - median(each.peak_mb for each in passes[small])
         what = f"peak memory for a file 16 times as large, {where}"
         yield Bar(what, "< 2 MB more", f"{growth:.2f} MB more", growth < 2, "file")
+
+
+def _moves(results):
+    for how, most in ((moves.IMPORT, 10), (moves.EXPORT, 2)):
+        value = median(results.moves[how])
+        yield Bar(f"{how} of {moves.SECRETS:,} secrets, .env", f"< {most} s", f"{value:.2f} s", value < most, "move")
 
 
 def _slow(results):

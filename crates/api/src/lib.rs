@@ -13,6 +13,7 @@ pub mod policy;
 pub mod seal;
 pub mod secrets;
 pub mod sensitive;
+pub mod snapshots;
 pub mod token;
 
 pub use error::{Code, Problem};

@@ -11,8 +11,12 @@ use crate::{Name, Scope, Sensitive};
 pub enum Kind {
     /// A KV entry of another shape; the native API shows it and never rewrites it.
     Kv,
+    /// The scope's `.env` file without its values: order, comments, quotes.
+    Layout,
     /// A native secret: its data is exactly `{"value": string}`.
     Secret,
+    /// The scope's snapshots, a version each.
+    Snapshots,
 }
 
 /// State of one version.
@@ -52,7 +56,7 @@ pub struct SecretSet {
     pub options: SetOptions,
 }
 
-/// Body of `POST secrets/{scope}/` and an item of `PATCH secrets/{scope}/`.
+/// Body of `POST secrets/{scope}/`.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamedSecretSet {
@@ -65,12 +69,52 @@ pub struct NamedSecretSet {
     pub options: SetOptions,
 }
 
-/// Body of `PATCH secrets/{scope}/`: each is set on its own, in order; the reply says which succeeded.
+/// An item of `PATCH secrets/{scope}/`: `{"name", "value"}` sets, `{"name", "delete": true}` deletes the current version.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+pub struct SecretChange {
+    /// The secret's name.
+    pub name: Name,
+    /// The value; absent where the secret is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Sensitive<String>>,
+    /// Whether to delete it; with `atomic` alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delete: bool,
+    /// Preconditions and options; `cas` holds for a deletion too.
+    #[serde(default)]
+    pub options: SetOptions,
+}
+
+/// Body of `PATCH secrets/{scope}/`. Each secret is changed on its own, in order, and the reply says which succeeded; with
+/// `atomic` all are changed together or none is.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SecretsPatch {
-    /// At most 1,000.
-    pub secrets: Vec<NamedSecretSet>,
+    /// At most 1,000; with `atomic` 10,000, each name once.
+    pub secrets: Vec<SecretChange>,
+    /// All or nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub atomic: bool,
+    /// With `atomic`: the `.env` file that this came from, without its values, to be kept with them. At most 1 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Sensitive<String>>,
+    /// With `atomic`: take a snapshot of the scope first, for this reason (at most 200 characters).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+}
+
+impl From<NamedSecretSet> for SecretChange {
+    fn from(set: NamedSecretSet) -> Self {
+        Self { name: set.name, value: Some(set.value), delete: false, options: set.options }
+    }
+}
+
+impl SecretsPatch {
+    /// Sets each on its own.
+    pub fn each(sets: impl IntoIterator<Item = NamedSecretSet>) -> Self {
+        Self { secrets: sets.into_iter().map(SecretChange::from).collect(), ..Self::default() }
+    }
 }
 
 /// One result of a `PATCH`.
@@ -78,7 +122,7 @@ pub struct SecretsPatch {
 pub struct PatchResult {
     /// The secret's name.
     pub name: Name,
-    /// The new version where it succeeded.
+    /// The new version where it succeeded, or the one that was deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
     /// The problem where it did not.
@@ -91,6 +135,9 @@ pub struct PatchResult {
 pub struct PatchReply {
     /// In the order sent.
     pub results: Vec<PatchResult>,
+    /// The snapshot that was taken before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<u64>,
 }
 
 /// One version, without its value.

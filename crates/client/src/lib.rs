@@ -15,6 +15,7 @@ mod policies;
 mod route;
 mod seal;
 mod secrets;
+mod snapshots;
 mod tokens;
 mod transport;
 mod trust;

@@ -40,6 +40,14 @@ impl Client {
         self.reply(Call::get(listing(scope)?.query("view", Some("effective")))).await
     }
 
+    /// The values that lie in a scope itself, without its parents'.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn secret_own(&self, scope: &Scope) -> Result<Effective, Error> {
+        self.reply(Call::get(listing(scope)?.query("view", Some("own")))).await
+    }
+
     /// A secret's value: the current version, or the one named.
     ///
     /// # Errors
@@ -65,10 +73,10 @@ impl Client {
         self.reply(Call::post(listing(scope)?, set)?).await
     }
 
-    /// Sets several, each on its own; the reply says which succeeded.
+    /// Sets several, each on its own; the reply says which succeeded. With `atomic`, all or none.
     ///
     /// # Errors
-    /// [`Error`] as for every call; a failed item is no error of the call.
+    /// [`Error`] as for every call; a failed item is no error of the call, unless with `atomic`.
     pub async fn secret_set_many(&self, scope: &Scope, patch: &SecretsPatch) -> Result<PatchReply, Error> {
         self.reply(Call::patch(listing(scope)?, patch)?).await
     }

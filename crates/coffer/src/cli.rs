@@ -50,6 +50,9 @@ pub(crate) enum Command {
     Audit(cmd::audit::Command),
     /// Print a shell's completion script
     Completion(cmd::completion::Arguments),
+    /// Move .env files into a scope and out of it, compare scopes, and put one back to how it was
+    #[command(subcommand)]
+    Env(cmd::env::Command),
     /// Ask whether the server is alive
     Health,
     /// Make keys that stay on the server, and manage their life
@@ -86,7 +89,8 @@ Exit codes:
   0 success                    5 conflict: stale version, wrong state, inconclusive check
   1 usage or local error       7 sealed or unavailable
   2 server or network error    8 integrity violated
-  3 not found                  `run` returns the program's own code, 126 or 127 where it
-  4 denied or no valid token   cannot start, 128+n where signal n ended it
+  3 not found                  10 differences found
+  4 denied or no valid token   `run` returns the program's own code, 126 or 127 where it
+                               cannot start, 128+n where signal n ended it
 
 Values go to stdout, everything else to stderr.";

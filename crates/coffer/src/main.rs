@@ -4,6 +4,7 @@
 mod cli;
 mod cmd;
 mod data_dir;
+mod dotenv;
 mod duration;
 mod environment;
 mod failure;

@@ -1,28 +1,29 @@
 //! The order of a commit (ARCHITECTURE.md, "A change"): rows and the sealed record in one batch; then the record
 //! in the log, synced; then the answer; later the outbox row goes.
 
+mod prepared;
+
 use std::{collections::HashMap, sync::Arc};
 
 use coffer_api::Code;
-use coffer_crypto::hash::sha256;
 use coffer_storage::{Batch, Change, Entry, Epoch, Error as StoreError, Expect, Key, Revision, Room, Sealed};
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use self::prepared::{Prepared, prepare};
 use crate::{
     Error,
     active::{Active, CachedEntry},
     barrier::Barrier,
     keys,
     locks::PathGuard,
-    record::{ChangeDigest, Encoded, Record},
+    record::{Encoded, Record},
 };
 
 /// Format byte of an outbox row.
 pub(crate) const OUTBOX_FORMAT: u8 = 1;
 
-/// An outbox row holds at most this many bytes.
-const OUTBOX_BYTES: usize = 1 << 20;
+/// Edits of one commit that are sealed where they come.
+const AT_ONCE: usize = 64;
 
 /// How often a commit of unknown outcome is looked up before giving up.
 const LOOKUPS: u32 = 20;
@@ -40,7 +41,7 @@ pub(crate) struct Edit {
 }
 
 /// What a change does to memory beyond the cache.
-type InForce = Box<dyn FnOnce(&Active) + Send>;
+type InForce = Box<dyn FnOnce(&Active) + Send + Sync>;
 
 /// Proof that a record of this request is in the log and synced.
 #[must_use]
@@ -76,15 +77,8 @@ enum Value {
     Sealed(Sealed),
 }
 
-/// A batch on its way, with all that must happen once it is in.
-struct Prepared {
-    batch: Batch,
-    cached: Vec<(String, Option<Sealed>)>,
-    entries: Vec<Encoded>,
-    outbox: String,
-    guard: Option<PathGuard>,
-    in_force: Vec<InForce>,
-}
+/// An edit and its record: what of a batch is recorded together.
+pub(crate) type Part = (Edit, Record);
 
 impl Edit {
     /// Rows to be changed while the guard's paths are locked; it is let go once the change is visible.
@@ -144,7 +138,7 @@ impl Edit {
 
     /// Runs where the change becomes visible: its rows are stored, its paths still locked. So it runs also where the
     /// record cannot be logged or the caller goes away, and what is in memory follows the order of the store.
-    pub(crate) fn in_force(&mut self, apply: impl FnOnce(&Active) + Send + 'static) {
+    pub(crate) fn in_force(&mut self, apply: impl FnOnce(&Active) + Send + Sync + 'static) {
         self.in_force.push(Box::new(apply));
     }
 
@@ -180,6 +174,16 @@ impl Edit {
     /// How many rows it has.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// How many bytes of values it writes.
+    pub(crate) fn bytes(&self) -> usize {
+        let written = |row: &Row| match &row.value {
+            Value::Checked | Value::Deleted => 0,
+            Value::Plain(value) => value.len(),
+            Value::Sealed(value) => value.as_ref().len(),
+        };
+        self.rows.iter().map(written).sum()
     }
 
     /// Whether it changes any row, and does not only ask for some to be as they were.
@@ -242,10 +246,26 @@ impl Active {
         record: Record,
         urgency: Urgency,
     ) -> Result<Logged, Error> {
+        self.commit_all(vec![(edit, record)], urgency).await
+    }
+
+    /// As [`Active::commit`], for several edits that happen together or not at all and have a record each. No two of them
+    /// may change the same row.
+    ///
+    /// # Errors
+    /// As there; [`Code::TooLarge`] beyond what the store takes in one batch.
+    pub(crate) async fn commit_all(self: &Arc<Self>, mut parts: Vec<Part>, urgency: Urgency) -> Result<Logged, Error> {
         self.may_change(urgency)?;
-        let mut edit = edit;
-        self.note_use(&mut edit)?;
-        let mut prepared = self.prepare(edit, record)?;
+        self.note_use(&mut parts)?;
+        let mut prepared = if parts.len() > AT_ONCE {
+            // Sealing many rows would keep other requests waiting.
+            let this = Arc::clone(self);
+            let now = self.clock.now();
+            let sealing = move || prepare(&this.barrier, &this.node, this.epoch, now, parts);
+            tokio::task::spawn_blocking(sealing).await.map_err(Error::internal)??
+        } else {
+            prepare(&self.barrier, &self.node, self.epoch, self.clock.now(), parts)?
+        };
         prepared.batch.room = match urgency {
             Urgency::Essential => Room::Reserve,
             Urgency::Ordinary => Room::Ordinary,
@@ -274,12 +294,8 @@ impl Active {
         Ok(revision)
     }
 
-    fn prepare(&self, edit: Edit, record: Record) -> Result<Prepared, Error> {
-        prepare(&self.barrier, &self.node, self.epoch, self.clock.now(), edit, record)
-    }
-
     async fn commit_and_log(self: Arc<Self>, prepared: Prepared, urgency: Urgency) -> Result<Logged, Error> {
-        let Prepared { batch, cached, entries, outbox, guard, in_force } = prepared;
+        let Prepared { batch, cached, outbox, guards, in_force } = prepared;
         crate::failpoint::hit("before-commit");
         let revision = match self.store.commit(batch).await {
             Ok(revision) => revision,
@@ -291,44 +307,55 @@ impl Active {
             Err(error) => return Err(error.into()),
         };
         crate::failpoint::hit("after-commit");
-        let entries: Vec<Vec<u8>> = entries.iter().map(|entry| entry.with_revision(revision.0)).collect();
         // Appended before the change becomes visible: who reads it is later in the log than who wrote it.
-        let appended = match urgency {
-            Urgency::Essential => self.log.append_reserved(entries.clone()).await,
-            Urgency::Ordinary => self.log.append(entries.clone()).await,
-        };
+        let mut appended = Vec::with_capacity(outbox.len());
+        for (row, entries) in outbox {
+            let entries: Vec<Vec<u8>> = entries.iter().map(|entry| entry.with_revision(revision.0)).collect();
+            let ticket = match urgency {
+                Urgency::Essential => self.log.append_reserved(entries.clone()).await,
+                Urgency::Ordinary => self.log.append(entries.clone()).await,
+            };
+            appended.push((row, entries, ticket));
+            crate::failpoint::hit("amid-append");
+        }
         crate::failpoint::hit("after-append");
         for (key, sealed) in cached {
             self.remember(key, sealed, revision);
         }
         in_force.into_iter().for_each(|apply| apply(&self));
-        drop(guard);
-        let synced = match appended {
-            Ok(ticket) => self.log.synced(&ticket).await,
-            Err(error) => Err(error),
-        };
+        drop(guards);
+        let mut broken = None;
+        for (row, entries, ticket) in appended {
+            let synced = match ticket {
+                Ok(ticket) => self.log.synced(&ticket).await.map(drop),
+                Err(error) => Err(error),
+            };
+            match synced {
+                Ok(()) => self.outbox.logged(row),
+                Err(error) => {
+                    self.outbox.unlogged(row, entries);
+                    broken = Some(error);
+                }
+            }
+        }
         crate::failpoint::hit("after-sync");
-        match synced {
-            Ok(_) => {
-                self.outbox.logged(outbox);
-                Ok(Logged(()))
-            }
-            Err(error) => {
-                self.outbox.unlogged(outbox, entries);
-                Err(Error::new(
-                    Code::AuditUnavailable,
-                    "the change is stored, but the audit log cannot be written, so it is not confirmed; \
-                     it will be logged once the log can be written again",
-                )
-                .caused_by(error))
-            }
+        match broken {
+            None => Ok(Logged(())),
+            Some(error) => Err(Error::new(
+                Code::AuditUnavailable,
+                "the change is stored, but the audit log cannot be written, so it is not confirmed; \
+                 it will be logged once the log can be written again",
+            )
+            .caused_by(error)),
         }
     }
 
     /// Whether a commit whose answer was lost went in: its outbox row says so. Asked by a commit that expects the
     /// row to be absent, so that the answer comes after whatever the lost connection left running.
-    async fn resolve(&self, outbox: &str, lost: StoreError) -> Result<Revision, Error> {
-        let key = Key::new(outbox.to_owned())?;
+    async fn resolve(&self, outbox: &[(String, Vec<Encoded>)], lost: StoreError) -> Result<Revision, Error> {
+        // A batch goes in whole, so that one of its rows tells of all.
+        let Some((row, _)) = outbox.first() else { return Err(lost.into()) };
+        let key = Key::new(row.clone())?;
         for _ in 0..LOOKUPS {
             let absent = Change::Check { key: key.clone(), expect: Expect::Absent };
             match self.store.commit(Batch { epoch: Some(self.epoch), changes: vec![absent], ..Batch::default() }).await
@@ -367,66 +394,5 @@ pub(crate) fn sealed_batch(
     edit: Edit,
     record: Record,
 ) -> Result<Batch, Error> {
-    prepare(barrier, node, epoch, now, edit, record).map(|prepared| prepared.batch)
-}
-
-/// Seals the rows and adds the record's outbox row.
-fn prepare(
-    barrier: &Barrier,
-    node: &str,
-    epoch: Epoch,
-    now: i64,
-    edit: Edit,
-    mut record: Record,
-) -> Result<Prepared, Error> {
-    let mut changes = Vec::with_capacity(edit.rows.len() + 1);
-    let mut cached = Vec::new();
-    let mut object_keys_deleted: u64 = 0;
-    for row in edit.rows {
-        let key = Key::new(row.key.clone())?;
-        let sealed = match row.value {
-            Value::Checked => {
-                changes.push(Change::Check { key, expect: row.expect.unwrap_or(Expect::Absent) });
-                continue;
-            }
-            Value::Deleted => None,
-            Value::Plain(value) => Some(barrier.seal(&row.key, &[&value])?),
-            Value::Sealed(sealed) => Some(sealed),
-        };
-        let digest = sealed.as_ref().map(|sealed| sha256(&[sealed.as_ref()]));
-        if keys::is_cached(&row.key) {
-            cached.push((row.key.clone(), sealed.clone()));
-        }
-        if sealed.is_none() && row.key.starts_with(keys::OBJECT) {
-            object_keys_deleted += 1;
-        }
-        if !keys::is_bookkeeping(&row.key) {
-            record.changes.push(ChangeDigest { key: row.key, digest, expires: row.expires });
-        }
-        changes.push(match sealed {
-            Some(value) => Change::Put { key, value, expect: row.expect },
-            None => Change::Delete { key, expect: row.expect },
-        });
-    }
-    if object_keys_deleted > 0 {
-        record = record.fact("object_key_deleted", object_keys_deleted.to_string());
-    }
-    let records = edit.told.iter().chain([&record]);
-    let entries: Vec<Encoded> = records.flat_map(|record| record.encode(node, now)).collect();
-    let outbox = format!("{}{}/{}", keys::OUTBOX, node, Uuid::now_v7());
-    let mut text = vec![OUTBOX_FORMAT];
-    entries.iter().for_each(|entry| entry.write_to(&mut text));
-    if text.len() > OUTBOX_BYTES {
-        return Err(Error::new(Code::TooLarge, "too many changes for one request"));
-    }
-    let value = barrier.seal(&outbox, &[&text])?;
-    changes.push(Change::Put { key: Key::new(outbox.clone())?, value, expect: None });
-    Ok(Prepared {
-        batch: Batch { epoch: Some(epoch), changes, ..Batch::default() },
-        cached,
-        entries,
-        outbox,
-        guard: edit.guard,
-        in_force: edit.in_force,
-    })
+    prepare(barrier, node, epoch, now, vec![(edit, record)]).map(|prepared| prepared.batch)
 }

@@ -285,6 +285,11 @@ impl Encoded {
         out.extend_from_slice(&self.json);
     }
 
+    /// How many bytes [`Encoded::write_to`] writes.
+    pub(crate) fn written_len(&self) -> usize {
+        8 + self.json.len()
+    }
+
     /// Reads what [`Encoded::write_to`] wrote, until the end of `bytes`. `None` where they are damaged.
     pub(crate) fn read_all(mut bytes: &[u8]) -> Option<Vec<Self>> {
         let mut all = Vec::new();

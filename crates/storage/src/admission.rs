@@ -78,5 +78,5 @@ pub(crate) const GROUP: usize = 256;
 /// A transaction takes no further batch once its batches reach this many bytes.
 pub(crate) const GROUP_BYTES: usize = 8 * 1024 * 1024;
 
-/// Room for batches between submission and answer; twice the largest batch, so that one never waits for itself.
-const ROOM_KIB: usize = 2 * Batch::MAX_BYTES / 1024;
+/// Room for batches between submission and answer; more than the largest batch, so that one never waits for itself.
+const ROOM_KIB: usize = (Batch::MAX_BYTES + 16 * 1024 * 1024) / 1024;

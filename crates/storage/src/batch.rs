@@ -16,10 +16,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The most changes in one batch.
-    pub const MAX_CHANGES: usize = 10_000;
-    /// The most bytes of keys and values in one batch.
-    pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+    /// The most changes in one batch: 10,000 secrets, of which each changes a few rows.
+    pub const MAX_CHANGES: usize = 50_000;
+    /// The most bytes of keys and values in one batch: 32 MiB of new values, as much of what they supersede, and records.
+    pub const MAX_BYTES: usize = 96 * 1024 * 1024;
 
     /// The bytes of keys and values, having checked the limits and that no key occurs twice.
     pub(crate) fn measure(&self) -> Result<usize, Error> {
@@ -153,9 +153,13 @@ mod tests {
 
     #[test]
     fn batch_above_its_limits_is_too_large() {
-        let fits = Batch { changes: (0..7).map(|n| put(&n.to_string(), Sealed::MAX)).collect(), ..Batch::default() };
-        assert_eq!(fits.measure().unwrap(), 7 * (Sealed::MAX + 1));
-        let heavy = Batch { changes: (0..8).map(|n| put(&n.to_string(), Sealed::MAX)).collect(), ..Batch::default() };
+        let of = |count: usize| Batch {
+            changes: (0..count).map(|n| put(&format!("{n:02}"), Sealed::MAX)).collect(),
+            ..Batch::default()
+        };
+        let most = Batch::MAX_BYTES / Sealed::MAX;
+        let (fits, heavy) = (of(most - 1), of(most));
+        assert_eq!(fits.measure().unwrap(), (most - 1) * (Sealed::MAX + 2));
         assert!(matches!(heavy.measure(), Err(Error::TooLarge { .. })));
         let long =
             Batch { changes: (0..=Batch::MAX_CHANGES).map(|n| put(&n.to_string(), 0)).collect(), ..Batch::default() };

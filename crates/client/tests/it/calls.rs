@@ -1,11 +1,12 @@
 //! What goes over the wire for each call, and what becomes of the replies.
 
 use coffer_api::{
-    Code, Name, Scope,
+    Code, Name, Scope, Sensitive,
     audit::AuditQuery,
     operator::NodeState,
     policy::PolicyPut,
-    secrets::{SecretSet, SetOptions, Versions},
+    secrets::{SecretChange, SecretSet, SecretsPatch, SetOptions, Versions},
+    snapshots::{Restore, SnapshotCreate},
 };
 use coffer_client::{Depth, Error, Paging};
 
@@ -57,6 +58,76 @@ async fn secret_calls_send_the_documented_requests() {
         assert_eq!(asked.header("x-vault-token"), Some("canary-token"));
         assert_eq!(asked.header("host"), Some(stub.url.trim_start_matches("http://")));
     }
+}
+
+#[tokio::test]
+async fn calls_for_a_whole_scope_send_the_documented_requests() {
+    let stub = Stub::start(|asked| {
+        json(
+            200,
+            match asked.line.split_once(' ').unwrap() {
+                ("PATCH", _) => r#"{"results":[],"snapshot":4}"#,
+                (_, path) if path.starts_with("/api/v1/layouts/") => r##"{"layout":"# x\n","version":2}"##,
+                (_, path) if path.contains("/restore") => r#"{"changes":[],"unchanged":3}"#,
+                (_, path) if path.contains("/values") => r#"{"secrets":[],"hidden":1}"#,
+                (_, path) if path.contains("view=own") => r#"{"secrets":[],"hidden":2}"#,
+                ("POST", _) => r#"{"id":5,"created_time":"t","state":"active"}"#,
+                (_, path) if path.contains("/4 ") => {
+                    r#"{"scope":"acme","id":4,"created_time":"t","reason":"r","secrets":{"A":1}}"#
+                }
+                _ => r#"{"items":[]}"#,
+            },
+        )
+    })
+    .await;
+    let client = stub.client();
+    let (scope, a): (Scope, Name) = ("acme".parse().unwrap(), "A".parse().unwrap());
+    let change = |value: Option<&str>| SecretChange {
+        name: a.clone(),
+        delete: value.is_none(),
+        value: value.map(Sensitive::from),
+        options: SetOptions::default(),
+    };
+    let each = SecretsPatch { secrets: vec![change(Some("v"))], ..SecretsPatch::default() };
+    client.secret_set_many(&scope, &each).await.unwrap();
+    let together = SecretsPatch {
+        secrets: vec![change(None)],
+        atomic: true,
+        layout: Some("A=*".into()),
+        snapshot: Some("why".to_owned()),
+    };
+    assert_eq!(client.secret_set_many(&scope, &together).await.unwrap().snapshot, Some(4));
+    assert_eq!(client.secret_own(&scope).await.unwrap().hidden, 2);
+    assert_eq!(client.layout_read(&scope).await.unwrap().layout.expose(), "# x\n");
+    let create = SnapshotCreate { reason: "r".to_owned() };
+    assert_eq!(client.snapshot_create(&scope, &create).await.unwrap().id, 5);
+    client.snapshot_list(&scope, &Paging { after: Some("3".into()), limit: None }).await.unwrap();
+    assert_eq!(client.snapshot_read(&scope, 4).await.unwrap().secrets[&a], 1);
+    assert_eq!(client.snapshot_values(&scope, 4).await.unwrap().hidden, 1);
+    let restore = Restore { dry_run: true, partial: false };
+    assert_eq!(client.snapshot_restore(&scope, 4, restore).await.unwrap().unchanged, 3);
+    let asked = stub.asked();
+    let lines: Vec<&str> = asked.iter().map(|asked| asked.line.trim_end_matches(" HTTP/1.1")).collect();
+    assert_eq!(
+        lines,
+        [
+            "PATCH /api/v1/secrets/acme/",
+            "PATCH /api/v1/secrets/acme/",
+            "GET /api/v1/secrets/acme/?view=own",
+            "GET /api/v1/layouts/acme",
+            "POST /api/v1/snapshots/acme",
+            "GET /api/v1/snapshots/acme?after=3",
+            "GET /api/v1/snapshots/acme/4",
+            "GET /api/v1/snapshots/acme/4/values",
+            "POST /api/v1/snapshots/acme/4/restore",
+        ]
+    );
+    assert_eq!(asked[0].body, r#"{"secrets":[{"name":"A","value":"v","options":{}}]}"#);
+    assert_eq!(
+        asked[1].body,
+        r#"{"secrets":[{"name":"A","delete":true,"options":{}}],"atomic":true,"layout":"A=*","snapshot":"why"}"#
+    );
+    assert_eq!(asked[8].body, r#"{"dry_run":true}"#);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod completion;
+pub(crate) mod env;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod login;
@@ -38,6 +39,7 @@ pub(crate) fn dispatch(cli: Cli, environment: Environment) -> Result<ExitCode, F
     match cli.command {
         Command::Audit(command) => return block_on(audit::run(&session, &command)),
         Command::Completion(arguments) => completion::run(&session, &arguments)?,
+        Command::Env(command) => return block_on(env::run(&session, &command)),
         Command::Health => block_on(health::run(&session))?,
         Command::Keys(command) => block_on(keys::run(&session, &command))?,
         Command::Login(arguments) => block_on(login::run(&session, &arguments))?,

@@ -277,7 +277,11 @@ impl Output {
     }
 }
 
-fn yaml_text<T: Serialize>(value: &T) -> Result<String, Failure> {
+/// A value as YAML.
+///
+/// # Errors
+/// Where it does not serialise.
+pub(crate) fn yaml_text<T: Serialize>(value: &T) -> Result<String, Failure> {
     Ok(yaml::emit(&serde_json::to_value(value).map_err(unserialisable)?))
 }
 

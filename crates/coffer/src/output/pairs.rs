@@ -1,12 +1,9 @@
 //! Names with values for shells (`env`) and .env files (`dotenv`).
-//!
-//! A dotenv value is bare where nothing in it is special, in single quotes where everything between them is literal to
-//! every reader, and else in double quotes with the escapes `\\ \" \$ \n \r`.
 
 use coffer_api::Sensitive;
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
+use crate::{dotenv, failure::Failure};
 
 /// How to write names with values.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,7 +31,12 @@ impl Pairs {
                     .hint("use --format json"));
             }
             match self {
-                Self::Dotenv => dotenv(name, value, &mut out),
+                Self::Dotenv => {
+                    out.push_str(name);
+                    out.push('=');
+                    dotenv::automatic(value, &mut out);
+                    out.push('\n');
+                }
                 Self::Env if is_variable(name) => shell(name, value, &mut out),
                 Self::Env => {
                     return Err(
@@ -66,32 +68,6 @@ fn shell(name: &str, value: &str, out: &mut String) {
     }
     out.push_str("'\n");
 }
-
-fn dotenv(name: &str, value: &str, out: &mut String) {
-    out.push_str(name);
-    out.push('=');
-    if value.bytes().all(|b| b.is_ascii_alphanumeric() || BARE.contains(&b)) {
-        out.push_str(value);
-    } else if !value.chars().any(|c| matches!(c, '\'' | '\\') || c.is_control()) {
-        out.push('\'');
-        out.push_str(value);
-        out.push('\'');
-    } else {
-        out.push('"');
-        for c in value.chars() {
-            match c {
-                '\\' | '"' | '$' => out.extend(['\\', c]),
-                '\n' => out.push_str("\\n"),
-                '\r' => out.push_str("\\r"),
-                c => out.push(c),
-            }
-        }
-        out.push('"');
-    }
-    out.push('\n');
-}
-
-const BARE: &[u8] = b"_./:@%+,=-";
 
 #[cfg(test)]
 mod tests {

@@ -27,6 +27,7 @@ mod nodes;
 mod process;
 mod scrub;
 mod seal;
+mod together;
 mod uses;
 mod wait;
 

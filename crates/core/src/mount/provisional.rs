@@ -11,7 +11,15 @@ use coffer_api::Code;
 use serde::{Deserialize, Serialize};
 
 use super::{Mount, MountKind, Mounts};
-use crate::{Error, active::Active, codec, commit::Edit, keys, locks::PathGuard, record::Record};
+use crate::{
+    Error,
+    active::Active,
+    codec,
+    commit::{Edit, Part},
+    keys,
+    locks::PathGuard,
+    record::Record,
+};
 
 /// Whose choice a mount is.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -142,9 +150,9 @@ impl Active {
         mount.standing == Standing::Provisional && self.mounts.at(&mount.path).is_none_or(|now| now.id != mount.id)
     }
 
-    /// Adds to an edit that stores something below provisional mounts that they are in use. Rows of a mount have its id
-    /// behind their prefix.
-    pub(crate) fn note_use(&self, edit: &mut Edit) -> Result<(), Error> {
+    /// Adds to edits of one commit that store something below provisional mounts that they are in use. Rows of a mount have
+    /// its id behind their prefix.
+    pub(crate) fn note_use(&self, parts: &mut [Part]) -> Result<(), Error> {
         for mount in self.mounts.provisional() {
             let (id, simple) = (mount.id.to_string(), mount.id.simple().to_string());
             // That it is disabled is nothing stored in it.
@@ -153,7 +161,11 @@ impl Active {
                 place.is_some_and(|place| place == id || place == simple)
             };
             let row = Mount::row(&mount.path);
-            if edit.puts(below) && !edit.puts(|key| key == row) {
+            let puts = |is: &dyn Fn(&str) -> bool| parts.iter().any(|(edit, _)| edit.puts(is));
+            if puts(&below)
+                && !puts(&|key| key == row)
+                && let Some((edit, _)) = parts.first_mut()
+            {
                 let mut mount = mount.as_ref().clone();
                 mount.used();
                 edit.put(row, codec::encode(&mount)?, None);

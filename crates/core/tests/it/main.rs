@@ -12,5 +12,6 @@ mod scrub;
 mod secrets;
 mod shamir;
 mod tamper;
+mod together;
 mod tokens;
 mod verify;

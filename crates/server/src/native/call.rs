@@ -10,6 +10,7 @@ use coffer_api::{Code, Sensitive};
 use coffer_core::{Caller, Context, Error, Loaded, Parameters, Unreadable};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::{
@@ -81,6 +82,12 @@ pub(crate) trait FromBody: Sized + Send {
 
 /// A strict JSON body.
 pub(crate) struct Json<T>(pub(crate) T);
+
+/// A strict JSON body that may be large: it keeps its share of the memory for bodies as long as it is worked on.
+pub(crate) struct Large<T> {
+    pub(crate) value: T,
+    _share: Option<OwnedSemaphorePermit>,
+}
 
 /// A strict JSON body, kept as it was sent for policies that look at parameters.
 pub(crate) struct Sent<T> {
@@ -216,6 +223,20 @@ impl<T: DeserializeOwned + Send> FromBody for Json<T> {
     async fn from_small_body(app: &App, parts: &Parts, body: axum::body::Body) -> Result<Self, Error> {
         let read = app.bodies().read_small(&parts.headers, body).await?;
         parse_json(parts, &read.bytes).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Send> FromBody for Large<T> {
+    async fn from_body(app: &App, parts: &Parts, body: axum::body::Body) -> Result<Self, Error> {
+        let read = app.bodies().read(&parts.headers, body).await?;
+        let value = parse_json(parts, &read.bytes)?;
+        Ok(Self { value, _share: read.share })
+    }
+
+    async fn from_small_body(app: &App, parts: &Parts, body: axum::body::Body) -> Result<Self, Error> {
+        let read = app.bodies().read_small(&parts.headers, body).await?;
+        let value = parse_json(parts, &read.bytes)?;
+        Ok(Self { value, _share: read.share })
     }
 }
 

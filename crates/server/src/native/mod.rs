@@ -10,6 +10,7 @@ mod operator;
 mod page;
 mod policies;
 mod secrets;
+mod snapshots;
 mod tokens;
 
 use axum::{
@@ -35,6 +36,7 @@ pub(crate) fn routes(app: App) -> Router {
         .merge(operator::routes())
         .merge(policies::routes())
         .merge(secrets::routes())
+        .merge(snapshots::routes())
         .merge(tokens::routes());
     Router::new()
         .nest("/api/v1", api)

@@ -7,7 +7,7 @@ use utoipa::{
     openapi::security::{ApiKey, ApiKeyValue, SecurityScheme},
 };
 
-use super::{audit, health, keys, login, operator, policies, secrets, tokens};
+use super::{audit, health, keys, login, operator, policies, secrets, snapshots, tokens};
 
 /// The native API.
 #[derive(OpenApi)]
@@ -93,6 +93,12 @@ use super::{audit, health, keys, login, operator, policies, secrets, tokens};
         secrets::secret_undelete,
         secrets::secret_version,
         secrets::secret_versions,
+        snapshots::layout_read,
+        snapshots::snapshot_create,
+        snapshots::snapshot_list,
+        snapshots::snapshot_read,
+        snapshots::snapshot_restore,
+        snapshots::snapshot_values,
         tokens::token_create,
         tokens::token_list,
         tokens::token_lookup,

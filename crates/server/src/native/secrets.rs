@@ -2,10 +2,10 @@
 
 use axum::{Router, response::Response, routing};
 use coffer_api::{
-    Name, Page, Problem, Scope,
+    Name, Page, Problem, Scope, Sensitive,
     secrets::{
-        Effective, HistoryEvent, NamedSecretSet, PatchReply, PatchResult, Rollback, Secret, SecretInfo, SecretSet,
-        SecretsPatch, Version, Versions,
+        Effective, HistoryEvent, NamedSecretSet, PatchReply, PatchResult, Rollback, Secret, SecretChange, SecretInfo,
+        SecretSet, SecretsPatch, Version, Versions,
     },
 };
 use coffer_core::{Depth, Error};
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    call::{Call, Json, NoBody, NoQuery},
+    call::{Call, Json, Large, NoBody, NoQuery},
     page::{self, PageQuery},
 };
 use crate::{app::App, error};
@@ -49,7 +49,7 @@ pub(super) struct VersionQuery {
 pub(super) struct ListQuery {
     /// Scopes below this one as well.
     recursive: Option<bool>,
-    /// `effective`: values, as a service of this scope sees them; excludes the other keys.
+    /// With values: `effective`, as a service of this scope sees them, or `own`, the scope's own; excludes the other keys.
     view: Option<View>,
     /// Continue after this cursor.
     after: Option<String>,
@@ -63,6 +63,8 @@ pub(super) struct ListQuery {
 enum View {
     /// Service over environment over project, with values.
     Effective,
+    /// What lies in the scope itself, with values.
+    Own,
 }
 
 /// What is searched for.
@@ -78,21 +80,25 @@ pub(super) struct SearchQuery {
     limit: Option<u32>,
 }
 
-/// Names and states below a scope; with `view=effective` the values that a service of this scope sees.
+/// Names and states below a scope; with `view` the values that a service of this scope sees, or the scope's own.
 #[utoipa::path(get, path = "/api/v1/secrets/{scope}/", tag = "secrets", operation_id = "secret_list",
     params(("scope" = Scope, Path), ListQuery), security(("token" = [])),
     responses((status = 200, body = Listed), (status = "default", body = Problem)))]
 pub(super) async fn secret_list(call: Call<Scope, ListQuery>) -> Response {
     let ListQuery { recursive, view, after, limit } = &call.query;
     match view {
-        Some(View::Effective) if recursive.is_some() || after.is_some() || limit.is_some() => {
-            let error = Error::invalid("query: view=effective excludes recursive, after and limit");
+        Some(View::Effective | View::Own) if recursive.is_some() || after.is_some() || limit.is_some() => {
+            let error = Error::invalid("query: view excludes recursive, after and limit");
             let refused = call.caller.refuse_unparsed(error).await;
             call.with::<()>(Err(refused)).await
         }
         Some(View::Effective) => {
             let effective = call.caller.secret_effective(&call.path).await;
             call.with(effective).await
+        }
+        Some(View::Own) => {
+            let own = call.caller.secret_own(&call.path).await;
+            call.with(own).await
         }
         None => {
             let depth = if *recursive == Some(true) { Depth::Recursive } else { Depth::Own };
@@ -124,19 +130,25 @@ pub(super) async fn secret_create(call: Call<Scope, NoQuery, Json<NamedSecretSet
     call.with(version).await
 }
 
-/// Sets several secrets, each on its own, in order.
+/// Sets several secrets, each on its own, in order; with `atomic` sets and deletes them together, or none.
 #[utoipa::path(patch, path = "/api/v1/secrets/{scope}/", tag = "secrets", operation_id = "secret_patch",
     params(("scope" = Scope, Path)), request_body = SecretsPatch, security(("token" = [])),
     responses((status = 200, body = PatchReply), (status = "default", body = Problem)))]
-pub(super) async fn secret_patch(call: Call<Scope, NoQuery, Json<SecretsPatch>>) -> Response {
-    let secrets = &call.body.0.secrets;
-    if secrets.is_empty() || secrets.len() > MAX_PATCH {
-        let error = Error::invalid(format!("body: 1 to {MAX_PATCH} secrets, not {}", secrets.len()));
-        let refused = call.caller.refuse_unparsed(error).await;
-        return call.with::<()>(Err(refused)).await;
+pub(super) async fn secret_patch(call: Call<Scope, NoQuery, Large<SecretsPatch>>) -> Response {
+    let patch = &call.body.value;
+    if patch.atomic {
+        let changed = call.caller.secret_patch_all(&call.path, patch).await;
+        return call.with(changed).await;
     }
-    let mut results = Vec::with_capacity(secrets.len());
-    for NamedSecretSet { name, value, options } in secrets {
+    let sets = match each(patch) {
+        Ok(sets) => sets,
+        Err(error) => {
+            let refused = call.caller.refuse_unparsed(error).await;
+            return call.with::<()>(Err(refused)).await;
+        }
+    };
+    let mut results = Vec::with_capacity(sets.len());
+    for (SecretChange { name, options, .. }, value) in sets {
         let (version, problem) = match call.caller.secret_set(&call.path, name, value, *options).await {
             Ok(version) => (Some(version), None),
             Err(error) => {
@@ -146,7 +158,25 @@ pub(super) async fn secret_patch(call: Call<Scope, NoQuery, Json<SecretsPatch>>)
         };
         results.push(PatchResult { name: name.clone(), version, problem });
     }
-    call.with(Ok(PatchReply { results })).await
+    call.with(Ok(PatchReply { results, snapshot: None })).await
+}
+
+/// What is set on its own.
+///
+/// # Errors
+/// Where there is too much, or something that is done together alone.
+fn each(patch: &SecretsPatch) -> Result<Vec<(&SecretChange, &Sensitive<String>)>, Error> {
+    let secrets = &patch.secrets;
+    if secrets.is_empty() || secrets.len() > MAX_PATCH {
+        return Err(Error::invalid(format!("body: 1 to {MAX_PATCH} secrets, not {}", secrets.len())));
+    }
+    if patch.layout.is_some() || patch.snapshot.is_some() || secrets.iter().any(|change| change.delete) {
+        return Err(Error::invalid("body: deletions, a layout and a snapshot need \"atomic\": true"));
+    }
+    match secrets.iter().find(|change| change.value.is_none()) {
+        Some(change) => Err(Error::invalid(format!("body: {} needs a value", change.name))),
+        None => Ok(secrets.iter().filter_map(|change| change.value.as_ref().map(|value| (change, value))).collect()),
+    }
 }
 
 /// A secret with its value.

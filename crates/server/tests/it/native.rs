@@ -109,6 +109,49 @@ async fn patch_sets_each_on_its_own() {
 }
 
 #[tokio::test]
+async fn atomic_patch_changes_all_or_none_and_is_undone_by_its_snapshot() {
+    let server = TestServer::dev().await;
+    let patch = async |body: Value| server.root("PATCH", "/api/v1/secrets/acme/", body).await;
+    let own = async || -> Value {
+        let own = server.root("GET", "/api/v1/secrets/acme/?view=own", Value::Null).await.is(200).json();
+        own["secrets"].as_array().unwrap().iter().map(|s| json!([s["name"], s["value"]])).collect()
+    };
+    server.root("PUT", "/api/v1/secrets/acme/A", json!({"value": "x"})).await.is(200);
+    let conflict = json!({"atomic": true, "secrets": [
+        {"name": "B", "value": "z"}, {"name": "A", "value": "y", "options": {"cas": 7}}]});
+    let refused = patch(conflict).await.is(409).json();
+    assert!(refused["detail"].as_str().unwrap().starts_with("A: "), "{refused}");
+    assert_eq!(own().await, json!([["A", "x"]]));
+    let body = json!({"atomic": true, "layout": "B=*\n", "snapshot": "why", "secrets": [
+        {"name": "B", "value": "z"}, {"name": "A", "delete": true, "options": {"cas": 1}}]});
+    let reply = patch(body).await.is(200).json();
+    assert_eq!((&reply["snapshot"], &reply["results"][1]["version"]["state"]), (&json!(1), &json!("deleted")));
+    assert_eq!(own().await, json!([["B", "z"]]));
+    let layout = server.root("GET", "/api/v1/layouts/acme", Value::Null).await.is(200).json();
+    assert_eq!(layout, json!({"layout": "B=*\n", "version": 1}));
+    let list = server.root("GET", "/api/v1/snapshots/acme", Value::Null).await.is(200).json();
+    assert_eq!((&list["items"][0]["reason"], &list["items"][0]["secrets"]), (&json!("why"), &json!(1)));
+    let restored = server.root("POST", "/api/v1/snapshots/acme/1/restore", json!({})).await.is(200).json();
+    assert_eq!((restored["changes"].as_array().unwrap().len(), &restored["snapshot"]), (3, &json!(2)));
+    assert_eq!(own().await, json!([["A", "x"]]));
+    for (body, says) in [
+        (json!({"secrets": [{"name": "A", "delete": true}]}), "atomic"),
+        (json!({"secrets": [{"name": "A", "value": "x"}], "layout": ""}), "atomic"),
+        (json!({"secrets": [{"name": "A"}]}), "A needs a value"),
+        (json!({"atomic": true, "secrets": []}), "nothing to change"),
+        (json!({"atomic": true, "secrets": [{"name": "A"}]}), "A needs either"),
+        (json!({"atomic": true, "secrets": [{"name": "A", "value": "x"}], "snapshot": "\u{7}"}), "reason"),
+        (json!({"atomic": true, "secrets": [{"name": "A", "value": "x", "more": 1}]}), "unknown field"),
+    ] {
+        let refused = patch(body).await.is(400).json();
+        assert!(refused["detail"].as_str().unwrap().contains(says), "{refused}");
+    }
+    let many: Vec<Value> = (0..10_001).map(|n| json!({"name": format!("N{n}"), "value": ""})).collect();
+    patch(json!({"atomic": true, "secrets": many})).await.is(413);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn unknown_fields_and_keys_are_refused() {
     let server = TestServer::dev().await;
     for (method, path, body) in [

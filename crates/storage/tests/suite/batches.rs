@@ -113,13 +113,14 @@ pub(crate) async fn batch_beyond_its_limits_is_refused(backend: Backend) {
     let store = backend.open().await;
     let store = &*store;
     let large = vec![7; Sealed::MAX];
-    let heavy = commit(store, (0..8).map(|n| put(n.to_string(), &large)).collect()).await;
+    let most = Batch::MAX_BYTES / Sealed::MAX;
+    let heavy = commit(store, (0..most).map(|n| put(n.to_string(), &large)).collect()).await;
     assert!(matches!(heavy, Err(Error::TooLarge { .. })), "{heavy:?}");
     let long = commit(store, (0..=Batch::MAX_CHANGES).map(|n| put(n.to_string(), "")).collect()).await;
     assert!(matches!(long, Err(Error::TooLarge { .. })), "{long:?}");
     assert!(store.scan_keys(&prefix(""), None, limit(1)).await.unwrap().items.is_empty());
 
-    commit(store, (0..7).map(|n| put(n.to_string(), &large)).collect()).await.unwrap();
+    commit(store, (0..most - 1).map(|n| put(n.to_string(), &large)).collect()).await.unwrap();
     commit(store, (0..Batch::MAX_CHANGES).map(|n| put(n.to_string(), "")).collect()).await.unwrap();
     assert_eq!(value(store, "9999").await.unwrap(), "");
 }

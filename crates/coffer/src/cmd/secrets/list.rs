@@ -69,7 +69,9 @@ pub(super) fn table(items: &[SecretInfo]) -> Table {
     for item in items {
         let kind = match item.kind {
             Kind::Kv => "kv",
+            Kind::Layout => "layout",
             Kind::Secret => "secret",
+            Kind::Snapshots => "snapshots",
         };
         let version = item.version.as_ref();
         table.row([
@@ -140,6 +142,7 @@ pub(crate) fn note_left_out(session: &Session, effective: &Effective) {
     session.output.note(format!("note: {entries} left out, for want of a single value; see 'coffer secrets list'"));
 }
 
-fn hidden(effective: &Effective) -> String {
+/// How many values are missing.
+pub(crate) fn hidden(effective: &Effective) -> String {
     format!("{} of the scope's secrets are hidden from this token", effective.hidden)
 }

@@ -65,7 +65,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
         let version = client.secret_set(&scope, name, &set).await?;
         return session.output.show_or_note(&version, |version| super::written(name, &scope, version));
     }
-    let reply = client.secret_set_many(&scope, &SecretsPatch { secrets: sets }).await?;
+    let reply = client.secret_set_many(&scope, &SecretsPatch::each(sets)).await?;
     report(session, &scope, &reply)
 }
 

@@ -142,14 +142,32 @@ impl Caller {
         mut edit: Edit,
         mut record: Record,
     ) -> Result<(Head, Logged), Error> {
+        let head = self.active.kv_stage(mount, path, loaded, &Head::default(), write, (&mut edit, &mut record))?;
+        let logged = self.commit(edit, record).await?;
+        Ok((head, logged))
+    }
+}
+
+impl Active {
+    /// Adds a new version to an edit and to its record. Permission was settled by the caller; `fresh` is what a key that is
+    /// new begins with.
+    pub(crate) fn kv_stage(
+        &self,
+        mount: &Mount,
+        path: KvPath<'_>,
+        loaded: Option<Loaded>,
+        fresh: &Head,
+        write: Write<'_>,
+        (edit, record): (&mut Edit, &mut Record),
+    ) -> Result<Head, Error> {
         if write.data.len() > MAX_VALUE {
             return Err(Error::new(Code::TooLarge, "a value holds at most 1 MiB of JSON"));
         }
-        let now = self.active.clock.now();
+        let now = self.clock.now();
         let expect = loaded.as_ref().map_or(Expect::Absent, |loaded| Expect::Revision(loaded.revision));
         let (opened, mut head) = match loaded {
             Some(loaded) => (Some(loaded.opened), loaded.head),
-            None => (None, Head { created_ms: now, ..Head::default() }),
+            None => (None, Head { created_ms: now, ..fresh.clone() }),
         };
         check_cas(mount, &head, write.cas)?;
         if let Some(shred) = write.shred {
@@ -158,7 +176,7 @@ impl Caller {
         let shred = head.shred || mount.option("shred") == Some("true");
         let number = head.current + 1;
         let old = head.current;
-        let freed = prune(mount, &mut head, number, &mut edit);
+        let freed = prune(mount, &mut head, number, edit);
         let mut reused = None;
         if let Some(opened) = &opened
             && head.version(old).is_some_and(|version| !version.destroyed)
@@ -182,10 +200,10 @@ impl Caller {
         head.current = number;
         head.updated_ms = now;
         record.version = Some(number);
-        record.value = Some(self.active.value_hash(write.data)?);
+        record.value = Some(self.value_hash(write.data)?);
         let row = path.row(mount);
         let bytes = if shred {
-            let (id, sealed) = self.active.seal_object(&row, number, write.data, &mut edit)?;
+            let (id, sealed) = self.seal_object(&row, number, write.data, edit)?;
             version.object = Some(id);
             head.versions.push(version);
             entry::current(&head, &Data::Shredded(&sealed))?
@@ -194,12 +212,9 @@ impl Caller {
             entry::current(&head, &Data::Plain(write.data))?
         };
         edit.put(row, bytes, Some(expect));
-        let logged = self.commit(edit, record).await?;
-        Ok((head, logged))
+        Ok(head)
     }
-}
 
-impl Active {
     /// The entry at a path.
     pub(crate) async fn kv_load(&self, mount: &Mount, path: KvPath<'_>) -> Result<Option<Loaded>, Error> {
         let row = path.row(mount);

@@ -2,10 +2,14 @@
 
 pub(crate) mod data;
 pub(crate) mod entry;
+mod kept;
 pub(crate) mod list;
 pub(crate) mod metadata;
 pub(crate) mod native;
 pub(crate) mod patch;
+mod restore;
+mod snapshot;
+mod together;
 mod unversioned;
 mod versions;
 pub(crate) mod view;

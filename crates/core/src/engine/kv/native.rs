@@ -15,6 +15,7 @@ use super::{
     KvPath,
     data::{Loaded, Write, kv_mount, write_operation},
     entry::{Head, VersionMeta},
+    kept::Kept,
     prefix,
 };
 use crate::{
@@ -28,9 +29,9 @@ use crate::{
 };
 
 /// Where native secrets lie.
-const MOUNT: &str = "secret/";
+pub(super) const MOUNT: &str = "secret/";
 /// Names an effective view holds at most.
-const MAX_EFFECTIVE: usize = 10_000;
+pub(super) const MAX_EFFECTIVE: usize = 10_000;
 /// Keys looked at for one page of a recursive list or a search.
 const MAX_LOOKED_AT: usize = 20_000;
 
@@ -46,14 +47,14 @@ pub enum Depth {
 /// The data of a native secret.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Native {
-    value: Sensitive<String>,
+pub(super) struct Native {
+    pub(super) value: Sensitive<String>,
 }
 
 /// What a policy's parameter rules see of a native write.
-struct SetParameters<'a> {
-    value: &'a Sensitive<String>,
-    options: &'a SetOptions,
+pub(super) struct SetParameters<'a> {
+    pub(super) value: &'a Sensitive<String>,
+    pub(super) options: &'a SetOptions,
 }
 
 impl Parameters for SetParameters<'_> {
@@ -86,7 +87,7 @@ impl Caller {
     }
 
     /// `None` where an entry of another shape lies there.
-    async fn get(
+    pub(super) async fn get(
         &self,
         scope: &Scope,
         name: &Name,
@@ -253,13 +254,17 @@ impl Caller {
         let record = self.record("secret.effective", &logical);
         let mut read = Vec::new();
         let result = self.effective(scope, &logical, &mut read).await;
-        // One record for each value that leaves, as if it were read by itself.
+        self.log_values(scope, read).await?;
+        self.recorded(record, async { result.map(Done::Unlogged) }).await
+    }
+
+    /// One record for each value that leaves with a view, as if it were read by itself.
+    pub(super) async fn log_values(&self, scope: &Scope, read: Vec<(String, u64)>) -> Result<(), Error> {
         let values = read.into_iter().map(|(path, version)| {
             let record = self.record("secret.read", path).fact("view", scope.to_string());
             Record { version: Some(version), ..record }
         });
-        self.active.log_reads(&values.collect::<Vec<_>>()).await?;
-        self.recorded(record, async { result.map(Done::Unlogged) }).await
+        self.active.log_reads(&values.collect::<Vec<_>>()).await
     }
 
     async fn effective(&self, scope: &Scope, logical: &str, read: &mut Vec<(String, u64)>) -> Result<Effective, Error> {
@@ -269,14 +274,17 @@ impl Caller {
         let mut seen: BTreeMap<Name, bool> = BTreeMap::new();
         let (mut hidden, mut kv) = (0, 0);
         for origin in std::iter::successors(Some(scope.clone()), Scope::parent) {
-            let names = self.active.kv_names(&mount, &origin.path(), "", MAX_EFFECTIVE + 1).await?;
-            if names.len() > MAX_EFFECTIVE {
+            let limit = MAX_EFFECTIVE + Kept::ALL.len() + 1;
+            let names = self.active.kv_names(&mount, &origin.path(), "", limit).await?;
+            if names.iter().filter(|name| Kept::named(name).is_none()).count() > MAX_EFFECTIVE {
                 return Err(Error::new(Code::TooLarge, format!("scope {origin} has more than {MAX_EFFECTIVE} names")));
             }
             for name in names {
                 let Ok(name) = name.parse::<Name>() else {
                     // Not the name of a directory, so that of an entry that no native call can name.
-                    kv += u64::from(!name.contains('/'));
+                    if !name.contains('/') && self.kept_beside(&mount, &origin, &name).await?.is_none() {
+                        kv += 1;
+                    }
                     continue;
                 };
                 if seen.contains_key(&name) {
@@ -366,17 +374,21 @@ impl Caller {
         let Ok(scope) = Scope::from_path(&scope.join("/")) else { return Ok(None) };
         let Some(loaded) = self.active.kv_load(mount, path).await? else { return Ok(None) };
         let name = rest.join("/");
-        let native = name.parse::<Name>().is_ok() && self.is_native(mount, path, &loaded).await?;
+        let kind = if name.parse::<Name>().is_ok() && self.is_native(mount, path, &loaded).await? {
+            Kind::Secret
+        } else {
+            self.kept_beside(mount, &scope, &name).await?.map_or(Kind::Kv, Kept::kind)
+        };
         let version = loaded.head.version(loaded.head.current).map(|version| self.describe(&loaded.head, version));
-        Ok(Some(SecretInfo { scope, name, kind: if native { Kind::Secret } else { Kind::Kv }, version }))
+        Ok(Some(SecretInfo { scope, name, kind, version }))
     }
 
-    async fn refuse_foreign(&self, mount: &Mount, path: KvPath<'_>, loaded: &Loaded) -> Result<(), Error> {
+    pub(super) async fn refuse_foreign(&self, mount: &Mount, path: KvPath<'_>, loaded: &Loaded) -> Result<(), Error> {
         if self.is_native(mount, path, loaded).await? { Ok(()) } else { Err(foreign()) }
     }
 
     /// Whether the newest version with data has the native shape (or there is none).
-    async fn is_native(&self, mount: &Mount, path: KvPath<'_>, loaded: &Loaded) -> Result<bool, Error> {
+    pub(super) async fn is_native(&self, mount: &Mount, path: KvPath<'_>, loaded: &Loaded) -> Result<bool, Error> {
         for version in loaded.head.versions.iter().rev().filter(|version| !version.destroyed) {
             let data = self.active.kv_data(mount, path, &loaded.opened, &loaded.head, version).await?;
             if let Some(data) = data {
@@ -391,7 +403,7 @@ impl Caller {
             .map_err(|_| Error::new(Code::NotFound, "there is no KV v2 mount at secret/"))
     }
 
-    fn describe(&self, head: &Head, version: &VersionMeta) -> Version {
+    pub(super) fn describe(&self, head: &Head, version: &VersionMeta) -> Version {
         let now = self.active.clock.now();
         let state = if version.destroyed {
             State::Destroyed
@@ -411,7 +423,7 @@ impl Caller {
     }
 }
 
-fn native_json(value: &Sensitive<String>) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(super) fn native_json(value: &Sensitive<String>) -> Result<Zeroizing<Vec<u8>>, Error> {
     #[derive(Serialize)]
     struct Borrowed<'a> {
         value: &'a str,
@@ -421,10 +433,10 @@ fn native_json(value: &Sensitive<String>) -> Result<Zeroizing<Vec<u8>>, Error> {
     Ok(json)
 }
 
-fn unreadable() -> Error {
+pub(super) fn unreadable() -> Error {
     Error::new(Code::NotFound, "a KV entry of another shape lies here; read it through the KV v2 API")
 }
 
-fn foreign() -> Error {
+pub(super) fn foreign() -> Error {
     Error::new(Code::Conflict, "a KV entry of another shape lies here; the native API never rewrites one")
 }

@@ -142,6 +142,12 @@ pub(crate) async fn furnish(server: &TestServer) {
         ("POST", "/v1/identity/group", json!({"name": "g1"})),
         ("PUT", "/v1/sys/policy/x", json!({"policy": "path \"x\" { capabilities = [\"read\"] }"})),
         ("DELETE", "/v1/secret/metadata/acme/KEY", Value::Null),
+        ("DELETE", "/v1/secret/metadata/acme/.snapshots", Value::Null),
+        (
+            "PATCH",
+            "/api/v1/secrets/acme/",
+            json!({"atomic": true, "secrets": [{"name": "LAID", "value": "v"}], "layout": "LAID=\n", "snapshot": "x"}),
+        ),
         ("PUT", "/api/v1/secrets/acme/KEY", json!({"value": "v"})),
         ("PUT", "/api/v1/secrets/acme/KEY", json!({"value": "w"})),
         ("DELETE", "/v1/secret/metadata/acme/GONE", Value::Null),
