@@ -6,10 +6,12 @@
 pub mod audit;
 pub mod auth;
 pub mod error;
+pub mod generate;
 pub mod id;
 pub mod keys;
 pub mod operator;
 pub mod policy;
+pub mod reference;
 pub mod seal;
 pub mod secrets;
 pub mod sensitive;
