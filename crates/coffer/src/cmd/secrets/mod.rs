@@ -1,15 +1,24 @@
 //! `coffer secrets`: the secrets of a scope.
 
 mod delete;
+mod describe;
 mod destroy;
-mod get;
+mod diff;
+mod due;
+mod edit;
+mod generate;
+pub(crate) mod get;
 mod history;
 pub(crate) mod list;
+mod recipe;
 mod rollback;
+mod rotate;
 mod search;
 mod set;
 mod undelete;
 mod versions;
+
+use std::process::ExitCode;
 
 use clap::Subcommand;
 use coffer_api::{
@@ -26,8 +35,18 @@ use crate::{failure::Failure, session::Session};
 pub(crate) enum Command {
     /// Delete a secret's current version; `undelete` brings it back
     Delete(delete::Arguments),
+    /// Show or change when a secret is to be replaced, its owner and what it is for
+    Describe(describe::Arguments),
     /// Destroy versions for good
     Destroy(destroy::Arguments),
+    /// Compare a secret's value between versions or environments
+    Diff(diff::Arguments),
+    /// List secrets that are to be replaced
+    Due(due::Arguments),
+    /// Change a secret's value in your editor
+    Edit(edit::Arguments),
+    /// Have the server make a secret's value
+    Generate(generate::Arguments),
     /// Print a secret's value
     Get(get::Arguments),
     /// Show who changed a secret, and with --access who read it
@@ -36,6 +55,8 @@ pub(crate) enum Command {
     List(list::Arguments),
     /// Make an older version's value current again, as a new version
     Rollback(rollback::Arguments),
+    /// Have the server make a secret's next value
+    Rotate(rotate::Arguments),
     /// Find secrets by name in every scope you may list
     Search(search::Arguments),
     /// Write one secret or several
@@ -50,8 +71,14 @@ pub(crate) enum Command {
 ///
 /// # Errors
 /// Where the server refuses.
-pub(crate) async fn run(session: &Session, command: &Command) -> Result<(), Failure> {
+pub(crate) async fn run(session: &Session, command: &Command) -> Result<ExitCode, Failure> {
     match command {
+        Command::Diff(arguments) => return diff::run(session, arguments).await,
+        Command::Describe(arguments) => describe::run(session, arguments).await,
+        Command::Due(arguments) => due::run(session, arguments).await,
+        Command::Edit(arguments) => edit::run(session, arguments).await,
+        Command::Generate(arguments) => generate::run(session, arguments).await,
+        Command::Rotate(arguments) => rotate::run(session, arguments).await,
         Command::Delete(arguments) => delete::run(session, arguments).await,
         Command::Destroy(arguments) => destroy::run(session, arguments).await,
         Command::Get(arguments) => get::run(session, arguments).await,
@@ -63,9 +90,10 @@ pub(crate) async fn run(session: &Session, command: &Command) -> Result<(), Fail
         Command::Undelete(arguments) => undelete::run(session, arguments).await,
         Command::Versions(arguments) => versions::run(session, arguments).await,
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
-fn name(text: &str) -> Result<Name, Failure> {
+pub(crate) fn name(text: &str) -> Result<Name, Failure> {
     text.parse().map_err(|error| Failure::local(format!("{error}")))
 }
 

@@ -4,10 +4,11 @@ use std::{collections::HashSet, path::PathBuf};
 
 use clap::Args;
 use coffer_api::{
-    Name, Scope, Sensitive,
+    Name, Scope, Sensitive, reference,
     secrets::{NamedSecretSet, PatchReply, SecretSet, SecretsPatch, SetOptions},
 };
 
+use super::describe::Details;
 use crate::{
     failure::{Exit, Failure},
     input,
@@ -38,6 +39,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     trim: bool,
     #[command(flatten)]
+    details: Details,
+    #[command(flatten)]
     scope: ScopeArguments,
 }
 
@@ -48,6 +51,10 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let scope = arguments.scope.resolve(&session.environment)?;
     let assignments = parse(&arguments.assignments)?;
+    arguments.details.check()?;
+    if assignments.len() > 1 && !arguments.details.is_empty() {
+        return Err(Failure::local("--expires-at, --owner and --description are for one secret at a time"));
+    }
     let client = session.client()?;
     if assignments.iter().any(|(_, source)| matches!(source, Source::Inline(_))) {
         session.output.note_to_person(
@@ -58,11 +65,23 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     let mut sets = Vec::with_capacity(assignments.len());
     for (name, source) in assignments {
         let value = value(session, arguments, &name, source)?;
+        if reference::is_in(value.expose()) {
+            session.output.note_to_person(&format!(
+                "hint: {name} refers to other secrets, whose values are put in when it is read; '$${{' stands for '${{'"
+            ));
+        }
         sets.push(NamedSecretSet { name, value, options });
     }
     if let [NamedSecretSet { name, value, options }] = sets.as_slice() {
         let set = SecretSet { value: value.clone(), options: *options };
         let version = client.secret_set(&scope, name, &set).await?;
+        if !arguments.details.is_empty() {
+            let described = arguments.details.apply(&client, &scope, name).await;
+            described.map_err(|failure| {
+                let done = format!("{}, but not described", super::written(name, &scope, &version));
+                failure.at(&done).hint(format!("'coffer secrets describe {name}' repeats that part"))
+            })?;
+        }
         return session.output.show_or_note(&version, |version| super::written(name, &scope, version));
     }
     let reply = client.secret_set_many(&scope, &SecretsPatch::each(sets)).await?;

@@ -1,0 +1,91 @@
+//! What a program gets into its environment: the values of a scope.
+
+use std::collections::BTreeMap;
+
+use coffer_api::{Name, Sensitive, secrets::Effective};
+use tokio::process::Command;
+
+use super::{Arguments, is_loader_variable};
+use crate::{
+    cmd::secrets::list::note_left_out,
+    failure::{Exit, Failure},
+    session::Session,
+};
+
+/// Variables with their values.
+pub(super) struct Values(BTreeMap<String, Sensitive<String>>);
+
+impl Values {
+    /// The values of the scope.
+    ///
+    /// # Errors
+    /// Where they cannot be had, or would make an environment that is not whole, impossible or harmful.
+    pub(super) async fn gather(session: &Session, arguments: &Arguments) -> Result<Self, Failure> {
+        let mut values = Self(BTreeMap::new());
+        let scope = arguments.scope.resolve(&session.environment)?;
+        let only = Some(arguments.only.as_slice()).filter(|only| !only.is_empty());
+        let client = session.client()?;
+        let effective = match arguments.raw {
+            true => client.secret_effective_of(&scope, only).await?,
+            false => client.secret_effective_resolved(&scope, only).await?,
+        };
+        check_whole(&effective, arguments)?;
+        note_left_out(session, &effective);
+        if effective.secrets.is_empty() && only.is_none() {
+            session.output.note(format!("note: there are no secrets at {scope}"));
+        }
+        for secret in effective.secrets {
+            let origin = format!("the secret {} of {}", secret.name, secret.scope);
+            values.add(arguments, secret.name.to_string(), secret.value.clone(), &origin)?;
+        }
+        Ok(values)
+    }
+
+    /// Puts them into the environment of a program that is to be started.
+    pub(super) fn give(&self, command: &mut Command) {
+        for (name, value) in &self.0 {
+            command.env(name, value.expose());
+        }
+    }
+
+    /// Those that are secrets.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = (&str, &Sensitive<String>)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    fn add(
+        &mut self,
+        arguments: &Arguments,
+        name: String,
+        text: Sensitive<String>,
+        origin: &str,
+    ) -> Result<(), Failure> {
+        if text.expose().contains('\0') {
+            return Err(Failure::local(format!("the value of {name} holds a NUL, which no environment can")));
+        }
+        if is_loader_variable(&name) && !arguments.danger_allow_loader_variables {
+            return Err(Failure::local(format!("{origin} would decide what code the program runs"))
+                .hint("rename it, or insist with --danger-allow-loader-variables"));
+        }
+        self.0.insert(name, text);
+        Ok(())
+    }
+}
+
+/// Whether nothing is missing.
+fn check_whole(effective: &Effective, arguments: &Arguments) -> Result<(), Failure> {
+    if effective.hidden > 0 && !arguments.allow_hidden {
+        return Err(Failure::new(
+            Exit::Denied,
+            format!("{} of the scope's secrets are hidden from this token", effective.hidden),
+        )
+        .hint("ask for a policy that reads them, or go on without them: --allow-hidden"));
+    }
+    let is_there = |name: &&Name| effective.secrets.iter().any(|secret| secret.name == **name);
+    let missing: Vec<&str> = arguments.only.iter().filter(|name| !is_there(name)).map(Name::as_str).collect();
+    if !missing.is_empty() && effective.hidden == 0 {
+        return Err(Failure::new(Exit::NotFound, format!("not in the scope: {}", missing.join(", ")))
+            .hint("'coffer secrets list --effective' shows what is in force there"));
+    }
+    Ok(())
+}
