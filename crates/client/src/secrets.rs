@@ -2,6 +2,7 @@
 
 use coffer_api::{
     Name, Page, Scope,
+    copies::{CopyReply, SecretCopy},
     generate::{Generated, SecretGenerate, SecretRotate},
     secrets::{
         DueSecret, Effective, HistoryEvent, MetadataPatch, NamedSecretSet, PatchReply, Rollback, Secret, SecretInfo,
@@ -158,6 +159,14 @@ impl Client {
     /// As [`Self::secret_set`].
     pub async fn secret_generate(&self, scope: &Scope, name: &Name, set: &SecretGenerate) -> Result<Generated, Error> {
         self.reply(Call::put(secret(scope, name)?, set)?).await
+    }
+
+    /// Copies or moves secrets from one scope to another, all of them or none.
+    ///
+    /// # Errors
+    /// Code `conflict` where one lies there already and may not be overwritten; [`Error`] as for every call.
+    pub async fn secret_copy(&self, copy: &SecretCopy) -> Result<CopyReply, Error> {
+        self.reply(Call::post(Route::api("secret-copies"), copy)?).await
     }
 
     /// Makes a new value by a secret's own recipe, or another.

@@ -1,5 +1,6 @@
 //! `coffer run`: starts a program with a scope's secrets in its environment, passes signals on and returns its exit code.
 
+mod env_file;
 mod masked;
 mod values;
 
@@ -7,6 +8,7 @@ use std::{
     ffi::OsString,
     io,
     os::unix::process::ExitStatusExt,
+    path::PathBuf,
     process::{ExitCode, ExitStatus},
 };
 
@@ -37,7 +39,8 @@ shell's variable, most likely empty. Leave it to a shell that the values reach:
   coffer run -p acme -e prod -s api -- sh -c 'echo \"$DATABASE_URL\"'
 
 References in values, as ${NAME} or coffer://acme/prod/NAME, are replaced by what they refer to;
---raw leaves them.
+--raw leaves them. In a file of --env-file, addresses (coffer://…) are; the file's values stand
+over the scope's, and with a file alone no scope is needed.
 
 --redact writes [masked] for each value in what the program prints, as a whole and line by line.
 The program then writes to pipes, not to your terminal, and values under 4 bytes stay.
@@ -49,6 +52,9 @@ pub(crate) struct Arguments {
     /// Start the program even where some values are hidden from this token
     #[arg(long)]
     allow_hidden: bool,
+    /// Variables from this .env file too; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// Let secrets set PATH, IFS, BASH_ENV, LD_* and DYLD_*, which decide what code the program runs
     #[arg(long)]
     danger_allow_loader_variables: bool,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use axum::{Router, response::Response, routing};
 use coffer_api::{
     Name, Page, Problem, Scope, Sensitive,
+    copies::{CopyReply, SecretCopy},
     generate::{Generated, SecretPut, SecretRotate},
     secrets::{
         DueSecret, Effective, HistoryEvent, MetadataPatch, NamedSecretSet, PatchReply, PatchResult, Rollback, Secret,
@@ -36,6 +37,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/secrets/{scope}/{name}/rotate", routing::post(secret_rotate))
         .route("/secrets/{scope}/{name}/metadata", routing::get(secret_metadata).patch(secret_metadata_patch))
         .route("/due", routing::get(secret_due))
+        .route("/secret-copies", routing::post(secret_copy))
         .route("/search", routing::get(secret_search))
 }
 
@@ -294,6 +296,15 @@ pub(super) async fn secret_metadata_patch(call: Call<(Scope, Name), NoQuery, Jso
     let (scope, name) = &call.path;
     let done = call.caller.secret_metadata_patch(scope, name, &call.body.0).await;
     call.done(done).await
+}
+
+/// Copies or moves secrets from one scope to another, all of them or none.
+#[utoipa::path(post, path = "/api/v1/secret-copies", tag = "secrets", operation_id = "secret_copy",
+    request_body = SecretCopy, security(("token" = [])),
+    responses((status = 200, body = CopyReply), (status = "default", body = Problem)))]
+pub(super) async fn secret_copy(call: Call<(), NoQuery, Json<SecretCopy>>) -> Response {
+    let copied = call.caller.secret_copy(&call.body.0).await;
+    call.with(copied).await
 }
 
 /// Secrets that are to be replaced, in every scope that the caller may list.

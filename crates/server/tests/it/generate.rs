@@ -177,3 +177,61 @@ async fn due_are_those_whose_time_comes_and_that_the_caller_may_see() {
     server.root("GET", "/api/v1/due?within=-1", Value::Null).await.is(400);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn copies_and_moves_are_whole_allowed_on_both_ends_and_recorded_there() {
+    let server = TestServer::dev().await;
+    for name in ["A", "B"] {
+        let body = json!({"generate": {"kind": "hex", "bytes": 8}});
+        server.root("PUT", &format!("/api/v1/secrets/acme:prod/{name}"), body).await.is(200);
+    }
+    let copy = async |token: &str, body: Value| server.as_token(token, "POST", "/api/v1/secret-copies", body).await;
+    let both = json!({"from": "acme:prod", "to": "acme:staging", "names": ["A", "B"]});
+    let reads = r#"path "secret/data/acme/prod/+" { capabilities = ["read"] }
+        path "secret/data/acme/staging/A" { capabilities = ["create"] }"#;
+    let token = server.token_with(ROOT, reads).await;
+    let refused = copy(&token, both.clone()).await.is(403).json();
+    assert!(refused["detail"].as_str().unwrap().contains("update on secret/data/acme/staging/B"), "{refused}");
+    server.root("GET", "/api/v1/secrets/acme:staging/A", Value::Null).await.is(404);
+    let copied = copy(ROOT, both.clone()).await.is(200).json();
+    assert_eq!(copied["secrets"][1]["name"], "B");
+    let value = async |path: &str| server.root("GET", path, Value::Null).await.is(200).json()["value"].clone();
+    assert_eq!(value("/api/v1/secrets/acme:staging/B").await, value("/api/v1/secrets/acme:prod/B").await);
+    // How it is made goes along.
+    server.root("POST", "/api/v1/secrets/acme:staging/A/rotate", json!({})).await.is(200);
+    copy(ROOT, both.clone()).await.is(409);
+    let mut over = both.clone();
+    over["overwrite"] = json!(true);
+    assert_eq!(copy(ROOT, over).await.is(200).json()["secrets"][0]["version"], 3);
+    let moved = json!({"from": "acme:prod", "to": "acme:prod", "names": ["A"], "rename": "C", "move": true});
+    let may_not_delete = server.token_with(ROOT, r#"path "secret/data/acme/prod/+" { capabilities = ["create", "read"] }"#);
+    copy(&may_not_delete.await, moved.clone()).await.is(403);
+    copy(ROOT, moved.clone()).await.is(200);
+    server.root("GET", "/api/v1/secrets/acme:prod/A", Value::Null).await.is(404);
+    copy(ROOT, moved).await.is(404);
+    server.root("POST", "/api/v1/secrets/acme:prod/A/undelete", json!({"versions": [1]})).await.is(204);
+    let history = async |name: &str| -> Vec<String> {
+        let path = format!("/api/v1/secrets/acme:prod/{name}/history");
+        let page = server.root("GET", &path, Value::Null).await.is(200).json();
+        let events = page["items"].as_array().unwrap().iter().filter(|event| event["outcome"] == "success");
+        events.map(|event| event["action"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = ["secret.write", "secret.copy", "secret.copy", "secret.delete", "secret.undelete"];
+    assert_eq!(history("A").await, all);
+    assert_eq!(history("C").await, ["secret.write"]);
+    server.root("POST", "/v1/secret/data/acme/prod/KV", json!({"data": {"a": 1}})).await.is(200);
+    for (status, bad) in [
+        (409, json!({"from": "acme:prod", "to": "acme:staging", "names": ["KV"]})),
+        (409, json!({"from": "acme:prod", "to": "acme:prod", "names": ["B"], "rename": "KV", "overwrite": true})),
+        (404, json!({"from": "acme:prod", "to": "acme:dev", "names": ["B", "NONE"]})),
+        (400, json!({"from": "acme:prod", "to": "acme:prod", "names": ["B"]})),
+        (400, json!({"from": "acme:prod", "to": "acme:dev", "names": []})),
+        (400, json!({"from": "acme:prod", "to": "acme:dev", "names": ["B", "B"]})),
+        (400, json!({"from": "acme:prod", "to": "acme:dev", "names": ["A", "B"], "rename": "C"})),
+    ] {
+        let got = copy(ROOT, bad.clone()).await;
+        assert_eq!(got.status, status, "{bad}: {}", got.text());
+    }
+    server.root("GET", "/api/v1/secrets/acme:dev/B", Value::Null).await.is(404);
+    server.stop().await;
+}

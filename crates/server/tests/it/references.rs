@@ -73,7 +73,8 @@ async fn address_means_one_place_and_one_version() {
     set(&server, "acme", "KEY", "project").await;
     set(&server, "acme:prod", "KEY", "one").await;
     set(&server, "acme:prod", "KEY", "two").await;
-    set(&server, "acme:prod:api", "A", "coffer://acme/prod/KEY?version=1 coffer://acme/prod/KEY coffer://acme/KEY").await;
+    set(&server, "acme:prod:api", "A", "coffer://acme/prod/KEY?version=1 coffer://acme/prod/KEY coffer://acme/KEY")
+        .await;
     assert_eq!(value(&server, "acme:prod:api", "A").await, "one two project");
     set(&server, "acme:prod:api", "B", "coffer://acme/prod/api/KEY").await;
     let told = detail(&server, "acme:prod:api", "B").await;
@@ -103,7 +104,9 @@ async fn circles_long_ways_and_outgrown_values_are_refused_with_the_way() {
         set(&server, "acme", &format!("N{n}"), &format!("${{N{}:-end}}", n + 1)).await;
     }
     assert_eq!(value(&server, "acme", "N1").await, "end");
-    assert!(detail(&server, "acme", "N0").await.contains("more than 8 references lead from one to the next (acme/N0 ->"));
+    assert!(
+        detail(&server, "acme", "N0").await.contains("more than 8 references lead from one to the next (acme/N0 ->")
+    );
     // Each ten times the one before: a billion bytes by the ninth.
     set(&server, "acme", "M0", &"x".repeat(1000)).await;
     for n in 1..8 {

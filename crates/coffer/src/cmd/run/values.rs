@@ -1,11 +1,11 @@
-//! What a program gets into its environment: the values of a scope.
+//! What a program gets into its environment: the values of a scope, and over them those of files.
 
 use std::collections::BTreeMap;
 
 use coffer_api::{Name, Sensitive, secrets::Effective};
 use tokio::process::Command;
 
-use super::{Arguments, is_loader_variable};
+use super::{Arguments, env_file, is_loader_variable};
 use crate::{
     cmd::secrets::list::note_left_out,
     failure::{Exit, Failure},
@@ -13,30 +13,58 @@ use crate::{
 };
 
 /// Variables with their values.
-pub(super) struct Values(BTreeMap<String, Sensitive<String>>);
+pub(super) struct Values(BTreeMap<String, Value>);
+
+/// A variable's value.
+pub(super) struct Value {
+    pub(super) text: Sensitive<String>,
+    pub(super) kind: Kind,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// It stands in a file as it is.
+    Plain,
+    /// It is a secret, or holds one.
+    Secret,
+}
 
 impl Values {
-    /// The values of the scope.
+    /// The values of the scope and the files.
     ///
     /// # Errors
     /// Where they cannot be had, or would make an environment that is not whole, impossible or harmful.
     pub(super) async fn gather(session: &Session, arguments: &Arguments) -> Result<Self, Failure> {
         let mut values = Self(BTreeMap::new());
-        let scope = arguments.scope.resolve(&session.environment)?;
-        let only = Some(arguments.only.as_slice()).filter(|only| !only.is_empty());
-        let client = session.client()?;
-        let effective = match arguments.raw {
-            true => client.secret_effective_of(&scope, only).await?,
-            false => client.secret_effective_resolved(&scope, only).await?,
+        let scope = match arguments.env_file.is_empty() {
+            true => Some(arguments.scope.resolve(&session.environment)?),
+            false => arguments.scope.resolve_if_given(&session.environment)?,
         };
-        check_whole(&effective, arguments)?;
-        note_left_out(session, &effective);
-        if effective.secrets.is_empty() && only.is_none() {
-            session.output.note(format!("note: there are no secrets at {scope}"));
+        if scope.is_none() && !arguments.only.is_empty() {
+            return Err(Failure::local("--only chooses among a scope's secrets, and no scope is given"));
         }
-        for secret in effective.secrets {
-            let origin = format!("the secret {} of {}", secret.name, secret.scope);
-            values.add(arguments, secret.name.to_string(), secret.value.clone(), &origin)?;
+        let files = env_file::read_all(&arguments.env_file)?;
+        if let Some(scope) = scope {
+            let only = Some(arguments.only.as_slice()).filter(|only| !only.is_empty());
+            let client = session.client()?;
+            let effective = match arguments.raw {
+                true => client.secret_effective_of(&scope, only).await?,
+                false => client.secret_effective_resolved(&scope, only).await?,
+            };
+            check_whole(&effective, arguments)?;
+            note_left_out(session, &effective);
+            if effective.secrets.is_empty() && only.is_none() {
+                session.output.note(format!("note: there are no secrets at {scope}"));
+            }
+            for secret in effective.secrets {
+                let origin = format!("the secret {} of {}", secret.name, secret.scope);
+                values.add(arguments, secret.name.to_string(), secret.value.clone(), Kind::Secret, &origin)?;
+            }
+        }
+        for (name, value) in env_file::filled(session, arguments, files).await? {
+            let origin = format!("{name} of an env file");
+            values.add(arguments, name, value.text, value.kind, &origin)?;
         }
         Ok(values)
     }
@@ -44,13 +72,14 @@ impl Values {
     /// Puts them into the environment of a program that is to be started.
     pub(super) fn give(&self, command: &mut Command) {
         for (name, value) in &self.0 {
-            command.env(name, value.expose());
+            command.env(name, value.text.expose());
         }
     }
 
     /// Those that are secrets.
     pub(super) fn secrets(&self) -> impl Iterator<Item = (&str, &Sensitive<String>)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+        let secrets = self.0.iter().filter(|(_, value)| value.kind == Kind::Secret);
+        secrets.map(|(name, value)| (name.as_str(), &value.text))
     }
 
     fn add(
@@ -58,6 +87,7 @@ impl Values {
         arguments: &Arguments,
         name: String,
         text: Sensitive<String>,
+        kind: Kind,
         origin: &str,
     ) -> Result<(), Failure> {
         if text.expose().contains('\0') {
@@ -67,7 +97,7 @@ impl Values {
             return Err(Failure::local(format!("{origin} would decide what code the program runs"))
                 .hint("rename it, or insist with --danger-allow-loader-variables"));
         }
-        self.0.insert(name, text);
+        self.0.insert(name, Value { text, kind });
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! `coffer secrets`: the secrets of a scope.
 
+mod bulk;
+mod copy;
 mod delete;
 mod describe;
 mod destroy;
@@ -33,6 +35,8 @@ use crate::{failure::Failure, session::Session};
 /// Commands of `secrets`.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Copy secrets to another scope
+    Copy(copy::Arguments),
     /// Delete a secret's current version; `undelete` brings it back
     Delete(delete::Arguments),
     /// Show or change when a secret is to be replaced, its owner and what it is for
@@ -53,6 +57,8 @@ pub(crate) enum Command {
     History(history::Arguments),
     /// List what lies in a scope, or what is in force there
     List(list::Arguments),
+    /// Move secrets to another scope, or give one another name
+    Move(copy::Arguments),
     /// Make an older version's value current again, as a new version
     Rollback(rollback::Arguments),
     /// Have the server make a secret's next value
@@ -79,6 +85,8 @@ pub(crate) async fn run(session: &Session, command: &Command) -> Result<ExitCode
         Command::Edit(arguments) => edit::run(session, arguments).await,
         Command::Generate(arguments) => generate::run(session, arguments).await,
         Command::Rotate(arguments) => rotate::run(session, arguments).await,
+        Command::Copy(arguments) => copy::run(session, arguments, copy::Way::Copy).await,
+        Command::Move(arguments) => copy::run(session, arguments, copy::Way::Move).await,
         Command::Delete(arguments) => delete::run(session, arguments).await,
         Command::Destroy(arguments) => destroy::run(session, arguments).await,
         Command::Get(arguments) => get::run(session, arguments).await,

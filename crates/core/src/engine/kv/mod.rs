@@ -1,5 +1,6 @@
 //! KV v2: versioned values at paths, and the native secrets on the same entries. KV v1 on entries with one version.
 
+mod carried;
 pub(crate) mod data;
 mod due;
 pub(crate) mod entry;
