@@ -41,6 +41,8 @@ pub enum Code {
     Unauthenticated,
     /// The store, its leader or the clock is in no state to answer; try again.
     Unavailable,
+    /// A value refers to others that cannot be put in their places; the detail says what is wrong and the way there.
+    Unresolved,
     /// Known, but not offered here.
     Unsupported,
 }

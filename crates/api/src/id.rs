@@ -56,6 +56,13 @@ impl Scope {
         }
     }
 
+    /// The scope that takes this one's place in another environment, which is one segment.
+    pub(crate) fn in_environment(&self, environment: &str) -> Self {
+        let project = self.0.iter().take(1).map(String::as_str);
+        let service = self.0.iter().skip(2).map(String::as_str);
+        Self(project.chain([environment]).chain(service).map(str::to_owned).collect())
+    }
+
     /// A scope from a path of one to three segments below the mount.
     ///
     /// # Errors
@@ -75,6 +82,13 @@ impl Scope {
             ))),
             None => Ok(Self(segments)),
         }
+    }
+}
+
+impl ParseError {
+    /// Never with the text itself, where that may be a value.
+    pub(crate) fn new(what: &str) -> Self {
+        Self(what.to_owned())
     }
 }
 

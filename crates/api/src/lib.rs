@@ -5,11 +5,14 @@
 
 pub mod audit;
 pub mod auth;
+pub mod copies;
 pub mod error;
+pub mod generate;
 pub mod id;
 pub mod keys;
 pub mod operator;
 pub mod policy;
+pub mod reference;
 pub mod seal;
 pub mod secrets;
 pub mod sensitive;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Name, Scope, Sensitive};
+use crate::{Name, Scope, Sensitive, generate::Recipe};
 
 /// What lies at a path below a scope.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
@@ -232,4 +232,85 @@ pub struct HistoryEvent {
     /// Which version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+}
+
+/// What is kept of a secret beside its versions. The first three are custom metadata of the KV entry under these names.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct SecretMetadata {
+    /// Where it lies.
+    pub scope: Scope,
+    /// Its name.
+    pub name: Name,
+    /// When it is to be replaced, as it was set: RFC 3339, unless an older client wrote something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// Who looks after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// How the server made its value, and makes the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
+    /// When the secret was made, RFC 3339.
+    pub created_time: String,
+    /// When it was changed last, RFC 3339.
+    pub updated_time: String,
+    /// The current version's number; 0 where there is none.
+    pub version: u64,
+}
+
+/// Body of `PATCH …/metadata`: what is absent stays, `null` removes.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MetadataPatch {
+    /// When it is to be replaced, RFC 3339.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub expires_at: Option<Option<String>>,
+    /// Who looks after it: 1 to 512 bytes.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<Option<String>>,
+    /// What it is for: 1 to 512 bytes.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub description: Option<Option<String>>,
+}
+
+/// A secret that is to be replaced.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct DueSecret {
+    /// Where it lies.
+    pub scope: Scope,
+    /// Its name.
+    pub name: Name,
+    /// When, as it was set.
+    pub expires_at: String,
+    /// How that stands now.
+    pub state: DueState,
+    /// Who looks after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// How a secret's `expires_at` stands to now.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DueState {
+    /// It is still to come, within the time asked for.
+    Due,
+    /// It has passed.
+    Expired,
+    /// It is no time at all.
+    Invalid,
+}
+
+/// Tells `null` from nothing.
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }

@@ -2,9 +2,11 @@
 
 use coffer_api::{
     Name, Page, Scope,
+    copies::{CopyReply, SecretCopy},
+    generate::{Generated, SecretGenerate, SecretRotate},
     secrets::{
-        Effective, HistoryEvent, NamedSecretSet, PatchReply, Rollback, Secret, SecretInfo, SecretSet, SecretsPatch,
-        Version, Versions,
+        DueSecret, Effective, HistoryEvent, MetadataPatch, NamedSecretSet, PatchReply, Rollback, Secret, SecretInfo,
+        SecretMetadata, SecretSet, SecretsPatch, Version, Versions,
     },
 };
 
@@ -46,6 +48,36 @@ impl Client {
     /// [`Error`] as for every call.
     pub async fn secret_own(&self, scope: &Scope) -> Result<Effective, Error> {
         self.reply(Call::get(listing(scope)?.query("view", Some("own")))).await
+    }
+
+    /// As [`Self::secret_effective`], with other secrets' values in the place of references; with `only`, these names
+    /// alone.
+    ///
+    /// # Errors
+    /// Code `unresolved` where a reference leads nowhere; [`Error`] as for every call.
+    pub async fn secret_effective_resolved(&self, scope: &Scope, only: Option<&[Name]>) -> Result<Effective, Error> {
+        let route = listing(scope)?.query("view", Some("effective")).query("resolve", Some("true"));
+        self.reply(Call::get(route.query("only", only.map(joined).as_deref()))).await
+    }
+
+    /// As [`Self::secret_effective`]; with `only`, these names alone.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn secret_effective_of(&self, scope: &Scope, only: Option<&[Name]>) -> Result<Effective, Error> {
+        let route = listing(scope)?.query("view", Some("effective"));
+        self.reply(Call::get(route.query("only", only.map(joined).as_deref()))).await
+    }
+
+    /// As [`Self::secret_get`], with other secrets' values in the place of references.
+    ///
+    /// # Errors
+    /// Code `unresolved` where a reference leads nowhere, `denied` where to what may not be read; [`Error`] as for every
+    /// call.
+    pub async fn secret_get_resolved(&self, scope: &Scope, name: &Name, version: Option<u64>) -> Result<Secret, Error> {
+        let version = version.map(|version| version.to_string());
+        let route = secret(scope, name)?.query("version", version.as_deref()).query("resolve", Some("true"));
+        self.reply(Call::get(route)).await
     }
 
     /// A secret's value: the current version, or the one named.
@@ -121,6 +153,55 @@ impl Client {
         self.reply(Call::post(secret(scope, name)?.fixed("/rollback"), rollback)?).await
     }
 
+    /// Writes a new version whose value the server makes.
+    ///
+    /// # Errors
+    /// As [`Self::secret_set`].
+    pub async fn secret_generate(&self, scope: &Scope, name: &Name, set: &SecretGenerate) -> Result<Generated, Error> {
+        self.reply(Call::put(secret(scope, name)?, set)?).await
+    }
+
+    /// Copies or moves secrets from one scope to another, all of them or none.
+    ///
+    /// # Errors
+    /// Code `conflict` where one lies there already and may not be overwritten; [`Error`] as for every call.
+    pub async fn secret_copy(&self, copy: &SecretCopy) -> Result<CopyReply, Error> {
+        self.reply(Call::post(Route::api("secret-copies"), copy)?).await
+    }
+
+    /// Makes a new value by a secret's own recipe, or another.
+    ///
+    /// # Errors
+    /// Code `conflict` where it has none and none is given; [`Error`] as for every call.
+    pub async fn secret_rotate(&self, scope: &Scope, name: &Name, rotate: &SecretRotate) -> Result<Generated, Error> {
+        self.reply(Call::post(secret(scope, name)?.fixed("/rotate"), rotate)?).await
+    }
+
+    /// What is kept of a secret beside its versions.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn secret_metadata(&self, scope: &Scope, name: &Name) -> Result<SecretMetadata, Error> {
+        self.reply(Call::get(secret(scope, name)?.fixed("/metadata"))).await
+    }
+
+    /// Changes when a secret is to be replaced, who looks after it and what it is for.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn secret_metadata_patch(&self, scope: &Scope, name: &Name, patch: &MetadataPatch) -> Result<(), Error> {
+        self.done(Call::patch(secret(scope, name)?.fixed("/metadata"), patch)?).await
+    }
+
+    /// One page of secrets that are to be replaced within so many seconds, or were to be.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn secret_due(&self, within: u64, paging: &Paging) -> Result<Page<DueSecret>, Error> {
+        let within = within.to_string();
+        self.reply(Call::get(Route::api("due").query("within", Some(&within)).paging(paging))).await
+    }
+
     /// One page of who did what with a secret.
     ///
     /// # Errors
@@ -145,6 +226,10 @@ impl Client {
 
 fn listing(scope: &Scope) -> Result<Route, Error> {
     Ok(Route::api("secrets").segment(&scope.to_string())?.fixed("/"))
+}
+
+fn joined(names: &[Name]) -> String {
+    names.iter().map(Name::as_str).collect::<Vec<_>>().join(",")
 }
 
 fn secret(scope: &Scope, name: &Name) -> Result<Route, Error> {

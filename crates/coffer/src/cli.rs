@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Env(cmd::env::Command),
     /// Ask whether the server is alive
     Health,
+    /// Fill secrets into a template
+    Inject(cmd::inject::Arguments),
     /// Make keys that stay on the server, and manage their life
     #[command(subcommand, visible_alias = "key")]
     Keys(cmd::keys::Command),
@@ -68,6 +70,8 @@ pub(crate) enum Command {
     /// Read, write and test policies
     #[command(subcommand)]
     Policy(cmd::policy::Command),
+    /// Print the secret that an address such as coffer://acme/prod/NAME names
+    Read(cmd::read::Arguments),
     /// Run a program with a scope's secrets in its environment
     Run(cmd::run::Arguments),
     /// Store, read and manage secrets

@@ -95,6 +95,13 @@ impl Failure {
         self
     }
 
+    /// Puts the place before what failed.
+    #[must_use]
+    pub(crate) fn at(mut self, place: &str) -> Self {
+        self.what = format!("{place}: {}", self.what);
+        self
+    }
+
     /// What the command's exit code will be.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
@@ -205,7 +212,7 @@ fn exit_of_code(code: Code) -> Exit {
     match code {
         Code::NotFound => Exit::NotFound,
         Code::Denied | Code::InvalidCredentials | Code::Unauthenticated => Exit::Denied,
-        Code::Conflict | Code::KeyState => Exit::Conflict,
+        Code::Conflict | Code::KeyState | Code::Unresolved => Exit::Conflict,
         Code::AuditUnavailable | Code::DiskFull | Code::Sealed | Code::Standby | Code::Unavailable => Exit::Unavailable,
         Code::Integrity => Exit::Integrity,
         Code::Invalid | Code::TooLarge => Exit::Local,
@@ -241,6 +248,9 @@ fn hint_of_code(code: Code) -> Option<&'static str> {
             Some("try again in a few seconds; 'coffer status' shows the server's state")
         }
         Code::Unauthenticated => Some("log in with 'coffer login', or set COFFER_TOKEN"),
+        Code::Unresolved => {
+            Some("--raw shows what is stored; '$${' in a value stands for '${' where no reference is meant")
+        }
         Code::Internal | Code::Invalid | Code::MethodNotAllowed | Code::TooLarge | Code::Unsupported => None,
     }
 }
@@ -285,6 +295,7 @@ mod tests {
             (Code::Unauthenticated, 4),
             (Code::Conflict, 5),
             (Code::KeyState, 5),
+            (Code::Unresolved, 5),
             (Code::Sealed, 7),
             (Code::Unavailable, 7),
             (Code::Integrity, 8),

@@ -12,12 +12,14 @@ mod given;
 mod input;
 mod output;
 mod paging;
+mod redact;
 mod scope;
 mod session;
 mod spelling;
 mod stream;
 mod token_file;
 mod usage;
+mod value_diff;
 
 use std::process::ExitCode;
 

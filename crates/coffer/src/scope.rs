@@ -24,6 +24,19 @@ pub(crate) struct ScopeArguments {
 }
 
 impl ScopeArguments {
+    /// As [`Self::resolve`], `None` where neither an option nor a variable names a project.
+    ///
+    /// # Errors
+    /// As there, but for that.
+    pub(crate) fn resolve_if_given(&self, environment: &Environment) -> Result<Option<Scope>, Failure> {
+        let options = [&self.project, &self.environment, &self.service, &self.scope];
+        let by_option = options.into_iter().any(|option| option.as_ref().is_some_and(|text| !text.is_empty()));
+        if !by_option && (self.project.is_some() || environment.text("COFFER_PROJECT")?.is_none()) {
+            return Ok(None);
+        }
+        self.resolve(environment).map(Some)
+    }
+
     /// The scope meant. An empty option unsets its variable.
     ///
     /// # Errors

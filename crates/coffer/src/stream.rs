@@ -42,6 +42,22 @@ pub(crate) enum Readers {
     Owner,
 }
 
+/// Permissions of a new file, as three octal digits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct FileMode(u32);
+
+/// Parses `0600` or `600`, for an option.
+///
+/// # Errors
+/// Where it is no such number, or its owner could not read the file.
+pub(crate) fn file_mode(text: &str) -> Result<FileMode, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    match u32::from_str_radix(digits, 8) {
+        Ok(mode) if (3..=4).contains(&digits.len()) && mode <= 0o777 && mode & 0o400 != 0 => Ok(FileMode(mode)),
+        Ok(_) | Err(_) => Err("permissions are three octal digits that let the owner read, as 0600".to_owned()),
+    }
+}
+
 enum Place {
     /// A device or a pipe.
     Device,
@@ -128,6 +144,19 @@ impl Target {
         let named = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::open(&new, named, mode).map_err(|error| failed(&error.into()))?;
         Ok(Self::new(File::from(file), Place::File { path, temporary: Some(new) }, name))
+    }
+
+    /// A file gets these permissions, whatever the process's mask is; stdout, devices and pipes keep theirs.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub(crate) fn with_mode(self, mode: FileMode) -> Result<Self, Failure> {
+        match self.place {
+            Place::File { .. } => rustix::fs::fchmod(self.writer.get_ref(), Mode::from_raw_mode(mode.0))
+                .map_err(|error| self.failed(&error.into()))?,
+            Place::Device | Place::Stdout => {}
+        }
+        Ok(self)
     }
 
     /// The file that this will be, as it was named; none for stdout, devices and pipes.
@@ -246,6 +275,22 @@ mod tests {
         written(&path, Readers::Owner, "again");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "again");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn file_gets_the_permissions_asked_for_whatever_the_mask_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        for (text, mode) in [("0600", 0o600), ("640", 0o640), ("0777", 0o777), ("0400", 0o400)] {
+            let target =
+                Target::open(Some(&path), Readers::Owner).unwrap().with_mode(file_mode(text).unwrap()).unwrap();
+            target.finish().unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+            std::fs::remove_file(&path).unwrap();
+        }
+        for bad in ["", "6", "0200", "1777", "07777", "888", "-600", "rw-------"] {
+            assert!(file_mode(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -139,6 +139,7 @@ impl Error {
                 | Code::RateLimited
                 | Code::TooLarge
                 | Code::Unauthenticated
+                | Code::Unresolved
                 | Code::Unsupported => {
                     tracing::debug!(request.id = %request_id, code = ?self.code, cause = text, "request refused");
                 }
@@ -195,7 +196,7 @@ impl From<coffer_crypto::Error> for Error {
 fn kind_of(code: Code) -> Kind {
     match code {
         Code::AuditUnavailable | Code::DiskFull | Code::Unavailable => Kind::Unavailable,
-        Code::Conflict | Code::KeyState => Kind::Conflict,
+        Code::Conflict | Code::KeyState | Code::Unresolved => Kind::Conflict,
         Code::Denied => Kind::Denied,
         Code::Integrity | Code::Internal => Kind::Internal,
         Code::Invalid | Code::InvalidCredentials => Kind::Invalid,

@@ -24,6 +24,7 @@ mod context;
 mod engine;
 mod error;
 mod failpoint;
+mod generate;
 mod housekeeping;
 mod identity;
 mod initial;

@@ -117,6 +117,7 @@ pub(crate) fn problem(error: &Error, request_id: Uuid) -> Problem {
         | Code::TooLarge
         | Code::Unauthenticated
         | Code::Unavailable
+        | Code::Unresolved
         | Code::Unsupported => error.public(),
     };
     Problem {
@@ -204,6 +205,7 @@ fn finish(
         | Code::Sealed
         | Code::TooLarge
         | Code::Unavailable
+        | Code::Unresolved
         | Code::Unsupported => {}
     }
     response
@@ -212,7 +214,7 @@ fn finish(
 fn native_status(error: &Error) -> StatusCode {
     match error.code() {
         Code::Unauthenticated | Code::InvalidCredentials => StatusCode::UNAUTHORIZED,
-        Code::Conflict | Code::KeyState => StatusCode::CONFLICT,
+        Code::Conflict | Code::KeyState | Code::Unresolved => StatusCode::CONFLICT,
         Code::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::AuditUnavailable
@@ -235,9 +237,12 @@ fn vault_status(error: &Error) -> StatusCode {
         Code::AuditUnavailable | Code::DiskFull | Code::Sealed | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Standby if error.active_address().is_some() => StatusCode::TEMPORARY_REDIRECT,
         Code::Standby => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Conflict | Code::Invalid | Code::InvalidCredentials | Code::KeyState | Code::Unsupported => {
-            StatusCode::BAD_REQUEST
-        }
+        Code::Conflict
+        | Code::Invalid
+        | Code::InvalidCredentials
+        | Code::KeyState
+        | Code::Unresolved
+        | Code::Unsupported => StatusCode::BAD_REQUEST,
         Code::Denied | Code::Unauthenticated => StatusCode::FORBIDDEN,
         Code::Integrity | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -271,6 +276,7 @@ fn vault_message(error: &Error, request_id: Uuid) -> Option<String> {
         | Code::Standby
         | Code::TooLarge
         | Code::Unavailable
+        | Code::Unresolved
         | Code::Unsupported => Some(error.public().to_owned()),
     }
 }
@@ -293,6 +299,7 @@ fn title(code: Code) -> &'static str {
         Code::Standby => "standby",
         Code::TooLarge => "too large",
         Code::Unauthenticated => "not logged in",
+        Code::Unresolved => "a reference cannot be resolved",
         Code::Unavailable => "unavailable",
         Code::Unsupported => "unsupported",
     }

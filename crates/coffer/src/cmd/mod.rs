@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod completion;
 pub(crate) mod env;
 pub(crate) mod health;
+pub(crate) mod inject;
 pub(crate) mod keys;
 pub(crate) mod login;
 pub(crate) mod logout;
@@ -11,6 +12,7 @@ pub(crate) mod offline;
 pub(crate) mod operator;
 mod pgp_key;
 pub(crate) mod policy;
+pub(crate) mod read;
 pub(crate) mod run;
 pub(crate) mod seal;
 pub(crate) mod secrets;
@@ -41,13 +43,15 @@ pub(crate) fn dispatch(cli: Cli, environment: Environment) -> Result<ExitCode, F
         Command::Completion(arguments) => completion::run(&session, &arguments)?,
         Command::Env(command) => return block_on(env::run(&session, &command)),
         Command::Health => block_on(health::run(&session))?,
+        Command::Inject(arguments) => block_on(inject::run(&session, &arguments))?,
         Command::Keys(command) => block_on(keys::run(&session, &command))?,
         Command::Login(arguments) => block_on(login::run(&session, &arguments))?,
         Command::Logout(arguments) => block_on(logout::run(&session, &arguments))?,
         Command::Operator(command) => block_on(operator::run(&session, &command))?,
         Command::Policy(command) => return block_on(policy::run(&session, &command)),
+        Command::Read(arguments) => block_on(read::run(&session, &arguments))?,
         Command::Run(arguments) => return block_on(run::run(&session, &arguments)),
-        Command::Secrets(command) => block_on(secrets::run(&session, &command))?,
+        Command::Secrets(command) => return block_on(secrets::run(&session, &command)),
         Command::Server(arguments) => server::run(&session, *arguments)?,
         Command::Status => return block_on(status::run(&session)),
         Command::Token(command) => block_on(token::run(&session, &command))?,

@@ -1,14 +1,19 @@
 //! `coffer run`: starts a program with a scope's secrets in its environment, passes signals on and returns its exit code.
 
+mod env_file;
+mod masked;
+mod values;
+
 use std::{
     ffi::OsString,
     io,
     os::unix::process::ExitStatusExt,
+    path::PathBuf,
     process::{ExitCode, ExitStatus},
 };
 
 use clap::Args;
-use coffer_api::secrets::Effective;
+use coffer_api::Name;
 use rustix::process::{Pid, Signal};
 use tokio::{
     process::{Child, Command},
@@ -16,8 +21,8 @@ use tokio::{
     sync::mpsc,
 };
 
+use self::{masked::Pumps, values::Values};
 use crate::{
-    cmd::secrets::list::note_left_out,
     failure::{Exit, Failure, plain},
     scope::ScopeArguments,
     session::{Session, TOKEN_VARIABLES},
@@ -33,6 +38,13 @@ Your shell replaces $NAME before coffer starts: in `coffer run -- echo $DATABASE
 shell's variable, most likely empty. Leave it to a shell that the values reach:
   coffer run -p acme -e prod -s api -- sh -c 'echo \"$DATABASE_URL\"'
 
+References in values, as ${NAME} or coffer://acme/prod/NAME, are replaced by what they refer to;
+--raw leaves them. In a file of --env-file, addresses (coffer://…) are; the file's values stand
+over the scope's, and with a file alone no scope is needed.
+
+--redact writes [masked] for each value in what the program prints, as a whole and line by line.
+The program then writes to pipes, not to your terminal, and values under 4 bytes stay.
+
 The exit code is the program's: 126 where it cannot be started, 127 where it is not found,
 128+n where signal n ended it. SIGHUP, SIGTERM, SIGUSR1 and SIGUSR2 are passed on; SIGINT and
 SIGQUIT too, unless the terminal sends them to the program anyway.")]
@@ -40,12 +52,24 @@ pub(crate) struct Arguments {
     /// Start the program even where some values are hidden from this token
     #[arg(long)]
     allow_hidden: bool,
+    /// Variables from this .env file too; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// Let secrets set PATH, IFS, BASH_ENV, LD_* and DYLD_*, which decide what code the program runs
     #[arg(long)]
     danger_allow_loader_variables: bool,
     /// Leave COFFER_TOKEN and VAULT_TOKEN in the program's environment
     #[arg(long)]
     keep_token: bool,
+    /// Only these of the scope's secrets, with commas between them
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<Name>,
+    /// Values as they are stored, with their references
+    #[arg(long)]
+    raw: bool,
+    /// Mask values in what the program writes to stdout and stderr
+    #[arg(long)]
+    redact: bool,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -58,16 +82,10 @@ pub(crate) struct Arguments {
 /// # Errors
 /// Where the values cannot be had, or the program cannot be started.
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let scope = arguments.scope.resolve(&session.environment)?;
     let Some((program, rest)) = arguments.command.split_first() else {
         return Err(Failure::local("no program given").hint("name it after --"));
     };
-    let effective = session.client()?.secret_effective(&scope).await?;
-    check(&effective, arguments)?;
-    note_left_out(session, &effective);
-    if effective.secrets.is_empty() {
-        session.output.note(format!("note: there are no secrets at {scope}"));
-    }
+    let values = Values::gather(session, arguments).await?;
     if program == "echo" && rest.iter().all(|argument| argument.is_empty()) {
         session.output.note_to_person(
             "hint: did your shell replace $NAME before coffer started? write: coffer run … -- sh -c 'echo \"$NAME\"'",
@@ -80,42 +98,20 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
             command.env_remove(name);
         });
     }
-    for secret in &effective.secrets {
-        command.env(secret.name.as_str(), secret.value.expose());
-    }
-    drop(effective);
+    values.give(&mut command);
+    let pumps = match arguments.redact {
+        true => Some(Pumps::between(session, &mut command, &values)?),
+        false => None,
+    };
+    drop(values);
     let signals = Signals::listen()?;
     let child = command.spawn().map_err(|error| unstartable(program, &error))?;
-    // The command still holds the values.
+    // The command still holds the values, and the program's ends of the pipes.
     drop(command);
-    signals.wait(child).await
+    signals.wait(child, pumps).await
 }
 
-/// Whether the environment is whole, possible and harmless.
-fn check(effective: &Effective, arguments: &Arguments) -> Result<(), Failure> {
-    if effective.hidden > 0 && !arguments.allow_hidden {
-        return Err(Failure::new(
-            Exit::Denied,
-            format!("{} of the scope's secrets are hidden from this token", effective.hidden),
-        )
-        .hint("ask for a policy that reads them, or go on without them: --allow-hidden"));
-    }
-    for secret in &effective.secrets {
-        let name = secret.name.as_str();
-        if secret.value.expose().contains('\0') {
-            return Err(Failure::local(format!("the value of {name} holds a NUL, which no environment can")));
-        }
-        if is_loader_variable(name) && !arguments.danger_allow_loader_variables {
-            return Err(Failure::local(format!(
-                "the secret {name} of {} would decide what code the program runs",
-                secret.scope
-            ))
-            .hint("rename it, or insist with --danger-allow-loader-variables"));
-        }
-    }
-    Ok(())
-}
-
+/// Whether this variable decides what code a program runs.
 fn is_loader_variable(name: &str) -> bool {
     matches!(name, "BASH_ENV" | "IFS" | "PATH") || name.starts_with("LD_") || name.starts_with("DYLD_")
 }
@@ -158,13 +154,16 @@ impl Signals {
         Ok(Self(receiver))
     }
 
-    async fn wait(mut self, mut child: Child) -> Result<ExitCode, Failure> {
+    async fn wait(mut self, mut child: Child, pumps: Option<Pumps>) -> Result<ExitCode, Failure> {
         // Stays the child's until `wait` has reaped it, which ends the loop.
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         loop {
             tokio::select! {
                 status = child.wait() => {
                     let status = status.map_err(|error| Failure::io("cannot wait for the program", &error))?;
+                    if let Some(pumps) = pumps {
+                        self.drain(pumps).await?;
+                    }
                     return Ok(ExitCode::from(code_of(status)));
                 }
                 Some(signal) = self.0.recv() => {
@@ -174,6 +173,15 @@ impl Signals {
                     }
                 }
             }
+        }
+    }
+    /// Waits for what is still to be masked, which may be long where the program left others behind that write: until a
+    /// signal comes.
+    async fn drain(&mut self, pumps: Pumps) -> Result<(), Failure> {
+        tokio::select! {
+            done = pumps.done() => done,
+            Some(_) = self.0.recv() => Ok(()),
+            _ = tokio::signal::ctrl_c() => Ok(()),
         }
     }
 }

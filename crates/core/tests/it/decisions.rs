@@ -111,7 +111,7 @@ async fn service_reads_its_scope_and_nothing_else() {
         assert!(!reads(&core, &token, at).await, "{at}");
     }
     let service = caller(&core, &token).await;
-    let view = service.secret_effective(&scope("acme:prod:api")).await.unwrap();
+    let view = service.secret_effective(&scope("acme:prod:api"), None).await.unwrap();
     assert_eq!((view.secrets.len(), view.hidden), (1, 0));
     let (at, key) = (scope("acme:prod:api"), name("KEY"));
     let refused = service.secret_set(&at, &key, &value("y"), SetOptions::default()).await.unwrap_err();

@@ -118,7 +118,7 @@ async fn effective_view_shows_origins_and_counts_the_hidden() {
     ] {
         root.secret_set(&scope(at), &name(key), &value(text), SetOptions::default()).await.unwrap();
     }
-    let view = root.secret_effective(&scope("acme:prod:api")).await.unwrap();
+    let view = root.secret_effective(&scope("acme:prod:api"), None).await.unwrap();
     let shown: Vec<_> =
         view.secrets.iter().map(|s| (s.name.as_str(), s.scope.to_string(), s.value.expose().as_str())).collect();
     assert_eq!(
@@ -133,7 +133,7 @@ async fn effective_view_shows_origins_and_counts_the_hidden() {
     let request = TokenCreate { policies: vec!["narrow".into()], ..TokenCreate::default() };
     let token = root.token_create(CreatePath::Child, request, &()).await.unwrap();
     let narrow = caller(&core, token.token.expose()).await;
-    let view = narrow.secret_effective(&scope("acme:prod:api")).await.unwrap();
+    let view = narrow.secret_effective(&scope("acme:prod:api"), None).await.unwrap();
     assert_eq!(view.secrets.len(), 2);
     assert_eq!(view.hidden, 1);
     let error = narrow.secret_get(&scope("acme"), &name("A"), None).await.unwrap_err();

@@ -166,7 +166,7 @@ async fn layout_and_snapshots_are_kept_beside_and_are_no_strangers() {
     root.secret_patch_all(&acme, &SecretsPatch { secrets: vec![set("A", "2")], ..first.clone() }).await.unwrap();
     let layout = root.secret_layout(&acme).await.unwrap();
     assert_eq!((layout.layout.expose().as_str(), layout.version), ("A=*\n", 1));
-    let view = root.secret_effective(&acme).await.unwrap();
+    let view = root.secret_effective(&acme, None).await.unwrap();
     assert_eq!((view.secrets.len(), view.kv, view.hidden), (1, 0, 0));
     let list = root.secret_list(&acme, Depth::Own, "", 10).await.unwrap();
     let kinds: Vec<_> = list.items.iter().map(|info| (info.name.as_str(), info.kind)).collect();
@@ -175,7 +175,7 @@ async fn layout_and_snapshots_are_kept_beside_and_are_no_strangers() {
     let mount = root.resolve("secret/data/x").unwrap();
     let raw = RawValue::from_string("{\"a\":1}".to_owned()).unwrap();
     root.kv_write(&mount, "other/.env", KvWrite { data: &raw, cas: None, shred: None }, &()).await.unwrap();
-    assert_eq!(root.secret_effective(&scope("other")).await.unwrap().kv, 1);
+    assert_eq!(root.secret_effective(&scope("other"), None).await.unwrap().kv, 1);
     let refused = root.secret_patch_all(&scope("other"), &first).await.unwrap_err();
     assert_eq!(refused.code(), Code::Conflict);
     assert_eq!(root.kv_list(&mount, "other", KvReach::Level { after: "", limit: None }).await.unwrap(), [".env"]);

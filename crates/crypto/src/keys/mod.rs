@@ -22,6 +22,7 @@ mod public;
 pub(crate) mod rsa;
 mod text;
 mod wrap;
+mod written;
 mod x_wing;
 
 pub use algorithm::{Algorithm, Usage};
@@ -31,3 +32,4 @@ pub use material::KeyMaterial;
 pub use options::{Marshal, RsaPadding, Salt, SignOptions};
 pub use prepared::PreparedKey;
 pub use public::PublicKey;
+pub use written::{WrittenPair, X25519Format, pkcs8_pem, ssh_ed25519, x25519};

@@ -1,11 +1,15 @@
 //! `secrets/…` and `search`: native secrets by scope and name.
 
+use std::collections::BTreeSet;
+
 use axum::{Router, response::Response, routing};
 use coffer_api::{
     Name, Page, Problem, Scope, Sensitive,
+    copies::{CopyReply, SecretCopy},
+    generate::{Generated, SecretPut, SecretRotate},
     secrets::{
-        Effective, HistoryEvent, NamedSecretSet, PatchReply, PatchResult, Rollback, Secret, SecretChange, SecretInfo,
-        SecretSet, SecretsPatch, Version, Versions,
+        DueSecret, Effective, HistoryEvent, MetadataPatch, NamedSecretSet, PatchReply, PatchResult, Rollback, Secret,
+        SecretChange, SecretInfo, SecretMetadata, SecretsPatch, Version, Versions,
     },
 };
 use coffer_core::{Depth, Error};
@@ -30,6 +34,10 @@ pub(super) fn routes() -> Router<App> {
         .route("/secrets/{scope}/{name}/versions", routing::get(secret_versions))
         .route("/secrets/{scope}/{name}/versions/{version}", routing::get(secret_version))
         .route("/secrets/{scope}/{name}/history", routing::get(secret_history))
+        .route("/secrets/{scope}/{name}/rotate", routing::post(secret_rotate))
+        .route("/secrets/{scope}/{name}/metadata", routing::get(secret_metadata).patch(secret_metadata_patch))
+        .route("/due", routing::get(secret_due))
+        .route("/secret-copies", routing::post(secret_copy))
         .route("/search", routing::get(secret_search))
 }
 
@@ -40,6 +48,17 @@ pub(super) fn routes() -> Router<App> {
 pub(super) struct VersionQuery {
     /// A version's number; absent = the current one.
     version: Option<u64>,
+    /// Other secrets' values in the place of references (docs/REFERENCES.md).
+    resolve: Option<bool>,
+}
+
+/// How a version is read.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ResolveQuery {
+    /// Other secrets' values in the place of references (docs/REFERENCES.md).
+    resolve: Option<bool>,
 }
 
 /// What a list shows.
@@ -51,6 +70,10 @@ pub(super) struct ListQuery {
     recursive: Option<bool>,
     /// With values: `effective`, as a service of this scope sees them, or `own`, the scope's own; excludes the other keys.
     view: Option<View>,
+    /// With `view=effective`: these names alone, with commas between them (at most 1,000).
+    only: Option<String>,
+    /// With `view=effective`: other secrets' values in the place of references (docs/REFERENCES.md).
+    resolve: Option<bool>,
     /// Continue after this cursor.
     after: Option<String>,
     /// At most this many (1 to 1,000, default 100).
@@ -65,6 +88,19 @@ enum View {
     Effective,
     /// What lies in the scope itself, with values.
     Own,
+}
+
+/// Which secrets are due.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DueQuery {
+    /// So many seconds ahead; 0 (the default) = only those whose time has passed.
+    within: Option<u64>,
+    /// Continue after this cursor.
+    after: Option<String>,
+    /// At most this many (1 to 1,000, default 100).
+    limit: Option<u32>,
 }
 
 /// What is searched for.
@@ -85,15 +121,24 @@ pub(super) struct SearchQuery {
     params(("scope" = Scope, Path), ListQuery), security(("token" = [])),
     responses((status = 200, body = Listed), (status = "default", body = Problem)))]
 pub(super) async fn secret_list(call: Call<Scope, ListQuery>) -> Response {
-    let ListQuery { recursive, view, after, limit } = &call.query;
+    let ListQuery { recursive, view, only, resolve, after, limit } = &call.query;
     match view {
+        None | Some(View::Own) if only.is_some() || resolve.is_some() => {
+            let error = Error::invalid("query: only and resolve go with view=effective");
+            let refused = call.caller.refuse_unparsed(error).await;
+            call.with::<()>(Err(refused)).await
+        }
         Some(View::Effective | View::Own) if recursive.is_some() || after.is_some() || limit.is_some() => {
             let error = Error::invalid("query: view excludes recursive, after and limit");
             let refused = call.caller.refuse_unparsed(error).await;
             call.with::<()>(Err(refused)).await
         }
         Some(View::Effective) => {
-            let effective = call.caller.secret_effective(&call.path).await;
+            let effective = match (only_of(only.as_deref()), resolve) {
+                (Ok(only), Some(true)) => call.caller.secret_effective_resolved(&call.path, only.as_ref()).await,
+                (Ok(only), Some(false) | None) => call.caller.secret_effective(&call.path, only.as_ref()).await,
+                (Err(error), _) => Err(call.caller.refuse_unparsed(error).await),
+            };
             call.with(effective).await
         }
         Some(View::Own) => {
@@ -108,6 +153,16 @@ pub(super) async fn secret_list(call: Call<Scope, ListQuery>) -> Response {
             };
             call.with(page).await
         }
+    }
+}
+
+fn only_of(only: Option<&str>) -> Result<Option<BTreeSet<Name>>, Error> {
+    let Some(only) = only else { return Ok(None) };
+    let names: Result<BTreeSet<Name>, _> = only.split(',').take(MAX_ONLY + 1).map(str::parse).collect();
+    match names {
+        Ok(names) if names.len() <= MAX_ONLY => Ok(Some(names)),
+        Ok(_) => Err(Error::invalid(format!("query: only: more than {MAX_ONLY} names"))),
+        Err(error) => Err(Error::invalid(format!("query: only: {error}"))),
     }
 }
 
@@ -185,18 +240,87 @@ fn each(patch: &SecretsPatch) -> Result<Vec<(&SecretChange, &Sensitive<String>)>
     responses((status = 200, body = Secret), (status = "default", body = Problem)))]
 pub(super) async fn secret_get(call: Call<(Scope, Name), VersionQuery>) -> Response {
     let (scope, name) = &call.path;
-    let secret = call.caller.secret_get(scope, name, call.query.version).await;
+    let VersionQuery { version, resolve } = call.query;
+    let secret = match resolve {
+        Some(true) => call.caller.secret_get_resolved(scope, name, version).await,
+        Some(false) | None => call.caller.secret_get(scope, name, version).await,
+    };
     call.with(secret).await
 }
 
-/// Writes a new version.
+/// Writes a new version: the value that is sent, or one that the server makes.
 #[utoipa::path(put, path = "/api/v1/secrets/{scope}/{name}", tag = "secrets", operation_id = "secret_set",
-    params(("scope" = Scope, Path), ("name" = Name, Path)), request_body = SecretSet, security(("token" = [])),
-    responses((status = 200, body = Version), (status = "default", body = Problem)))]
-pub(super) async fn secret_set(call: Call<(Scope, Name), NoQuery, Json<SecretSet>>) -> Response {
-    let ((scope, name), SecretSet { value, options }) = (&call.path, &call.body.0);
-    let version = call.caller.secret_set(scope, name, value, *options).await;
-    call.with(version).await
+    params(("scope" = Scope, Path), ("name" = Name, Path)), request_body = SecretPut, security(("token" = [])),
+    responses((status = 200, body = Generated), (status = "default", body = Problem)))]
+pub(super) async fn secret_set(call: Call<(Scope, Name), NoQuery, Json<SecretPut>>) -> Response {
+    let ((scope, name), SecretPut { value, generate, options }) = (&call.path, &call.body.0);
+    let written = match (value, generate) {
+        (Some(value), None) => {
+            let version = call.caller.secret_set(scope, name, value, *options).await;
+            version.map(|version| Generated { version, entropy_bits: None, public: None })
+        }
+        (None, Some(recipe)) => call.caller.secret_generate(scope, name, recipe, *options).await,
+        (Some(_), Some(_)) | (None, None) => {
+            Err(call.caller.refuse_unparsed(Error::invalid("body: exactly one of value and generate")).await)
+        }
+    };
+    call.with(written).await
+}
+
+/// Makes a new value by the secret's own recipe, or another.
+#[utoipa::path(post, path = "/api/v1/secrets/{scope}/{name}/rotate", tag = "secrets", operation_id = "secret_rotate",
+    params(("scope" = Scope, Path), ("name" = Name, Path)), request_body = SecretRotate, security(("token" = [])),
+    responses((status = 200, body = Generated), (status = "default", body = Problem)))]
+pub(super) async fn secret_rotate(call: Call<(Scope, Name), NoQuery, Json<SecretRotate>>) -> Response {
+    let ((scope, name), SecretRotate { generate, options }) = (&call.path, &call.body.0);
+    let written = call.caller.secret_rotate(scope, name, generate.as_ref(), *options).await;
+    call.with(written).await
+}
+
+/// What is kept of a secret beside its versions.
+#[utoipa::path(get, path = "/api/v1/secrets/{scope}/{name}/metadata", tag = "secrets", operation_id = "secret_metadata",
+    params(("scope" = Scope, Path), ("name" = Name, Path)), security(("token" = [])),
+    responses((status = 200, body = SecretMetadata), (status = "default", body = Problem)))]
+pub(super) async fn secret_metadata(call: Call<(Scope, Name)>) -> Response {
+    let (scope, name) = &call.path;
+    let metadata = call.caller.secret_metadata(scope, name).await;
+    call.with(metadata).await
+}
+
+/// Changes when a secret is to be replaced, who looks after it and what it is for.
+#[utoipa::path(patch, path = "/api/v1/secrets/{scope}/{name}/metadata", tag = "secrets",
+    operation_id = "secret_metadata_patch",
+    params(("scope" = Scope, Path), ("name" = Name, Path)), request_body = MetadataPatch, security(("token" = [])),
+    responses((status = 204), (status = "default", body = Problem)))]
+pub(super) async fn secret_metadata_patch(call: Call<(Scope, Name), NoQuery, Json<MetadataPatch>>) -> Response {
+    let (scope, name) = &call.path;
+    let done = call.caller.secret_metadata_patch(scope, name, &call.body.0).await;
+    call.done(done).await
+}
+
+/// Copies or moves secrets from one scope to another, all of them or none.
+#[utoipa::path(post, path = "/api/v1/secret-copies", tag = "secrets", operation_id = "secret_copy",
+    request_body = SecretCopy, security(("token" = [])),
+    responses((status = 200, body = CopyReply), (status = "default", body = Problem)))]
+pub(super) async fn secret_copy(call: Call<(), NoQuery, Json<SecretCopy>>) -> Response {
+    let copied = call.caller.secret_copy(&call.body.0).await;
+    call.with(copied).await
+}
+
+/// Secrets that are to be replaced, in every scope that the caller may list.
+#[utoipa::path(get, path = "/api/v1/due", tag = "secrets", operation_id = "secret_due",
+    params(DueQuery), security(("token" = [])),
+    responses((status = 200, body = Page<DueSecret>), (status = "default", body = Problem)))]
+pub(super) async fn secret_due(call: Call<(), DueQuery>) -> Response {
+    let DueQuery { within, after, limit } = &call.query;
+    let page = match page::of(after.as_deref(), *limit) {
+        Ok((after, limit)) => {
+            let within_ms = i64::try_from(within.unwrap_or(0)).unwrap_or(i64::MAX).saturating_mul(1000);
+            call.caller.secret_due(within_ms, after, limit).await
+        }
+        Err(error) => Err(call.caller.refuse_unparsed(error).await),
+    };
+    call.with(page).await
 }
 
 /// Deletes the current version; it can come back.
@@ -264,11 +388,14 @@ pub(super) async fn secret_versions(call: Call<(Scope, Name), PageQuery>) -> Res
 /// One version with its value.
 #[utoipa::path(get, path = "/api/v1/secrets/{scope}/{name}/versions/{version}", tag = "secrets",
     operation_id = "secret_version",
-    params(("scope" = Scope, Path), ("name" = Name, Path), ("version" = u64, Path)), security(("token" = [])),
+    params(("scope" = Scope, Path), ("name" = Name, Path), ("version" = u64, Path), ResolveQuery), security(("token" = [])),
     responses((status = 200, body = Secret), (status = "default", body = Problem)))]
-pub(super) async fn secret_version(call: Call<(Scope, Name, u64)>) -> Response {
+pub(super) async fn secret_version(call: Call<(Scope, Name, u64), ResolveQuery>) -> Response {
     let (scope, name, version) = &call.path;
-    let secret = call.caller.secret_get(scope, name, Some(*version)).await;
+    let secret = match call.query.resolve {
+        Some(true) => call.caller.secret_get_resolved(scope, name, Some(*version)).await,
+        Some(false) | None => call.caller.secret_get(scope, name, Some(*version)).await,
+    };
     call.with(secret).await
 }
 
@@ -299,3 +426,5 @@ pub(super) async fn secret_search(call: Call<(), SearchQuery>) -> Response {
 }
 
 const MAX_PATCH: usize = 1000;
+
+const MAX_ONLY: usize = 1000;

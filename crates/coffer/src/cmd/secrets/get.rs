@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use clap::Args;
-use coffer_api::{Code, Name, Scope};
+use coffer_api::{Code, Name, Scope, secrets::Secret};
 use coffer_client::Error;
 use zeroize::Zeroizing;
 
@@ -19,7 +19,8 @@ use crate::{
 #[command(after_help = "\
 The value comes byte for byte: a line break is added on a terminal alone, so that
 `coffer secrets get TLS_KEY > key.pem` makes exactly the file that was set. -n leaves it out
-there too.")]
+there too. References to other secrets, as ${NAME} or coffer://acme/prod/NAME, are replaced by
+their values; --raw shows them as they are stored.")]
 pub(crate) struct Arguments {
     /// The secret's name
     name: String,
@@ -29,6 +30,9 @@ pub(crate) struct Arguments {
     /// No line break after the value, not even on a terminal
     #[arg(short = 'n', long)]
     no_newline: bool,
+    /// The value as it is stored, with its references
+    #[arg(long)]
+    raw: bool,
     #[command(flatten)]
     scope: ScopeArguments,
 }
@@ -40,17 +44,26 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let scope = arguments.scope.resolve(&session.environment)?;
     let name = super::name(&arguments.name)?;
-    let got = session.client()?.secret_get(&scope, &name, arguments.version).await;
+    let client = session.client()?;
+    let got = match arguments.raw {
+        true => client.secret_get(&scope, &name, arguments.version).await,
+        false => client.secret_get_resolved(&scope, &name, arguments.version).await,
+    };
     let secret = got.map_err(|error| missing(error, &name, &scope, arguments.version))?;
+    print(session, &secret, arguments.no_newline)
+}
+
+/// The value alone for people and pipes, with a line break on a terminal unless that is unwanted.
+pub(crate) fn print(session: &Session, secret: &Secret, no_newline: bool) -> Result<(), Failure> {
     let pairs = match session.output.format() {
         Format::Table => {
             let mut value = Zeroizing::new(secret.value.expose().clone().into_bytes());
-            if !arguments.no_newline && io::stdout().is_terminal() && !value.ends_with(b"\n") {
+            if !no_newline && io::stdout().is_terminal() && !value.ends_with(b"\n") {
                 value.push(b'\n');
             }
             return session.output.bytes(&value);
         }
-        Format::Json | Format::Yaml => return session.output.show(&secret, |_| Table::new(&[])),
+        Format::Json | Format::Yaml => return session.output.show(secret, |_| Table::new(&[])),
         Format::Dotenv => Pairs::Dotenv,
         Format::Env => Pairs::Env,
     };
@@ -58,7 +71,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
 }
 
 /// What to do depends on what is missing: the secret, the version, or what a version that is there held.
-fn missing(error: Error, name: &Name, scope: &Scope, version: Option<u64>) -> Failure {
+pub(crate) fn missing(error: Error, name: &Name, scope: &Scope, version: Option<u64>) -> Failure {
     let failure = Failure::hinted(
         error,
         Code::NotFound,

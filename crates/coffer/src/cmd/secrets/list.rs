@@ -21,7 +21,8 @@ use crate::{
 The formats env and dotenv hold values, so they show what is in force at the scope, as
 --effective does:
   eval \"$(coffer secrets list -p acme -e prod -s api --format env)\"
-  coffer secrets list -p acme -e prod -s api --format dotenv > .env")]
+  coffer secrets list -p acme -e prod -s api --format dotenv > .env
+References in values are replaced by what they refer to, unless --raw is given.")]
 pub(crate) struct Arguments {
     /// The scopes below as well
     #[arg(long, short)]
@@ -35,6 +36,9 @@ pub(crate) struct Arguments {
     /// With env and dotenv, go on where some values are hidden from this token
     #[arg(long)]
     allow_hidden: bool,
+    /// With values, as they are stored, with their references
+    #[arg(long)]
+    raw: bool,
     #[command(flatten)]
     page: PageArguments,
     #[command(flatten)]
@@ -87,7 +91,11 @@ pub(super) fn table(items: &[SecretInfo]) -> Table {
 }
 
 async fn effective(session: &Session, arguments: &Arguments, client: &Client, scope: &Scope) -> Result<(), Failure> {
-    let effective = client.secret_effective(scope).await?;
+    let values = arguments.show_values || session.output.format() != Format::Table;
+    let effective = match arguments.raw || !values {
+        true => client.secret_effective(scope).await?,
+        false => client.secret_effective_resolved(scope, None).await?,
+    };
     session.output.show(&effective, |effective| {
         let header: &[&str] = if arguments.show_values {
             &["NAME", "ORIGIN", "VERSION", "VALUE"]
@@ -121,7 +129,10 @@ async fn pairs(
     if arguments.recursive {
         return Err(Failure::local("env and dotenv cannot hold the scopes below").hint("choose table, json or yaml"));
     }
-    let effective = client.secret_effective(scope).await?;
+    let effective = match arguments.raw {
+        true => client.secret_effective(scope).await?,
+        false => client.secret_effective_resolved(scope, None).await?,
+    };
     if effective.hidden > 0 && !arguments.allow_hidden {
         return Err(Failure::new(Exit::Denied, hidden(&effective))
             .hint("ask for a policy that reads them, or go on without them: --allow-hidden"));

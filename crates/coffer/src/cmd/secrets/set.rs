@@ -1,13 +1,17 @@
 //! `coffer secrets set`.
 
-use std::{collections::HashSet, path::PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use coffer_api::{
-    Name, Scope, Sensitive,
+    Name, Scope, Sensitive, reference,
     secrets::{NamedSecretSet, PatchReply, SecretSet, SecretsPatch, SetOptions},
 };
 
+use super::{bulk, describe::Details};
 use crate::{
     failure::{Exit, Failure},
     input,
@@ -23,11 +27,17 @@ use crate::{
   NAME=@FILE    takes it from a file, byte for byte
   NAME=VALUE    takes it from the command line, where your shell's history and, while the
                 command runs, other processes of this machine can see it
-A value that is - or starts with @ comes over one of the first three.")]
+A value that is - or starts with @ comes over one of the first three.
+
+Many at once, all or none: --from-file FILE, or - for stdin, as a .env file (NAME=value lines) or as
+JSON, one {\"name\":\"A\",\"value\":\"b\"} a line.")]
 pub(crate) struct Arguments {
     /// What to set
-    #[arg(required = true, value_name = "NAME[=VALUE]")]
+    #[arg(required_unless_present = "from_file", value_name = "NAME[=VALUE]")]
     assignments: Vec<String>,
+    /// Names and values from this file, all of them or none
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["assignments", "trim"])]
+    from_file: Option<PathBuf>,
     /// Only if the current version is this one; 0 = only if there is none
     #[arg(long, value_name = "N")]
     cas: Option<u64>,
@@ -38,6 +48,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     trim: bool,
     #[command(flatten)]
+    details: Details,
+    #[command(flatten)]
     scope: ScopeArguments,
 }
 
@@ -47,7 +59,16 @@ pub(crate) struct Arguments {
 /// Where a value cannot be had, or the server refuses one.
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let scope = arguments.scope.resolve(&session.environment)?;
+    arguments.details.check()?;
+    match (&arguments.from_file, arguments.assignments.as_slice()) {
+        (Some(file), _) => return all(session, arguments, &scope, file).await,
+        (None, [only]) if only == "-" => return all(session, arguments, &scope, Path::new("-")).await,
+        (None, _) => {}
+    }
     let assignments = parse(&arguments.assignments)?;
+    if assignments.len() > 1 && !arguments.details.is_empty() {
+        return Err(Failure::local("--expires-at, --owner and --description are for one secret at a time"));
+    }
     let client = session.client()?;
     if assignments.iter().any(|(_, source)| matches!(source, Source::Inline(_))) {
         session.output.note_to_person(
@@ -58,15 +79,49 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     let mut sets = Vec::with_capacity(assignments.len());
     for (name, source) in assignments {
         let value = value(session, arguments, &name, source)?;
+        hint_of_reference(session, &name, &value);
         sets.push(NamedSecretSet { name, value, options });
     }
     if let [NamedSecretSet { name, value, options }] = sets.as_slice() {
         let set = SecretSet { value: value.clone(), options: *options };
         let version = client.secret_set(&scope, name, &set).await?;
+        if !arguments.details.is_empty() {
+            let described = arguments.details.apply(&client, &scope, name).await;
+            described.map_err(|failure| {
+                let done = format!("{}, but not described", super::written(name, &scope, &version));
+                failure.at(&done).hint(format!("'coffer secrets describe {name}' repeats that part"))
+            })?;
+        }
         return session.output.show_or_note(&version, |version| super::written(name, &scope, version));
     }
     let reply = client.secret_set_many(&scope, &SecretsPatch::each(sets)).await?;
     report(session, &scope, &reply)
+}
+
+/// Sets what a file holds, all of it or nothing.
+async fn all(session: &Session, arguments: &Arguments, scope: &Scope, file: &Path) -> Result<(), Failure> {
+    if !arguments.details.is_empty() {
+        return Err(Failure::local("--expires-at, --owner and --description are for one secret at a time"));
+    }
+    let source = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
+    let pairs = bulk::parse(&input::text_file(file, MOST_BYTES)?, &source)?;
+    let options = SetOptions { cas: arguments.cas, shred: arguments.shred.then_some(true) };
+    pairs.iter().for_each(|(name, value)| hint_of_reference(session, name, value));
+    let sets = pairs.into_iter().map(|(name, value)| NamedSecretSet { name, value, options });
+    let patch = SecretsPatch { atomic: true, ..SecretsPatch::each(sets) };
+    let reply = session.client()?.secret_set_many(scope, &patch).await?;
+    session.output.show_or_note(&reply, |reply| match reply.results.len() {
+        1 => format!("set 1 secret in {scope}"),
+        count => format!("set {count} secrets in {scope}"),
+    })
+}
+
+fn hint_of_reference(session: &Session, name: &Name, value: &Sensitive<String>) {
+    if reference::is_in(value.expose()) {
+        session.output.note_to_person(format!(
+            "hint: {name} refers to other secrets, whose values are put in when it is read; '$${{' stands for '${{'"
+        ));
+    }
 }
 
 /// Where a value comes from.
@@ -170,6 +225,9 @@ fn report(session: &Session, scope: &Scope, reply: &PatchReply) -> Result<(), Fa
 
 /// The API's bound.
 const MOST: usize = 1000;
+
+/// Bytes of a file with many of them.
+const MOST_BYTES: usize = 32 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,7 @@ use crate::{
     active::{Active, Found},
     caller::Done,
     commit::{Edit, Logged},
+    generate::Recipe,
     mount::{Mount, MountKind},
     object::object_row,
     policy::{Operation, Parameters},
@@ -54,6 +55,8 @@ pub(crate) struct Write<'a> {
     pub(crate) data: &'a [u8],
     pub(crate) cas: Option<u64>,
     pub(crate) shred: Option<bool>,
+    /// What made it, to be remembered.
+    pub(crate) recipe: Option<Recipe>,
 }
 
 impl KvRead {
@@ -124,7 +127,7 @@ impl Caller {
             let loaded = self.active.kv_load(mount, path).await?;
             let operation = write_operation(loaded.as_ref());
             self.authorise(&logical, operation, parameters)?;
-            let write = Write { data: write.data.get().as_bytes(), cas: write.cas, shred: write.shred };
+            let write = Write { data: write.data.get().as_bytes(), cas: write.cas, shred: write.shred, recipe: None };
             let (head, logged) = self.kv_put(mount, path, loaded, write, Edit::under(guard), record).await?;
             let metadata = head.version(head.current).map(|version| head.metadata_json(version));
             Ok(Done::Logged(metadata.unwrap_or_default(), logged))
@@ -172,6 +175,9 @@ impl Active {
         check_cas(mount, &head, write.cas)?;
         if let Some(shred) = write.shred {
             head.shred = shred;
+        }
+        if write.recipe.is_some() {
+            head.recipe = write.recipe;
         }
         let shred = head.shred || mount.option("shred") == Some("true");
         let number = head.current + 1;

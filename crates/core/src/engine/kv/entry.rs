@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::{Error, codec, time::rfc3339};
+use crate::{Error, codec, generate::Recipe, time::rfc3339};
 
 const FORMAT: u8 = 1;
 const HAS_DATA: u8 = 1;
@@ -41,6 +41,8 @@ pub(crate) struct Head {
     pub(crate) shred: bool,
     /// Ascending by number.
     pub(crate) versions: Vec<VersionMeta>,
+    /// How the server made its value, to make the next one.
+    pub(crate) recipe: Option<Recipe>,
 }
 
 /// One version.

@@ -1,12 +1,16 @@
 //! KV v2: versioned values at paths, and the native secrets on the same entries. KV v1 on entries with one version.
 
+mod carried;
 pub(crate) mod data;
+mod due;
 pub(crate) mod entry;
+mod generated;
 mod kept;
 pub(crate) mod list;
 pub(crate) mod metadata;
 pub(crate) mod native;
 pub(crate) mod patch;
+mod resolve;
 mod restore;
 mod snapshot;
 mod together;

@@ -1,7 +1,10 @@
 //! Native secrets: KV entries on `secret/` whose data is exactly `{"value": string}`. Each operation stands for the
 //! logical requests of docs/API.md and is allowed only if all of them are.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use coffer_api::{
     Code, Name, Page, Scope, Sensitive,
@@ -142,7 +145,7 @@ impl Caller {
                 self.refuse_foreign(&mount, path, loaded).await?;
             }
             let data = native_json(value)?;
-            let write = Write { data: &data, cas: options.cas, shred: options.shred };
+            let write = Write { data: &data, cas: options.cas, shred: options.shred, recipe: None };
             let (head, logged) = self.kv_put(&mount, path, loaded, write, Edit::under(guard), record).await?;
             let meta = head.version(head.current).copied().unwrap_or_default();
             Ok(Done::Logged(self.describe(&head, &meta), logged))
@@ -198,7 +201,7 @@ impl Caller {
             let native: Native = serde_json::from_slice(&data).map_err(|_| foreign())?;
             let options = SetOptions { cas, shred: None };
             self.authorise(&logical, Operation::Update, &SetParameters { value: &native.value, options: &options })?;
-            let write = Write { data: &data, cas, shred: None };
+            let write = Write { data: &data, cas, shred: None, recipe: None };
             let (head, logged) = self.kv_put(&mount, path, Some(loaded), write, Edit::under(guard), record).await?;
             let meta = head.version(head.current).copied().unwrap_or_default();
             Ok(Done::Logged(self.describe(&head, &meta), logged))
@@ -248,12 +251,13 @@ impl Caller {
     /// What a service sees: its own secrets over its environment's over its project's.
     ///
     /// # Errors
-    /// [`Code::Denied`] without list on the scope's own directory. Names that cannot be read are counted, not shown.
-    pub async fn secret_effective(&self, scope: &Scope) -> Result<Effective, Error> {
+    /// [`Code::Denied`] without list on the scope's own directory. Names that cannot be read are counted, not shown. With
+    /// `only`, nothing else is looked at.
+    pub async fn secret_effective(&self, scope: &Scope, only: Option<&BTreeSet<Name>>) -> Result<Effective, Error> {
         let logical = format!("{MOUNT}metadata/{}/", scope.path());
         let record = self.record("secret.effective", &logical);
         let mut read = Vec::new();
-        let result = self.effective(scope, &logical, &mut read).await;
+        let result = self.effective(scope, only, &logical, &mut read).await;
         self.log_values(scope, read).await?;
         self.recorded(record, async { result.map(Done::Unlogged) }).await
     }
@@ -267,7 +271,13 @@ impl Caller {
         self.active.log_reads(&values.collect::<Vec<_>>()).await
     }
 
-    async fn effective(&self, scope: &Scope, logical: &str, read: &mut Vec<(String, u64)>) -> Result<Effective, Error> {
+    pub(super) async fn effective(
+        &self,
+        scope: &Scope,
+        only: Option<&BTreeSet<Name>>,
+        logical: &str,
+        read: &mut Vec<(String, u64)>,
+    ) -> Result<Effective, Error> {
         self.authorise(logical, Operation::List, &())?;
         let mount = self.native_mount()?;
         let mut secrets: BTreeMap<Name, Secret> = BTreeMap::new();
@@ -282,12 +292,15 @@ impl Caller {
             for name in names {
                 let Ok(name) = name.parse::<Name>() else {
                     // Not the name of a directory, so that of an entry that no native call can name.
-                    if !name.contains('/') && self.kept_beside(&mount, &origin, &name).await?.is_none() {
+                    if only.is_none()
+                        && !name.contains('/')
+                        && self.kept_beside(&mount, &origin, &name).await?.is_none()
+                    {
                         kv += 1;
                     }
                     continue;
                 };
-                if seen.contains_key(&name) {
+                if seen.contains_key(&name) || only.is_some_and(|only| !only.contains(&name)) {
                     continue;
                 }
                 let mut number = None;

@@ -55,7 +55,7 @@ impl Caller {
             }
             let old = self.active.kv_data(mount, path, &loaded.opened, &loaded.head, &version).await?;
             let merged = merged(old.as_ref().map_or(b"null", |old| old.as_slice()), patch.get().as_bytes())?;
-            let write = Write { data: &merged, cas, shred: None };
+            let write = Write { data: &merged, cas, shred: None, recipe: None };
             let (head, logged) = self.kv_put(mount, path, Some(loaded), write, Edit::under(guard), record).await?;
             let metadata = head.version(head.current).map(|version| head.metadata_json(version));
             Ok(Done::Logged(KvPatched::Written(metadata.unwrap_or_default()), logged))

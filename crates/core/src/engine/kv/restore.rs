@@ -234,7 +234,7 @@ impl Gathering<'_> {
             }
         }
         record.facts.push(("from", of.to_string()));
-        let write = Write { data: &data, cas: Some(loaded.head.current), shred: None };
+        let write = Write { data: &data, cas: Some(loaded.head.current), shred: None, recipe: None };
         self.stage(path, Some(loaded), &Head::default(), write, record)
     }
 

@@ -203,7 +203,7 @@ impl<'a> Gathering<'a> {
             self.caller.refuse_foreign(&self.mount, path, loaded).await?;
         }
         let data = native_json(value)?;
-        let write = Write { data: &data, cas: options.cas, shred: options.shred };
+        let write = Write { data: &data, cas: options.cas, shred: options.shred, recipe: None };
         self.stage(path, loaded, &Head::default(), write, record)
     }
 
@@ -286,7 +286,8 @@ impl<'a> Gathering<'a> {
             return self.take(kept.name(), record, Err(error));
         }
         let cas = loaded.as_ref().map_or(0, |loaded| loaded.head.current);
-        let staged = self.stage(path, loaded, fresh, Write { data, cas: Some(cas), shred: None }, &mut record);
+        let staged =
+            self.stage(path, loaded, fresh, Write { data, cas: Some(cas), shred: None, recipe: None }, &mut record);
         self.take(kept.name(), record, staged)
     }
 

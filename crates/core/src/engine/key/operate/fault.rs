@@ -174,7 +174,8 @@ impl KeyFault {
                 | Code::Sealed
                 | Code::Standby
                 | Code::Unauthenticated
-                | Code::Unavailable => FaultKind::Internal,
+                | Code::Unavailable
+                | Code::Unresolved => FaultKind::Internal,
             },
         }
     }

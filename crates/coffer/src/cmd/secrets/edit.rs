@@ -1,0 +1,265 @@
+//! `coffer secrets edit`: a value in the user's editor, on a file that lies in memory.
+
+use std::{
+    fs::{DirBuilder, File},
+    io::{self, IsTerminal, Write},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+};
+
+use clap::Args;
+use coffer_api::{
+    Code, Name, Scope, Sensitive,
+    secrets::{SecretSet, SetOptions},
+};
+use coffer_client::{Client, Error};
+use tokio::{
+    process::Command,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{failure::Failure, input, scope::ScopeArguments, session::Session, value_diff};
+
+/// Options of `secrets edit`.
+#[derive(Args)]
+#[command(after_help = "\
+Opens $VISUAL, else $EDITOR, else vi, on a file in memory that nobody else can read, and saves what
+the editor leaves, if it changed and nobody else changed the secret meanwhile. The file goes away
+whatever happens. Editors keep things of their own: vim its viminfo and swap file, for example
+(VISUAL='vim -n -i NONE').
+A line break that the editor adds at the end of a value that had none is dropped again.")]
+pub(crate) struct Arguments {
+    /// The secret's name; it is made where there is none
+    name: String,
+    /// Show the lines that change, and not only how many
+    #[arg(long)]
+    show_values: bool,
+    /// Save without asking
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    scope: ScopeArguments,
+}
+
+/// Edits.
+///
+/// # Errors
+/// Where there is no editor, no memory for the file, or the server refuses.
+pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
+    let scope = arguments.scope.resolve(&session.environment)?;
+    let name = super::name(&arguments.name)?;
+    let client = session.client()?;
+    let (old, version) = stored(&client, &scope, &name).await?;
+    let editor = match session.environment.text("VISUAL")? {
+        Some(editor) => editor,
+        None => session.environment.text("EDITOR")?.unwrap_or("vi"),
+    };
+    let file = MemoryFile::new(session, &name, &old)?;
+    loop {
+        open(editor, &file.path).await?;
+        let new = without_break(&old, file.read()?);
+        if new.expose() == old.expose() {
+            session.output.note(format!("{name} in {scope} is unchanged"));
+            return Ok(());
+        }
+        show(session, arguments, &old, &new);
+        let saved = match ask(arguments) {
+            Ok(()) => {
+                let set = SecretSet { value: new, options: SetOptions { cas: Some(version), shred: None } };
+                client.secret_set(&scope, &name, &set).await.map_err(|error| refused(error, &name, &scope))
+            }
+            Err(failure) => Err(failure),
+        };
+        match saved {
+            Ok(version) => return session.output.show_or_note(&version, |v| super::written(&name, &scope, v)),
+            Err(failure) if io::stdin().is_terminal() => {
+                session.output.note(format!("not saved: {}", failure.what()));
+                // What was typed is not lost by a slip of the finger or the server's refusal.
+                if input::confirm("open the editor again?").is_err() {
+                    return Err(failure);
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// The value as it is stored and its version; nothing and 0 where there is none.
+async fn stored(client: &Client, scope: &Scope, name: &Name) -> Result<(Sensitive<String>, u64), Failure> {
+    match client.secret_get(scope, name, None).await {
+        Ok(secret) => Ok((secret.value.clone(), secret.version.version)),
+        Err(Error::Problem { problem, .. }) if is_absent(&problem) => Ok((Sensitive::from(""), 0)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Nothing was ever there: what is deleted has a version, and what has another shape is no secret.
+fn is_absent(problem: &coffer_api::Problem) -> bool {
+    problem.code == Code::NotFound && problem.detail.is_none()
+}
+
+fn refused(error: Error, name: &Name, scope: &Scope) -> Failure {
+    let hint =
+        format!("somebody changed it meanwhile: 'coffer secrets get {name} --raw --scope {scope}' shows how it is now");
+    Failure::hinted(error, Code::Conflict, hint)
+}
+
+fn show(session: &Session, arguments: &Arguments, old: &Sensitive<String>, new: &Sensitive<String>) {
+    let (old, new) = (old.expose(), new.expose());
+    match arguments.show_values {
+        true => value_diff::lines(old, new).lines().for_each(|line| session.output.note(line)),
+        false => session.output.note(format!("changed: {}", value_diff::summary(old, new))),
+    }
+}
+
+fn ask(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.yes { Ok(()) } else { input::confirm("save it as a new version?") }
+}
+
+fn without_break(old: &Sensitive<String>, new: Sensitive<String>) -> Sensitive<String> {
+    if old.expose().ends_with('\n') {
+        return new;
+    }
+    match new.expose().strip_suffix('\n') {
+        Some(text) => Sensitive::from(text),
+        None => new,
+    }
+}
+
+/// Runs the editor to its end. Keys such as ^C are the editor's; a signal from elsewhere is passed on to it.
+async fn open(editor: &str, path: &Path) -> Result<(), Failure> {
+    let failed = |error: &io::Error| Failure::io("cannot start the editor", error);
+    // As git does: the variable may hold arguments.
+    let mut child = Command::new("sh")
+        .arg("-c")
+        .arg(format!("{editor} \"$@\""))
+        .arg(editor)
+        .arg(path)
+        .spawn()
+        .map_err(|error| failed(&error))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| failed(&error))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
+    let mut quit = signal(SignalKind::quit()).map_err(|error| failed(&error))?;
+    let mut ended = false;
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status.map_err(|error| failed(&error))?,
+            _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
+            _ = hangup.recv() => ended = true,
+            _ = terminate.recv() => ended = true,
+        }
+        if ended {
+            // It may have ended by itself meanwhile.
+            let _ = child.start_kill();
+        }
+    };
+    match (ended, status.success()) {
+        (true, _) => Err(Failure::local("the command was told to end, and nothing was saved")),
+        (false, true) => Ok(()),
+        (false, false) => Err(Failure::local(format!("the editor {editor} failed, and nothing was saved"))
+            .hint("VISUAL or EDITOR name another one")),
+    }
+}
+
+/// A file in a folder of its own on a file system that lies in memory.
+struct MemoryFile {
+    path: PathBuf,
+    folder: PathBuf,
+    /// Removes the folder once this process has gone, however it goes.
+    broom: Child,
+}
+
+impl MemoryFile {
+    fn new(session: &Session, name: &Name, text: &Sensitive<String>) -> Result<Self, Failure> {
+        let failed = |error: &io::Error| Failure::io("cannot make a file in memory", error);
+        let folder = memory(session)
+            .ok_or_else(|| {
+                Failure::local("there is no file system in memory for the editor's file")
+                    .hint("mount a tmpfs at /dev/shm, or use 'coffer secrets set NAME=-'")
+            })?
+            .join(format!("coffer-edit-{}-{}", std::process::id(), unlike()));
+        DirBuilder::new().mode(0o700).create(&folder).map_err(|error| failed(&error))?;
+        let broom = match broom(&folder) {
+            Ok(broom) => broom,
+            Err(error) => {
+                let _ = std::fs::remove_dir(&folder);
+                return Err(failed(&error));
+            }
+        };
+        let memory_file = Self { path: folder.join(name.as_str()), folder, broom };
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&memory_file.path)
+            .map_err(|error| failed(&error))?;
+        file.write_all(text.expose().as_bytes()).map_err(|error| failed(&error))?;
+        Ok(memory_file)
+    }
+
+    fn read(&self) -> Result<Sensitive<String>, Failure> {
+        input::file_value(&self.path)
+    }
+}
+
+impl Drop for MemoryFile {
+    fn drop(&mut self) {
+        // The broom comes behind where this fails.
+        let _ = std::fs::remove_dir_all(&self.folder);
+        drop(self.broom.stdin.take());
+        let _ = self.broom.wait();
+    }
+}
+
+/// A folder that lies in memory and may be written.
+fn memory(session: &Session) -> Option<PathBuf> {
+    let folders = [Some(PathBuf::from("/dev/shm")), session.environment.path("XDG_RUNTIME_DIR")];
+    folders.into_iter().flatten().find(|folder| {
+        let in_memory =
+            rustix::fs::statfs(folder).is_ok_and(|stat| MEMORY.iter().any(|kind| kind == &i128::from(stat.f_type)));
+        in_memory && rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
+    })
+}
+
+/// A shell that waits for the end of its input, which comes when this process ends, and removes the folder then. It is in a
+/// process group of its own, so that no key of the terminal ends it before.
+fn broom(folder: &Path) -> io::Result<Child> {
+    use std::os::unix::process::CommandExt;
+    std::process::Command::new("sh")
+        .args(["-c", "read -r line; rm -rf -- \"$1\"", "sh"])
+        .arg(std::ffi::OsStr::from_bytes(folder.as_os_str().as_bytes()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+}
+
+/// A number that no folder of an earlier command has.
+fn unlike() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
+}
+
+/// The kinds of file systems that lie in memory: tmpfs and ramfs.
+const MEMORY: [i128; 2] = [0x0102_1994, 0x8584_58f6];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_break_of_the_editor_is_dropped_where_the_value_had_none() {
+        let after = |old: &str, new: &str| without_break(&old.into(), new.into()).expose().clone();
+        assert_eq!(after("a", "b\n"), "b");
+        assert_eq!(after("a", "b\n\n"), "b\n");
+        assert_eq!(after("a\n", "b\n"), "b\n");
+        assert_eq!(after("a\n", "b"), "b");
+        assert_eq!(after("", "b\n"), "b");
+    }
+}

@@ -1,0 +1,332 @@
+//! References in native values, replaced when a reader asks for it: each secret that one leads to is a read of its own,
+//! with its own decision and its own record.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use coffer_api::{
+    Code, Name, Scope, Sensitive,
+    reference::{self, Part, Reference, Target},
+    secrets::{Effective, Secret},
+};
+use zeroize::Zeroizing;
+
+use super::{data::MAX_VALUE, native::MOUNT};
+use crate::{Caller, Error, caller::Done, record::Record};
+
+/// How many references may lead from one to the next.
+const MAX_DEPTH: usize = 8;
+/// Places that are looked at for one request.
+const MAX_LOOKS: usize = 10_000;
+/// Bytes that references may come to in one answer.
+const MAX_EXPANDED: usize = 32 << 20;
+
+impl Caller {
+    /// Reads a secret with the values of others in the place of its references.
+    ///
+    /// # Errors
+    /// As [`Caller::secret_get`]; [`Code::Denied`] where one of the others may not be read; [`Code::Unresolved`] where
+    /// one is not there, they lead in a circle or too far, or the value outgrows its bound.
+    pub async fn secret_get_resolved(&self, scope: &Scope, name: &Name, version: Option<u64>) -> Result<Secret, Error> {
+        let path = format!("{}/{name}", scope.path());
+        let logical = format!("{MOUNT}data/{path}");
+        let mut record = self.record("secret.read", &logical);
+        let mut resolver = Resolver::new(self, None);
+        let result = match self.get(scope, name, &path, version, &mut record.version).await {
+            Ok(Some(secret)) => resolver.secret(scope, secret).await,
+            Ok(None) => Err(super::native::unreadable()),
+            Err(error) => Err(error),
+        };
+        let result = resolver.told(&logical, result).await;
+        self.recorded(record, async { result.map(Done::Unlogged) }).await
+    }
+
+    /// What a service sees, as [`Caller::secret_effective`], with the values of others in the place of references. A value
+    /// that refers to what the caller may not read is hidden like that.
+    ///
+    /// # Errors
+    /// As there; [`Code::Unresolved`] as [`Caller::secret_get_resolved`].
+    pub async fn secret_effective_resolved(
+        &self,
+        scope: &Scope,
+        only: Option<&BTreeSet<Name>>,
+    ) -> Result<Effective, Error> {
+        let logical = format!("{MOUNT}metadata/{}/", scope.path());
+        let record = self.record("secret.effective", &logical);
+        let mut read = Vec::new();
+        let mut resolved = Vec::new();
+        let mut result = self.effective(scope, only, &logical, &mut read).await;
+        if let Ok(effective) = &mut result {
+            let stored = std::mem::take(&mut effective.secrets);
+            let mut resolver = Resolver::new(self, Some((scope, &stored)));
+            let mut failed = None;
+            for secret in &stored {
+                match resolver.secret(scope, secret.clone()).await {
+                    Ok(secret) => resolved.push(secret),
+                    Err(error) if error.code() == Code::Denied => {
+                        // It does not leave, so it was not read.
+                        let path = format!("{MOUNT}data/{}/{}", secret.scope.path(), secret.name);
+                        read.retain(|(other, _)| *other != path);
+                        effective.hidden += 1;
+                        resolver.refused = None;
+                    }
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                }
+            }
+            let told = resolver.told(&logical, failed.map_or(Ok(()), Err)).await;
+            match told {
+                Ok(()) => effective.secrets = resolved,
+                Err(error) => {
+                    read.clear();
+                    result = Err(error);
+                }
+            }
+        }
+        self.log_values(scope, read).await?;
+        self.recorded(record, async { result.map(Done::Unlogged) }).await
+    }
+}
+
+/// A secret that a reference leads to.
+#[derive(Clone, Eq, Hash, PartialEq)]
+enum Hop {
+    /// What a service of this scope sees under this name.
+    Seen(Scope, Name),
+    /// What lies there, as this version.
+    There(Scope, Name, Option<u64>),
+}
+
+/// A secret whose references are being followed.
+struct Step {
+    /// Where it lies: `acme:prod:api/NAME`.
+    place: String,
+    version: u64,
+    /// Whose view its own references mean.
+    view: Scope,
+}
+
+/// A value that was found.
+struct Found {
+    step: Step,
+    value: Sensitive<String>,
+}
+
+/// What lies at a place.
+enum Look {
+    Foreign,
+    Found(Found),
+    Nothing,
+}
+
+type Value = Arc<Zeroizing<String>>;
+
+/// Follows references for one request.
+struct Resolver<'a> {
+    caller: &'a Caller,
+    /// What is known of a view, sorted by name: its values are read and recorded already.
+    view: Option<(&'a Scope, &'a [Secret])>,
+    /// What each came to; `None` where there is no such secret.
+    known: HashMap<Hop, Option<Value>>,
+    steps: Vec<Step>,
+    /// What was read beside what was asked for: logical paths with versions.
+    read: Vec<(String, u64)>,
+    /// The path of what may not be read.
+    refused: Option<String>,
+    looks: usize,
+    expanded: usize,
+}
+
+impl<'a> Resolver<'a> {
+    fn new(caller: &'a Caller, view: Option<(&'a Scope, &'a [Secret])>) -> Self {
+        Self {
+            caller,
+            view,
+            known: HashMap::new(),
+            steps: Vec::new(),
+            read: Vec::new(),
+            refused: None,
+            looks: 0,
+            expanded: 0,
+        }
+    }
+
+    /// A secret with its references replaced, as the view of this scope has them.
+    async fn secret(&mut self, view: &Scope, secret: Secret) -> Result<Secret, Error> {
+        if reference::is_literal(secret.value.expose()) {
+            return Ok(secret);
+        }
+        let Secret { scope, name, value, version } = secret;
+        let place = format!("{scope}/{name}");
+        self.steps.clear();
+        let value =
+            self.follow(Found { step: Step { place, version: version.version, view: view.clone() }, value }).await?;
+        Ok(Secret { scope, name, value: Sensitive::new(value.as_str().to_owned()), version })
+    }
+
+    /// Records what was read besides, or what was not to be read, and gives the result back.
+    async fn told<T>(&mut self, asked: &str, result: Result<T, Error>) -> Result<T, Error> {
+        let record = |path: String| self.caller.record("secret.read", path).fact("referred_from", asked);
+        match result {
+            Ok(value) => {
+                let reads: Vec<Record> = std::mem::take(&mut self.read)
+                    .into_iter()
+                    .map(|(path, version)| Record { version: Some(version), ..record(path) })
+                    .collect();
+                if !reads.is_empty() {
+                    self.caller.active.log_reads(&reads).await?;
+                }
+                Ok(value)
+            }
+            Err(error) => match self.refused.take() {
+                Some(path) => Err(self.caller.failed(record(path), error).await),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// The value of a secret with its own references replaced.
+    async fn follow(&mut self, found: Found) -> Result<Value, Error> {
+        let Found { step, value } = found;
+        let again =
+            |other: &Step| other.place == step.place && other.version == step.version && other.view == step.view;
+        if self.steps.iter().any(again) {
+            return Err(self.unresolved("its references lead in a circle", Some(&step.place)));
+        }
+        if self.steps.len() > MAX_DEPTH {
+            let what = format!("more than {MAX_DEPTH} references lead from one to the next");
+            return Err(self.unresolved(&what, Some(&step.place)));
+        }
+        let view = step.view.clone();
+        self.steps.push(step);
+        let mut out = Zeroizing::new(String::new());
+        self.expand(value.expose(), &view, &mut out).await?;
+        self.steps.pop();
+        Ok(Arc::new(out))
+    }
+
+    async fn expand(&mut self, text: &str, view: &Scope, out: &mut Zeroizing<String>) -> Result<(), Error> {
+        for part in reference::parts(text) {
+            let reference = match part {
+                Part::Reference(reference) => reference,
+                Part::Text(text) => {
+                    self.push(text, out)?;
+                    continue;
+                }
+            };
+            let hop = match &reference.target {
+                Target::Address(address) => Hop::There(address.scope.clone(), address.name.clone(), address.version),
+                Target::Elsewhere(environment, name) => Hop::Seen(environment.of(view), name.clone()),
+                Target::Here(name) => Hop::Seen(view.clone(), name.clone()),
+            };
+            let value = match self.known.get(&hop) {
+                Some(value) => value.clone(),
+                None => Box::pin(self.hop(hop, &reference)).await?,
+            };
+            match (value, reference.default) {
+                (Some(value), None) => self.push(&value, out)?,
+                (Some(value), Some(_)) if !value.is_empty() => self.push(&value, out)?,
+                (Some(_) | None, Some(default)) => Box::pin(self.expand(default, view, out)).await?,
+                (None, None) => {
+                    let what = format!("there is nothing for {} in it", reference.written);
+                    return Err(self.unresolved(&what, None));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn hop(&mut self, hop: Hop, reference: &Reference<'_>) -> Result<Option<Value>, Error> {
+        let found = match &hop {
+            Hop::There(scope, name, version) => match self.look(scope, scope, name, *version).await? {
+                Look::Found(found) => Some(found),
+                Look::Foreign => {
+                    let what = format!("{} in it is a KV entry of another shape", reference.written);
+                    return Err(self.unresolved(&what, None));
+                }
+                Look::Nothing => None,
+            },
+            Hop::Seen(view, name) => match self.in_view(view, name) {
+                Some(found) => Some(found),
+                None => self.seen(view, name).await?,
+            },
+        };
+        let value = match found {
+            Some(found) => Some(self.follow(found).await?),
+            None => None,
+        };
+        self.known.insert(hop, value.clone());
+        Ok(value)
+    }
+
+    /// What a view has under a name, as far as it is known.
+    fn in_view(&self, view: &Scope, name: &Name) -> Option<Found> {
+        let (_, secrets) = self.view.filter(|(known, _)| *known == view)?;
+        let at = secrets.binary_search_by(|secret| secret.name.cmp(name)).ok()?;
+        let secret = secrets.get(at)?;
+        let place = format!("{}/{name}", secret.scope);
+        let step = Step { place, version: secret.version.version, view: view.clone() };
+        Some(Found { step, value: secret.value.clone() })
+    }
+
+    /// The nearest secret of this name, as a service of this scope sees it: every place up to it must be readable.
+    async fn seen(&mut self, view: &Scope, name: &Name) -> Result<Option<Found>, Error> {
+        for origin in std::iter::successors(Some(view.clone()), Scope::parent) {
+            match self.look(&origin, view, name, None).await? {
+                Look::Found(found) => return Ok(Some(found)),
+                // What has another shape stands before nothing, as in every view.
+                Look::Foreign | Look::Nothing => {}
+            }
+        }
+        Ok(None)
+    }
+
+    async fn look(&mut self, scope: &Scope, view: &Scope, name: &Name, version: Option<u64>) -> Result<Look, Error> {
+        self.looks += 1;
+        if self.looks > MAX_LOOKS {
+            return Err(self.unresolved(&format!("its references lead to more than {MAX_LOOKS} places"), None));
+        }
+        let path = format!("{}/{name}", scope.path());
+        let logical = format!("{MOUNT}data/{path}");
+        let mut number = None;
+        match self.caller.get(scope, name, &path, version, &mut number).await {
+            Ok(Some(secret)) => {
+                self.read.push((logical, secret.version.version));
+                let step =
+                    Step { place: format!("{scope}/{name}"), version: secret.version.version, view: view.clone() };
+                Ok(Look::Found(Found { step, value: secret.value }))
+            }
+            Ok(None) => Ok(Look::Foreign),
+            Err(error) if error.code() == Code::NotFound => Ok(Look::Nothing),
+            Err(error) if error.code() == Code::Denied => {
+                self.refused = Some(logical);
+                let from = self.steps.last().map(|step| step.place.as_str()).unwrap_or_default();
+                let message = format!("{}; {from} refers to it", error.public());
+                Err(Error::new(Code::Denied, message))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn push(&mut self, text: &str, out: &mut Zeroizing<String>) -> Result<(), Error> {
+        if out.len() + text.len() > MAX_VALUE {
+            return Err(self.unresolved("its references come to more than 1 MiB", None));
+        }
+        self.expanded += text.len();
+        if self.expanded > MAX_EXPANDED {
+            return Err(self.unresolved("the references of this answer come to more than 32 MiB", None));
+        }
+        out.push_str(text);
+        Ok(())
+    }
+
+    /// The error, with the way that led there. It names places, never what lies there.
+    fn unresolved(&self, what: &str, next: Option<&str>) -> Error {
+        let way: Vec<&str> = self.steps.iter().map(|step| step.place.as_str()).chain(next).collect();
+        Error::new(Code::Unresolved, format!("the value cannot be put together: {what} ({})", way.join(" -> ")))
+    }
+}
