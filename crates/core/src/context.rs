@@ -4,6 +4,15 @@ use std::{net::SocketAddr, time::Duration};
 
 use uuid::Uuid;
 
+/// The language of a request, where the rules differ by it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Dialect {
+    /// What has no meaning for what is asked is refused.
+    Native,
+    /// It is passed over, as Vault's clients expect.
+    Vault,
+}
+
 /// Facts of one request, for authorisation and for its record.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -19,6 +28,8 @@ pub struct Context {
     pub path: String,
     /// Who it says it is.
     pub user_agent: Option<String>,
+    /// What it is asked in.
+    pub dialect: Dialect,
     /// Response wrapping asked for.
     pub wrap_ttl: Option<Duration>,
 }

@@ -42,6 +42,8 @@ pub struct Error {
     kind: Kind,
     code: Code,
     message: Cow<'static, str>,
+    /// What Vault's clients are told instead, where they look for words of their own.
+    vault_words: Option<Cow<'static, str>>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
     active_address: Option<String>,
 }
@@ -49,7 +51,14 @@ pub struct Error {
 impl Error {
     /// An error without a private cause.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind: kind_of(code), code, message: message.into(), cause: None, active_address: None }
+        Self {
+            kind: kind_of(code),
+            code,
+            message: message.into(),
+            vault_words: None,
+            cause: None,
+            active_address: None,
+        }
     }
 
     /// A malformed request.
@@ -74,6 +83,13 @@ impl Error {
         error
     }
 
+    /// Adds what Vault's clients are told instead.
+    #[must_use]
+    pub fn in_vault(mut self, words: impl Into<Cow<'static, str>>) -> Self {
+        self.vault_words = Some(words.into());
+        self
+    }
+
     /// Adds the private cause.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -94,6 +110,11 @@ impl Error {
     /// The message for the caller.
     pub fn public(&self) -> &str {
         &self.message
+    }
+
+    /// The message for Vault's clients.
+    pub fn vault_words(&self) -> &str {
+        self.vault_words.as_deref().unwrap_or(&self.message)
     }
 
     /// Where the active node is, for [`Kind::Standby`].

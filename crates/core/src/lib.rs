@@ -68,7 +68,7 @@ pub use coffer_crypto::{
     keys::{Algorithm as KeyAlgorithm, Marshal, PublicKey, RsaPadding, Salt, SignOptions, Usage as KeyUsage},
 };
 pub use config::{AuditConfig, Config, Dev, FreeSpace, Limits, ReadDurability, SealKind, ShareGivers};
-pub use context::Context;
+pub use context::{Context, Dialect};
 pub use engine::key::{
     configure::KeyConfigure,
     create::{Begin, IfExists, KeyCreate},
@@ -83,6 +83,7 @@ pub use engine::key::{
     settings::{DESTROY_AFTER_MS, KeySettings, MAX_DESTROY_AFTER_MS, MIN_DESTROY_AFTER_MS},
     state::KeyState,
     view::{KeyVersionView, KeyView},
+    wire::no_such_algorithm,
 };
 pub use engine::kv::{
     KvConfig, KvMetadata, KvPatched, KvRead, KvVersionMeta, KvWrite, MetadataWrite,

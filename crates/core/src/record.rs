@@ -364,6 +364,7 @@ mod tests {
             method: "GET",
             path: "/v1/secret/data/a\"\n\u{1}ü".into(),
             user_agent: Some("x".repeat(1000)),
+            dialect: crate::Dialect::Native,
             wrap_ttl: None,
         }
     }

@@ -69,6 +69,11 @@ impl App {
 
     /// The facts of a request.
     pub(crate) fn context(&self, origin: Origin, parts: &Parts) -> Context {
+        // An alias was turned into what it stands for by now.
+        let dialect = match asked_uri(parts).path().starts_with("/v1/") {
+            true => coffer_core::Dialect::Vault,
+            false => coffer_core::Dialect::Native,
+        };
         let (remote, local_uid) = match origin.peer {
             Peer::Network(remote) => (Some(remote), None),
             Peer::Local { uid } => (None, Some(uid).filter(|uid| *uid == self.0.own_uid)),
@@ -82,6 +87,7 @@ impl App {
             user_agent: text_header(&parts.headers, &header::USER_AGENT)
                 // It is ASCII by now, so that every byte is a character.
                 .map(|text| text.get(..256).unwrap_or(text).to_owned()),
+            dialect,
             wrap_ttl: None,
         }
     }

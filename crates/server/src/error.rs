@@ -254,15 +254,16 @@ fn vault_status(error: &Error) -> StatusCode {
 
 /// The one text of an error body, or none: an empty list means "absent" to clients.
 fn vault_message(error: &Error, request_id: Uuid) -> Option<String> {
-    if error.public().is_empty() {
+    let words = error.vault_words();
+    if words.is_empty() {
         return None;
     }
     match error.code() {
-        Code::NotFound if error.public() == title(Code::NotFound) => None,
+        Code::NotFound if words == title(Code::NotFound) => None,
         // Old clients look for these very words.
         Code::Unauthenticated => Some("permission denied".into()),
         Code::Sealed => Some("Vault is sealed".into()),
-        Code::Integrity | Code::Internal => Some(format!("{} (request id {request_id})", error.public())),
+        Code::Integrity | Code::Internal => Some(format!("{words} (request id {request_id})")),
         Code::AuditUnavailable
         | Code::Conflict
         | Code::Denied
@@ -277,7 +278,7 @@ fn vault_message(error: &Error, request_id: Uuid) -> Option<String> {
         | Code::TooLarge
         | Code::Unavailable
         | Code::Unresolved
-        | Code::Unsupported => Some(error.public().to_owned()),
+        | Code::Unsupported => Some(words.to_owned()),
     }
 }
 

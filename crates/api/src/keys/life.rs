@@ -124,6 +124,15 @@ pub struct KeyVersions {
     pub versions: Vec<u32>,
 }
 
+/// Body of `POST deleted-keys/{id}/recover`; may be empty.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRecover {
+    /// The name it is to have; absent: the one it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
 /// Body of `POST keys/{name}/compromise`.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -9,8 +9,8 @@ mod schema;
 
 pub use batch::{KeyBatch, KeyItemError, KeyItems, KeyReply, KeyResult, KeyResults, MAX_ITEMS, NoOptions};
 pub use life::{
-    Key, KeyCompromise, KeyConfigure, KeyCreate, KeyDestroy, KeyRollback, KeyRotate, KeySettings, KeyVersion,
-    KeyVersions,
+    Key, KeyCompromise, KeyConfigure, KeyCreate, KeyDestroy, KeyRecover, KeyRollback, KeyRotate, KeySettings,
+    KeyVersion, KeyVersions,
 };
 pub use moving::{
     KeyAgree, KeyBackup, KeyCertificate, KeyCsr, KeyCsrMade, KeyExport, KeyExported, KeyExportedVersion,

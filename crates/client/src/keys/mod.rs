@@ -5,7 +5,10 @@ mod operations;
 
 use coffer_api::{
     Page,
-    keys::{Key, KeyCompromise, KeyConfigure, KeyCreate, KeyDestroy, KeyRollback, KeyRotate, KeySettings, KeyVersions},
+    keys::{
+        Key, KeyCompromise, KeyConfigure, KeyCreate, KeyDestroy, KeyRecover, KeyRollback, KeyRotate, KeySettings,
+        KeyVersions,
+    },
 };
 
 use crate::{Client, Error, Paging, call::Call, route::Route};
@@ -155,12 +158,12 @@ impl Client {
         self.reply(Call::post_empty(key(name)?.fixed(path))).await
     }
 
-    /// Gives a deleted key its name back.
+    /// Gives a deleted key its name back, or another.
     ///
     /// # Errors
-    /// Code `conflict` where the name is another's by now; [`Error`] as for every call.
-    pub async fn key_recover(&self, id: &str) -> Result<Key, Error> {
-        self.reply(Call::post_empty(Route::api("deleted-keys").segment(id)?.fixed("/recover"))).await
+    /// Code `conflict` where the name is another key's; [`Error`] as for every call.
+    pub async fn key_recover(&self, id: &str, recover: &KeyRecover) -> Result<Key, Error> {
+        self.reply(Call::post(Route::api("deleted-keys").segment(id)?.fixed("/recover"), recover)?).await
     }
 
     /// The key engine's settings.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "tests and their stub server")]
 
 mod calls;
+mod items;
 mod redirects;
 mod stub;
 mod tls;

@@ -157,7 +157,7 @@ async fn disabled_engine_that_is_taken_up_again_gives_its_keys_back() {
     let deleted = KeyFilter { kept: Kept::Deleted, ..KeyFilter::default() };
     let found = root.key_list(&again, &deleted, ListPart::default()).await.unwrap().items;
     assert_eq!(found.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["gone", "kept", "slow"]);
-    let kept = root.key_recover(&again, found[1].id, &()).await.unwrap();
+    let kept = root.key_recover(&again, found[1].id, None, &()).await.unwrap();
     assert_eq!(kept.versions[0].state, KeyState::Deactivated);
     root.key_rollback(&again, "kept", Some(1), &()).await.unwrap();
     assert!(root.key_encrypt(&again, "kept", &item(), &()).await.is_ok());

@@ -216,7 +216,7 @@ async fn configuration_keeps_its_floors_and_permissions_only_grow() {
         (KeyConfigure { rotate_every_ms: Some(600_000), ..KeyConfigure::default() }, "at least an hour"),
     ] {
         let error = set(bad).await.unwrap_err();
-        assert!(error.code() == Code::Invalid && error.public().contains(text), "{}", error.public());
+        assert!(error.code() == Code::Invalid && error.vault_words().contains(text), "{error:?}");
     }
     let grown = KeyConfigure {
         exportable: Some(true),
@@ -257,12 +257,16 @@ async fn deleted_key_frees_its_name_and_comes_back_by_its_id() {
     // The name is another's now, so the first cannot have it back until that one is gone too.
     let second = root.key_create(&mount, "k", transit, &()).await.unwrap();
     assert_ne!(second.id, first.id);
-    assert_eq!(root.key_recover(&mount, first.id, &()).await.unwrap_err().code(), Code::Conflict);
-    assert_eq!(root.key_recover(&mount, second.id, &()).await.unwrap_err().code(), Code::NotFound, "it is not deleted");
+    assert_eq!(root.key_recover(&mount, first.id, None, &()).await.unwrap_err().code(), Code::Conflict);
+    assert_eq!(
+        root.key_recover(&mount, second.id, None, &()).await.unwrap_err().code(),
+        Code::NotFound,
+        "it is not deleted"
+    );
     root.key_configure(&mount, "k", allow, &()).await.unwrap();
     root.key_delete(&mount, "k").await.unwrap();
     assert_eq!(rows(&root.active, keys::KEY_DELETED).await.len(), 2, "both had the same name");
-    let back = root.key_recover(&mount, first.id, &()).await.unwrap();
+    let back = root.key_recover(&mount, first.id, None, &()).await.unwrap();
     assert_eq!((states(&back), back.primary), (vec![KeyState::Deactivated; 2], None), "nothing of it is in use");
     assert_eq!(root.key_read(&mount, "k").await.unwrap().id, first.id);
     let used = root.key_rollback(&mount, "k", None, &()).await.unwrap();
@@ -329,7 +333,7 @@ async fn primary_version_is_never_below_what_may_be_decrypted() {
     assert!(below.code() == Code::KeyState && below.public().contains("min_decryption_version 2"), "{below:?}");
     root.key_rollback(&mount, "k", Some(2), &()).await.unwrap();
     let above = root.key_configure(&mount, "k", floor(3), &()).await.unwrap_err();
-    assert!(above.code() == Code::Invalid && above.public().contains("primary key version is 2"), "{above:?}");
+    assert!(above.code() == Code::Invalid && above.vault_words().contains("primary key version is 2"), "{above:?}");
     let exportable = |wanted| KeyConfigure { exportable: Some(wanted), ..KeyConfigure::default() };
     root.key_configure(&mount, "k", exportable(false), &()).await.unwrap();
     root.key_configure(&mount, "k", exportable(true), &()).await.unwrap();

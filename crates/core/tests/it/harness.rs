@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use coffer_api::{Name, Scope, Sensitive};
 use coffer_core::{
-    AuditConfig, Caller, Config, Context, Core, Dev, Limits, ReadDurability, SealKind, ShareGivers, Started,
+    AuditConfig, Caller, Config, Context, Core, Dev, Dialect, Limits, ReadDurability, SealKind, ShareGivers, Started,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -47,6 +47,7 @@ pub(crate) fn context() -> Context {
         method: "TEST",
         path: "/test".to_owned(),
         user_agent: None,
+        dialect: Dialect::Native,
         wrap_ttl: None,
     }
 }

@@ -9,7 +9,7 @@ use axum::{
 use coffer_api::{Code, Sensitive};
 use coffer_core::{Caller, Context, Error, Loaded, Parameters, Unreadable};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, error::Category};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use crate::{
     app::{App, Origin, asked_uri, text_header, token_of},
     body::Read,
     error::{self, Success},
-    vault::envelope,
+    vault::{envelope, wrapping},
 };
 
 /// An authenticated request with its parsed path, query and body.
@@ -95,6 +95,9 @@ pub(crate) struct Sent<T> {
     read: Read,
 }
 
+/// As [`Sent`], where no body at all is one without fields.
+pub(crate) struct MaybeSent<T>(pub(crate) Sent<T>);
+
 /// What a request brought, by the names that policies know it by.
 pub(crate) struct Known<'a> {
     sent: &'a [u8],
@@ -160,6 +163,7 @@ where
         let caller = app.core().caller(cx, token.as_ref().map(|token| token.expose().as_str())).await;
         let caller = caller.map_err(|error| reply.error(&error))?;
         let parsed = async {
+            unwrapped(&parts)?;
             let path = path_of::<P>(&mut parts, app).await?;
             let query = query_of::<Q>(&parts.uri)?;
             let body = B::from_body(app, &parts, body).await?;
@@ -185,6 +189,7 @@ impl<B: FromBody + 'static> FromRequest<App> for Anonymous<B> {
         let cx = app.context(origin, &parts);
         let token = token_of(&parts.headers);
         let parsed = async {
+            unwrapped(&parts)?;
             query_of::<NoQuery>(&parts.uri)?;
             B::from_small_body(app, &parts, body).await
         };
@@ -200,7 +205,11 @@ impl FromRequestParts<App> for Local {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         let (reply, origin) = reply_of(parts).map_err(|unreached| *unreached)?;
-        Ok(Self { cx: app.context(origin, parts), reply })
+        let cx = app.context(origin, parts);
+        match unwrapped(parts) {
+            Ok(()) => Ok(Self { cx, reply }),
+            Err(error) => Err(reply.error(&app.core().refuse_anonymous(cx, error).await)),
+        }
     }
 }
 
@@ -252,9 +261,23 @@ impl<T: DeserializeOwned + Send> FromBody for Sent<T> {
     }
 }
 
+impl<T: DeserializeOwned + Default + Send> FromBody for MaybeSent<T> {
+    async fn from_body(app: &App, parts: &Parts, body: axum::body::Body) -> Result<Self, Error> {
+        let read = app.bodies().read(&parts.headers, body).await?;
+        let value = if read.bytes.is_empty() { T::default() } else { parse_json(parts, &read.bytes)? };
+        Ok(Self(Sent { value, read }))
+    }
+
+    async fn from_small_body(app: &App, parts: &Parts, body: axum::body::Body) -> Result<Self, Error> {
+        Self::from_body(app, parts, body).await
+    }
+}
+
 impl<T> Fields for Sent<T> {
     fn known(&self, logical: Logical) -> Known<'_> {
-        Known { sent: &self.read.bytes, logical }
+        // No body stands for one without fields, where that is taken.
+        let sent = if self.read.bytes.is_empty() { b"{}" } else { self.read.bytes.as_slice() };
+        Known { sent, logical }
     }
 }
 
@@ -283,6 +306,19 @@ impl Parameters for Known<'_> {
     }
 }
 
+/// Whoever asks for a wrapped answer must not get a plain one.
+///
+/// # Errors
+/// [`Code::Invalid`] where one is asked for: the native API has none.
+fn unwrapped(parts: &Parts) -> Result<(), Error> {
+    match wrapping::asked(&parts.headers) {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) | Err(_) => Err(Error::invalid(
+            "X-Vault-Wrap-TTL: this API wraps no answers; ask for the same below /v1/, or leave the header out",
+        )),
+    }
+}
+
 /// Path, id and place of a native request.
 fn reply_of(parts: &Parts) -> Result<(Reply, Origin), Box<Response>> {
     let uri = asked_uri(parts).clone();
@@ -302,7 +338,36 @@ pub(crate) fn parse_json<T: DeserializeOwned>(parts: &Parts, bytes: &[u8]) -> Re
     if !media_type.eq_ignore_ascii_case("application/json") {
         return Err(Error::invalid("the body must be JSON: send Content-Type: application/json"));
     }
-    serde_json::from_slice(bytes).map_err(|error| Error::invalid(format!("body: {}", described(&error.to_string()))))
+    serde_json::from_slice(bytes).map_err(|error| Error::invalid(fault_of_body::<T>(bytes, &error)))
+}
+
+/// What is wrong with a body, and in which of its fields. Where it is no JSON at all, its place in the text.
+fn fault_of_body<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> String {
+    match error.classify() {
+        Category::Eof | Category::Io | Category::Syntax => format!("body: {}", described(&error.to_string())),
+        Category::Data => {
+            let text = error.to_string();
+            let what = described(without_place(&text));
+            // Read again for the way to the field, which costs only who sends what is wrong.
+            let mut reader = serde_json::Deserializer::from_slice(bytes);
+            match serde_path_to_error::deserialize::<_, T>(&mut reader).map_err(|error| error.path().to_string()) {
+                Err(path) if path != "." => format!("body: {}: {what}", path.chars().take(100).collect::<String>()),
+                Ok(_) | Err(_) => format!("body: {what}"),
+            }
+        }
+    }
+}
+
+/// A reader's message without the places that it ends in.
+fn without_place(message: &str) -> &str {
+    let is_place = |tail: &str| tail.bytes().all(|b| b.is_ascii_digit() || b" column".contains(&b));
+    let mut kept = message;
+    while let Some((head, tail)) = kept.rsplit_once(" at line ")
+        && is_place(tail)
+    {
+        kept = head;
+    }
+    kept
 }
 
 /// Parses a query strictly.
@@ -378,6 +443,22 @@ mod tests {
         ] {
             assert!(!message.contains("hunter2"), "{message}");
         }
+    }
+
+    #[test]
+    fn fault_is_told_with_its_field_and_without_the_readers_columns() {
+        for (text, told) in [
+            (r#"{"value":5}"#, "body: value: wrong type, expected a string"),
+            (r#"{"value":"x","options":{"cas":"y"}}"#, "body: options.cas: wrong type, expected u64"),
+            (r#"{"value":"x","options":{"x":1}}"#, "body: options.x: unknown field `x`, expected `cas` or `shred`"),
+            ("{}", "body: missing field `value`"),
+        ] {
+            assert_eq!(refused::<SecretSet>(text), told);
+        }
+        let broken = refused::<SecretSet>(r#"{"value":}"#);
+        assert_eq!(broken, "body: expected value at line 1 column 10", "a place is all that there is");
+        assert_eq!(without_place("a at line 1 column 2 at line 3 column 4"), "a");
+        assert_eq!(without_place("a at line of x"), "a at line of x");
     }
 
     #[test]

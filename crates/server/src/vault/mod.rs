@@ -24,6 +24,6 @@ mod token_role;
 pub(crate) mod tools;
 pub(crate) mod transit;
 mod userpass;
-mod wrapping;
+pub(crate) mod wrapping;
 
 pub(crate) use self::router::{answer, is_native_alias};

@@ -180,12 +180,22 @@ fn key_pairs() -> Vec<Pair> {
             "/v1/transit/keys/k/import_version",
             json!({"public_key": "x"}),
         ),
-        pair(
-            "/api/v1/keys/n/agree",
-            json!({"base": "none", "peer_public_key": "x", "algorithm": "aes-128-gcm"}),
-            "/v1/transit/derive-key/n",
-            json!({"base_key_name": "none", "peer_public_key": "x", "derived_key_type": "aes128-gcm96"}),
-        ),
+        Pair {
+            native: (
+                "POST",
+                "/api/v1/keys/n/agree",
+                json!({"base": "none", "peer_public_key": "x", "algorithm": "aes-128-gcm"}),
+            ),
+            vault: vec![
+                (
+                    "POST",
+                    "/v1/transit/derive-key/n",
+                    json!({"base_key_name": "none", "peer_public_key": "x", "derived_key_type": "aes128-gcm96"}),
+                ),
+                // Which transit has not, but its policies know.
+                ("POST", "/v1/transit/keys/none/agree", Value::Null),
+            ],
+        },
         Pair {
             native: ("PATCH", "/api/v1/keys/k", json!({"min_decryption_version": 1, "rotate_every": 3600})),
             vault: vec![(

@@ -127,3 +127,92 @@ async fn deleted_key_is_recovered_by_its_id() {
     server.root("POST", &format!("{KEYS}/k/rollback"), json!({})).await.is(200);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn deleted_key_whose_name_is_taken_is_recovered_under_another() {
+    let server = TestServer::dev().await;
+    let made = server.root("POST", KEYS, json!({"name": "k"})).await.is(200).json();
+    server.root("PATCH", &format!("{KEYS}/k"), json!({"deletion_allowed": true})).await.is(200);
+    let sealed =
+        server.root("POST", &format!("{KEYS}/k/encrypt"), json!({"plaintext": "aGVsbG8="})).await.is(200).json();
+    server.root("DELETE", &format!("{KEYS}/k"), Value::Null).await.is(200);
+    server.root("POST", KEYS, json!({"name": "k"})).await.is(200);
+    let path = format!("/api/v1/deleted-keys/{}/recover", made["id"].as_str().unwrap());
+    let taken = server.root("POST", &path, Value::Null).await.is(409).json();
+    assert_eq!(taken["detail"], r#"there is another key "k": recover this one under a name of its own"#);
+    for (body, status) in [(json!({"name": "k"}), 409), (json!({"name": "a/b"}), 400), (json!({"colour": "red"}), 400)]
+    {
+        server.root("POST", &path, body).await.is(status);
+    }
+    // A new name is as a new key's.
+    let named = json!({"name": "k-old"});
+    let may = r#"path "transit/keys/k/recover" { capabilities = ["update"] }"#;
+    let token = server.token_with(ROOT, may).await;
+    server.as_token(&token, "POST", &path, named.clone()).await.is(403);
+    let both = format!(r#"{may} path "transit/keys/k-old" {{ capabilities = ["update"] }}"#);
+    let token = server.token_with(ROOT, &both).await;
+    let back = server.as_token(&token, "POST", &path, named).await.is(200).json();
+    assert_eq!((&back["id"], &back["name"]), (&made["id"], &json!("k-old")));
+    let opened = json!({"ciphertext": sealed["ciphertext"]});
+    let opened = server.root("POST", &format!("{KEYS}/k-old/decrypt"), opened).await.is(200).json();
+    assert_eq!(opened["plaintext"], "aGVsbG8=");
+    assert_eq!(server.root("GET", "/api/v1/deleted-keys", Value::Null).await.is(200).json()["items"], json!([]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn tag_that_destruction_waits_for_goes_with_sudo_alone() {
+    let server = TestServer::dev().await;
+    server.root("POST", KEYS, json!({"name": "k", "tags": ["pci", "eu"]})).await.is(200);
+    server.root("PUT", "/api/v1/key-settings", json!({"destroy_after": {"pci": 30 * 86_400}})).await.is(200);
+    let path = format!("{KEYS}/k");
+    let policy = |more| format!(r#"path "transit/keys/k/config" {{ capabilities = ["update"{more}] }}"#);
+    let may = server.token_with(ROOT, &policy("")).await;
+    for (tags, status) in [(json!(["pci"]), 200), (json!(["eu"]), 403), (json!([]), 403), (json!(["pci", "us"]), 200)] {
+        server.as_token(&may, "PATCH", &path, json!({"tags": tags})).await.is(status);
+    }
+    let refused = server.as_token(&may, "PATCH", &path, json!({"tags": []})).await.json();
+    let why = "permission denied: update on transit/keys/k/config: the destruction of this key waits for its tag \"pci\"; \
+               whoever takes that off needs the capability sudo on this path as well";
+    assert_eq!(refused["detail"], why);
+    let kept = server.root("GET", &path, Value::Null).await.is(200).json();
+    assert_eq!(kept["tags"], json!(["pci", "us"]));
+    let sudo = server.token_with(ROOT, &policy(r#", "sudo""#)).await;
+    server.as_token(&sudo, "PATCH", &path, json!({"tags": []})).await.is(200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn context_of_a_key_that_is_not_derived_is_refused_natively_and_passed_over_in_transit() {
+    let server = TestServer::dev().await;
+    server.root("POST", KEYS, json!({"name": "k"})).await.is(200);
+    server.root("POST", KEYS, json!({"name": "s", "algorithm": "ed25519"})).await.is(200);
+    let (hello, context) = ("aGVsbG8=", "Y29udGV4dA==");
+    let of = async |path: &str, body: Value| server.root("POST", path, body).await;
+    let sealed = of("/v1/transit/encrypt/k", json!({"plaintext": hello, "context": context})).await.is(200).json();
+    let sealed = &sealed["data"]["ciphertext"];
+    let signed = of("/v1/transit/sign/s", json!({"input": hello, "context": context})).await.is(200).json();
+    let signed = &signed["data"]["signature"];
+    for (call, body) in [
+        ("k/encrypt", json!({"plaintext": hello})),
+        ("k/decrypt", json!({"ciphertext": sealed})),
+        ("k/rewrap", json!({"ciphertext": sealed})),
+        ("k/data-key", json!({})),
+        ("s/sign", json!({"input": hello})),
+        ("s/verify", json!({"input": hello, "signature": signed})),
+    ] {
+        let path = format!("{KEYS}/{call}");
+        of(&path, body.clone()).await.is(200);
+        let mut bound = body.clone();
+        bound["context"] = json!(context);
+        let refused = of(&path, bound.clone()).await.is(400).json();
+        let why = "context: the key is not derived, so that a context would be of no effect; leave it out";
+        assert_eq!(refused["detail"], why, "{call}");
+        if call != "k/data-key" {
+            let items = of(&path, json!({"items": [body, bound]})).await.is(200).json();
+            assert_eq!(items["items"][1]["error"]["message"], why, "{call}");
+            assert!(items["items"][0].get("error").is_none(), "{call}: {items}");
+        }
+    }
+    server.stop().await;
+}

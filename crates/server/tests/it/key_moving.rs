@@ -208,8 +208,9 @@ async fn backup_is_restored_under_its_name_or_another() {
 async fn two_parties_agree_on_the_same_key() {
     let server = TestServer::dev().await;
     let mut pems = Vec::new();
-    for name in ["ours", "theirs"] {
-        server.root("POST", KEYS, json!({"name": name, "algorithm": "ecdsa-p256"})).await.is(200);
+    for name in ["ours", "theirs", "none-of-it"] {
+        let usages = if name == "none-of-it" { json!(["sign"]) } else { json!(["derive", "sign"]) };
+        server.root("POST", KEYS, json!({"name": name, "algorithm": "ecdsa-p256", "usages": usages})).await.is(200);
         let public = server.root("GET", &format!("{KEYS}/{name}/public"), Value::Null).await.is(200).json();
         pems.push(public["public_key"].clone());
     }
@@ -225,9 +226,25 @@ async fn two_parties_agree_on_the_same_key() {
         (json!({"base": "ours", "peer_public_key": "x"}), 400),
         (json!({"base": "ours", "peer_public_key": pems[1], "algorithm": "des"}), 400),
         (json!({"base": "ours", "base_version": 7, "peer_public_key": pems[1]}), 400),
+        // It is for signatures alone.
+        (json!({"base": "none-of-it", "peer_public_key": pems[1]}), 400),
     ] {
         ask(&server, "c/agree", body).await.is(status);
     }
+    // Whoever may make the new key needs the right to use ours as well; in transit, which knows no such right, not.
+    let body = json!({"base": "ours", "peer_public_key": pems[1]});
+    let made = r#"path "transit/derive-key/*" { capabilities = ["update"] }"#;
+    for (policy, status) in [
+        (made.to_owned(), 403),
+        (format!(r#"{made} path "transit/keys/theirs/agree" {{ capabilities = ["update"] }}"#), 403),
+        (format!(r#"{made} path "transit/keys/ours/agree" {{ capabilities = ["update"] }}"#), 200),
+    ] {
+        let token = server.token_with(ROOT, &policy).await;
+        server.as_token(&token, "POST", &format!("{KEYS}/d/agree"), body.clone()).await.is(status);
+    }
+    let token = server.token_with(ROOT, made).await;
+    let body = json!({"base_key_name": "none-of-it", "peer_public_key": pems[1], "derived_key_type": "aes256-gcm96"});
+    server.as_token(&token, "POST", "/v1/transit/derive-key/e", body).await.is(204);
     server.stop().await;
 }
 

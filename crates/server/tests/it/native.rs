@@ -333,3 +333,35 @@ async fn shred_gives_each_version_an_object_key_and_destroy_deletes_it() {
     assert_eq!(destroyed[0]["facts"]["object_key_deleted"], "1");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn wrapped_answer_that_is_asked_for_is_refused_on_every_path() {
+    let server = TestServer::dev().await;
+    let ask = async |method: &str, path: &str, ttl: &str| {
+        let mut request = server.request(method, path, Some(ROOT), "");
+        request.headers_mut().insert("x-vault-wrap-ttl", ttl.parse().unwrap());
+        server.send(request).await
+    };
+    for (method, path) in [
+        ("GET", "/api/v1/secrets/acme/KEY"),
+        ("GET", "/v1/secrets/acme/KEY"),
+        ("DELETE", "/api/v1/secrets/acme/KEY"),
+        ("POST", "/api/v1/tokens"),
+        ("GET", "/api/v1/tokens/self"),
+        ("POST", "/api/v1/keys/k/data-key"),
+        ("POST", "/api/v1/login/userpass"),
+        ("POST", "/api/v1/operator/seal"),
+        ("POST", "/api/v1/operator/unseal"),
+        ("GET", "/api/v1/no/such/path"),
+    ] {
+        for ttl in ["60", "5m", "nonsense"] {
+            let refused = ask(method, path, ttl).await.is(400).json();
+            let why =
+                "X-Vault-Wrap-TTL: this API wraps no answers; ask for the same below /v1/, or leave the header out";
+            assert_eq!(refused["detail"], why, "{method} {path} {ttl}");
+        }
+    }
+    // None is what 0 asks for, as in the Vault dialect; and the token that was refused above was not made.
+    ask("GET", "/api/v1/tokens/self", "0").await.is(200);
+    server.stop().await;
+}

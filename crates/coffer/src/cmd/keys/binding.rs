@@ -5,9 +5,11 @@ use clap::Args;
 use coffer_api::Sensitive;
 use zeroize::Zeroizing;
 
+use super::encrypt::value_of;
 use crate::{
     failure::{Exit, Failure},
     given::{self, Given},
+    session::Session,
 };
 
 /// Options of what is bound.
@@ -26,6 +28,36 @@ pub(super) struct Context {
     /// Which key of a derived one; @FILE takes it from a file
     #[arg(long, value_name = "TEXT", value_parser = given::parse)]
     context: Option<Given>,
+}
+
+/// A short value that a command takes as a whole.
+#[derive(Args)]
+pub(super) struct Value {
+    /// The value; - takes it from stdin, @FILE from a file, and without it it is asked for
+    #[arg(long, value_name = "VALUE", value_parser = given::parse)]
+    value: Option<Option<Given>>,
+    /// Drop one line break at the end of the value
+    #[arg(long)]
+    trim: bool,
+}
+
+impl Value {
+    /// Its bytes in base64.
+    ///
+    /// # Errors
+    /// Where they cannot be had.
+    pub(super) fn encoded(&self, session: &Session) -> Result<Sensitive<String>, Failure> {
+        Ok(encode(&value_of(session, self.given(), self.trim)?))
+    }
+
+    /// Whether it comes from stdin, so that nothing else can.
+    pub(super) fn is_stdin(&self) -> bool {
+        matches!(self.given(), Some(Given::Stdin))
+    }
+
+    fn given(&self) -> Option<&Given> {
+        self.value.as_ref().and_then(Option::as_ref)
+    }
 }
 
 impl Binding {

@@ -274,7 +274,7 @@ fn unopened(error: Error, source: &Source, name: &str) -> Failure {
     if !is_damage(&error, &DAMAGE) {
         return in_use(error);
     }
-    Failure::new(Exit::Integrity, format!("{} does not open under {name}: {error}", source.name()))
+    Failure::new(Exit::Integrity, format!("{} does not open under {name}", source.name()))
         .hint("it is damaged, or of another key, context or associated data; nothing was written")
 }
 
@@ -298,4 +298,4 @@ fn failed(error: file::Error, source: &Source, target: &Target) -> Failure {
 const DATA_KEY_LEN: usize = 32;
 
 /// What the server says of a ciphertext that is not the key's, or was changed.
-const DAMAGE: [&str; 2] = ["message authentication failed", "invalid ciphertext"];
+const DAMAGE: [&str; 2] = ["the ciphertext does not open", "invalid ciphertext"];

@@ -4,8 +4,7 @@ use clap::{Args, ValueEnum};
 use coffer_api::keys::{Hash, KeyDataKey, KeyDecapsulate, KeyEncapsulate, Random};
 
 use super::{
-    binding::{Binding, encode},
-    encrypt::value_of,
+    binding::{Binding, Value},
     in_use,
 };
 use crate::{
@@ -70,12 +69,8 @@ pub(crate) struct RandomBytes {
 /// Options of `keys hash`.
 #[derive(Args)]
 pub(crate) struct HashValue {
-    /// The value; - takes it from stdin, @FILE from a file, and without it it is asked for
-    #[arg(long, value_name = "VALUE", value_parser = given::parse)]
-    value: Option<Option<Given>>,
-    /// Drop one line break at the end of the value
-    #[arg(long)]
-    trim: bool,
+    #[command(flatten)]
+    value: Value,
     /// sha2-256, sha2-384, sha2-512, sha3-256, … [default: sha2-256]
     #[arg(long, value_name = "HASH")]
     hash: Option<String>,
@@ -161,8 +156,7 @@ pub(super) async fn random(session: &Session, arguments: &RandomBytes) -> Result
 /// # Errors
 /// Where the server refuses, or the value cannot be had.
 pub(super) async fn hash(session: &Session, arguments: &HashValue) -> Result<(), Failure> {
-    let value = arguments.value.as_ref().and_then(Option::as_ref);
-    let input = encode(&value_of(session, value, arguments.trim)?);
+    let input = arguments.value.encoded(session)?;
     let wanted = Hash { input, algorithm: arguments.hash.clone(), format: Some(arguments.encoding.name()) };
     let made = session.client()?.hash(&wanted).await?;
     session.output.show_text(&made, |made| &made.hash)

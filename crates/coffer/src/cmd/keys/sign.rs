@@ -17,7 +17,7 @@ use coffer_crypto::{
 };
 
 use super::{
-    binding::{Context, encode},
+    binding::{Context, Value, encode},
     encrypt::value_of,
     in_use, is_damage,
 };
@@ -65,12 +65,8 @@ pub(crate) struct Verify {
 pub(crate) struct Mac {
     /// The key's name
     name: String,
-    /// The value; - takes it from stdin, @FILE from a file, and without it it is asked for
-    #[arg(long, value_name = "VALUE", value_parser = given::parse)]
-    value: Option<Option<Given>>,
-    /// Drop one line break at the end of the value
-    #[arg(long)]
-    trim: bool,
+    #[command(flatten)]
+    value: Value,
     /// Its hash: sha2-256, sha2-512, sha3-256, … [default: the key's own, else sha2-256]
     #[arg(long, value_name = "HASH")]
     hash: Option<String>,
@@ -86,12 +82,8 @@ Exit code 0: the MAC is of this key over this value. 8: it is not.")]
 pub(crate) struct VerifyMac {
     /// The key's name
     name: String,
-    /// The value; - takes it from stdin, @FILE from a file, and without it it is asked for
-    #[arg(long, value_name = "VALUE", value_parser = given::parse)]
-    value: Option<Option<Given>>,
-    /// Drop one line break at the end of the value
-    #[arg(long)]
-    trim: bool,
+    #[command(flatten)]
+    value: Value,
     /// The MAC, vault:v1:…, or the file that holds it
     #[arg(long, value_name = "MAC")]
     mac: String,
@@ -219,8 +211,7 @@ pub(super) async fn verify(session: &Session, arguments: &Verify) -> Result<(), 
 /// Where the server refuses.
 pub(super) async fn mac(session: &Session, arguments: &Mac) -> Result<(), Failure> {
     let client = session.client()?;
-    let value = arguments.value.as_ref().and_then(Option::as_ref);
-    let item = KeyMacItem { input: encode(&value_of(session, value, arguments.trim)?) };
+    let item = KeyMacItem { input: arguments.value.encoded(session)? };
     let options = KeyMacOptions { hash: arguments.hash.clone(), key_version: arguments.version };
     let made = client.key_mac(&arguments.name, item, &options).await.map_err(in_use)?;
     session.output.show_text(&made, |made| &made.mac)
@@ -231,13 +222,12 @@ pub(super) async fn mac(session: &Session, arguments: &Mac) -> Result<(), Failur
 /// # Errors
 /// Exit 8 where it does not hold; where the server refuses.
 pub(super) async fn verify_mac(session: &Session, arguments: &VerifyMac) -> Result<(), Failure> {
-    let value = arguments.value.as_ref().and_then(Option::as_ref);
-    if arguments.mac == "-" && matches!(value, Some(Given::Stdin)) {
+    if arguments.mac == "-" && arguments.value.is_stdin() {
         return Err(Failure::local("MAC and value cannot both come from stdin").hint("use --value @FILE"));
     }
     let mac = claim(&arguments.mac, "MAC")?;
     let client = session.client()?;
-    let input = encode(&value_of(session, value, arguments.trim)?);
+    let input = arguments.value.encoded(session)?;
     let options = KeyVerifyMacOptions { hash: arguments.hash.clone() };
     let item = KeyVerifyMacItem { input, mac };
     let verified = client.key_verify_mac(&arguments.name, item, &options).await.map_err(in_use)?;
@@ -312,5 +302,8 @@ fn conclude(session: &Session, verified: KeyVerified, what: &str, of: &str) -> R
 }
 
 /// What the server says of a signature that is none.
-const DAMAGE: [&str; 3] =
-    ["invalid base64 signature value", "invalid signature: no prefix", "supplied signature is invalid"];
+const DAMAGE: [&str; 3] = [
+    "invalid signature: it does not begin",
+    "invalid signature: it is no DER",
+    "invalid signature: what follows its version",
+];

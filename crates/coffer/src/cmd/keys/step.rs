@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use coffer_api::{
     Code,
-    keys::{Key, KeyCompromise, KeyDestroy, KeyRollback, KeyRotate, KeyVersions},
+    keys::{Key, KeyCompromise, KeyDestroy, KeyRecover, KeyRollback, KeyRotate, KeyVersion, KeyVersions},
 };
 use coffer_client::{KeySwitch, KeyVerb};
 
@@ -28,7 +28,7 @@ pub(crate) enum Command {
     Disable(Named),
     /// Switch a key on
     Enable(Named),
-    /// Give a deleted key its name back
+    /// Give a deleted key its name back, or another
     Recover(Recover),
     /// End the suspension of versions
     Resume(Versions),
@@ -108,6 +108,9 @@ pub(crate) struct Destroy {
 pub(crate) struct Recover {
     /// The key's id, as 'coffer keys list --deleted' shows it
     id: String,
+    /// Another name than it had
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
 }
 
 /// Takes the step.
@@ -124,7 +127,9 @@ pub(super) async fn run(session: &Session, command: &Command) -> Result<(), Fail
         Command::CancelDestroy(of) => ("called off the destruction of", step(KeyVerb::CancelDestroy, of).await),
         Command::Compromise(of) => {
             let compromise = KeyCompromise { reason: of.reason.clone(), versions: of.versions.clone() };
-            ("marked as compromised", client.key_compromise(&of.name, &compromise).await)
+            let key = client.key_compromise(&of.name, &compromise).await.map_err(super::missing)?;
+            session.output.note(compromised(&key, &of.versions));
+            return Ok(());
         }
         Command::Deactivate(of) => ("deactivated", step(KeyVerb::Deactivate, of).await),
         Command::Delete(of) => {
@@ -140,14 +145,23 @@ pub(super) async fn run(session: &Session, command: &Command) -> Result<(), Fail
         }
         Command::Destroy(of) => {
             let destroy = KeyDestroy { versions: of.versions.clone(), after: of.after };
-            ("scheduled the destruction of", client.key_destroy(&of.name, &destroy).await)
+            let key = client.key_destroy(&of.name, &destroy).await.map_err(super::missing)?;
+            for number in &of.versions {
+                session.output.note(destroyed(&key, *number));
+            }
+            session.output.note(standing(&key));
+            return Ok(());
         }
         Command::Disable(of) => ("disabled", client.key_switch(&of.name, KeySwitch::Disable).await),
         Command::Enable(of) => ("enabled", client.key_switch(&of.name, KeySwitch::Enable).await),
         Command::Recover(of) => {
-            let recovered = client.key_recover(&of.id).await;
-            let hint = "check the id; 'coffer keys list --deleted' shows what can be recovered";
-            let key = recovered.map_err(|error| Failure::hinted(error, Code::NotFound, hint))?;
+            let recovered = client.key_recover(&of.id, &KeyRecover { name: of.name.clone() }).await;
+            let unknown = "check the id; 'coffer keys list --deleted' shows what can be recovered";
+            let taken = format!("'coffer keys recover {} --name NAME' gives it another name", of.id);
+            let key = recovered.map_err(|error| match error.code() {
+                Some(Code::Conflict) => Failure::from(error).hint(taken),
+                _ => Failure::hinted(error, Code::NotFound, unknown),
+            })?;
             session.output.note(format!("recovered key {}; roll it back or rotate it to use it", key.name));
             return Ok(());
         }
@@ -161,6 +175,47 @@ pub(super) async fn run(session: &Session, command: &Command) -> Result<(), Fail
     let key = key.map_err(super::missing)?;
     session.output.note(format!("{done} {}; {}", key.name, standing(&key)));
     Ok(())
+}
+
+/// What became of versions that were marked: those that were named, else the one that was primary.
+fn compromised(key: &Key, named: &[u32]) -> String {
+    let is_marked = |version: &&KeyVersion| match named {
+        [] => version.compromised_time.as_ref() == Some(&key.updated_time),
+        named => named.contains(&version.version),
+    };
+    let numbers: Vec<u32> = key.versions.iter().filter(is_marked).map(|version| version.version).collect();
+    let next = match key.primary_version {
+        Some(_) => standing(key),
+        None => format!("{}: 'coffer keys rotate {}' makes one", standing(key), key.name),
+    };
+    format!(
+        "marked {} of {} as compromised: nothing is encrypted or signed with it from now on, and it decrypts and verifies \
+         for those alone who may use what is compromised; {next}",
+        versions(&numbers),
+        key.name
+    )
+}
+
+/// What becomes of a version, when, and how to call it off.
+fn destroyed(key: &Key, number: u32) -> String {
+    let Key { name, .. } = key;
+    let version = key.versions.iter().find(|version| version.version == number);
+    match version.and_then(|version| version.destroyed_time.as_ref().map(|time| (version.state.as_str(), time))) {
+        Some(("destroyed", _)) => format!("destroyed version {number} of {name}, which was never in use"),
+        Some((_, time)) => format!(
+            "version {number} of {name} will be destroyed at {time}; until then \
+             'coffer keys cancel-destroy {name} --version {number}' calls it off"
+        ),
+        None => format!("scheduled the destruction of version {number} of {name}"),
+    }
+}
+
+fn versions(numbers: &[u32]) -> String {
+    let list: Vec<String> = numbers.iter().map(u32::to_string).collect();
+    match list.as_slice() {
+        [one] => format!("version {one}"),
+        _ => format!("versions {}", list.join(", ")),
+    }
 }
 
 /// What encrypts and signs now.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{create::key_record, entry::KeyEntry, keys_path, view::KeyView};
+use coffer_api::Code;
+
+use super::{create::key_record, entry::KeyEntry, keys_path, settings::KeySettings, view::KeyView};
 use crate::{
     Caller, Error, Mount,
     caller::Done,
@@ -41,8 +43,8 @@ impl Caller {
     /// Changes a key.
     ///
     /// # Errors
-    /// [`coffer_api::Code::Denied`] without update on `{mount}keys/{name}/config`; [`coffer_api::Code::NotFound`] without such a key;
-    /// [`coffer_api::Code::Invalid`] where a change is out of its bounds; nothing is changed then.
+    /// [`coffer_api::Code::Denied`] without update on `{mount}keys/{name}/config`, or without sudo there where a tag goes that
+    /// destruction waits for; [`coffer_api::Code::NotFound`] without such a key; [`coffer_api::Code::Invalid`] where a change is out of its bounds; nothing is changed then.
     pub async fn key_configure(
         &self,
         mount: &Mount,
@@ -53,11 +55,16 @@ impl Caller {
         let logical = keys_path(mount, name, Some("config"));
         let record = self.record("key.configure", &logical);
         self.recorded(record.clone(), async {
-            self.authorise(&logical, Operation::Update, parameters)?;
+            let grant = self.authorise(&logical, Operation::Update, parameters)?;
             let active = &self.active;
             let guard = active.key_lock(mount.id, name).await;
             let found = active.key_entry(mount.id, name).await?.ok_or_else(Error::not_found)?;
             let mut entry = found.value.clone();
+            if !grant.sudo
+                && let Some(tags) = &configure.tags
+            {
+                check_waits(&active.key_settings(mount.id).await?.value, &entry, tags, &logical)?;
+            }
             let now = active.clock.now();
             configure.apply(&mut entry, now)?;
             entry.updated_ms = now;
@@ -103,6 +110,23 @@ impl KeyConfigure {
     }
 }
 
+/// With a tag its wait would go.
+///
+/// # Errors
+/// [`Code::Denied`] where a tag is to go that destruction waits for.
+fn check_waits(settings: &KeySettings, entry: &KeyEntry, tags: &BTreeSet<String>, logical: &str) -> Result<(), Error> {
+    match entry.tags.difference(tags).find(|tag| settings.destroy_windows.contains_key(*tag)) {
+        None => Ok(()),
+        Some(tag) => Err(Error::new(
+            Code::Denied,
+            format!(
+                "permission denied: update on {logical}: the destruction of this key waits for its tag {tag:?}; whoever \
+                 takes that off needs the capability sudo on this path as well"
+            ),
+        )),
+    }
+}
+
 /// A switch that is on for good once it is on.
 fn for_good(what: &str, now: bool, wanted: Option<bool>) -> Result<bool, Error> {
     match (now, wanted) {
@@ -114,12 +138,15 @@ fn for_good(what: &str, now: bool, wanted: Option<bool>) -> Result<bool, Error> 
 /// A floor that was asked for.
 fn floor(what: &str, wanted: i64, now: u32, latest: u32) -> Result<u32, Error> {
     if wanted < 0 {
-        return Err(Error::invalid(format!("min {what} version cannot be negative")));
+        let native = format!("min_{what}_version cannot be negative");
+        return Err(Error::invalid(native).in_vault(format!("min {what} version cannot be negative")));
     }
     match u32::try_from(wanted) {
         Ok(wanted) if wanted == now || wanted <= latest => Ok(wanted),
         Ok(_) | Err(_) => {
-            Err(Error::invalid(format!("cannot set min {what} version of {wanted}, latest key version is {latest}")))
+            let vault = format!("cannot set min {what} version of {wanted}, latest key version is {latest}");
+            let native = format!("min_{what}_version: the key's highest version is {latest}");
+            Err(Error::invalid(native).in_vault(vault))
         }
     }
 }
@@ -127,22 +154,29 @@ fn floor(what: &str, wanted: i64, now: u32, latest: u32) -> Result<u32, Error> {
 fn check_floors(entry: &KeyEntry) -> Result<(), Error> {
     let (decryption, encryption, available) = (entry.min_decryption, entry.min_encryption, entry.min_available);
     if encryption > 0 && encryption < decryption {
-        return Err(Error::invalid(format!(
+        let vault = format!(
             "cannot set min encryption/decryption values; min encryption version of {encryption} must be greater than or \
              equal to min decryption version of {decryption}"
-        )));
+        );
+        let native = "min_encryption_version cannot be below min_decryption_version";
+        return Err(Error::invalid(native).in_vault(vault));
     }
     if available > encryption {
-        return Err(Error::invalid("min encryption version should not be less than min available version"));
+        let native = format!("min_encryption_version cannot be below {available}: the key was trimmed to there");
+        let vault = "min encryption version should not be less than min available version";
+        return Err(Error::invalid(native).in_vault(vault));
     }
     if available > decryption {
-        return Err(Error::invalid("min decryption version should not be less then min available version"));
+        let native = format!("min_decryption_version cannot be below {available}: the key was trimmed to there");
+        let vault = "min decryption version should not be less then min available version";
+        return Err(Error::invalid(native).in_vault(vault));
     }
     match entry.primary {
         // What it encrypts could not be decrypted.
         Some(primary) if primary < decryption => Err(Error::invalid(format!(
-            "cannot set min decryption version of {decryption}, primary key version is {primary}"
-        ))),
+            "min_decryption_version cannot be above the primary version, which is {primary}"
+        ))
+        .in_vault(format!("cannot set min decryption version of {decryption}, primary key version is {primary}"))),
         Some(_) | None => Ok(()),
     }
 }

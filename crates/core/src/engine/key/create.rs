@@ -13,6 +13,7 @@ use super::{
     check_name,
     entry::{KeyEntry, Usages},
     keys_path,
+    operate::agree::CURVES,
     state::KeyState,
     store::NewVersion,
     view::KeyView,
@@ -263,30 +264,37 @@ impl KeyEntry {
         if self.usages.is_empty() {
             return Err(Error::invalid("a key has at least one usage"));
         }
-        // A MAC is made with a key of the version's own, where the algorithm makes none.
+        // A MAC is made with a key of the version's own, where the algorithm makes none; keys on a curve agree on others.
         if let Some(usage) = self.usages.iter().find(|usage| !self.supports(*usage)) {
             let algorithm = self.algorithm.name();
             return Err(Error::invalid(format!("{algorithm} is not for the usage {}", usage.name())));
         }
         if self.convergent && !self.derived {
-            return Err(Error::invalid("convergent encryption requires derivation to be enabled"));
+            let vault = "convergent encryption requires derivation to be enabled";
+            return Err(Error::invalid("convergent: only a derived key is").in_vault(vault));
         }
         if (self.derived && !self.algorithm.supports(Usage::Derive))
             || (self.convergent && !self.algorithm.supports(Usage::Encrypt))
         {
             let name = self.algorithm.name();
-            let message = "key derivation and convergent encryption not supported for keys of type";
-            return Err(Error::invalid(format!("{message} {name}")));
+            let vault = format!("key derivation and convergent encryption not supported for keys of type {name}");
+            let native = format!("keys of the algorithm {name} are neither derived nor convergent");
+            return Err(Error::invalid(native).in_vault(vault));
         }
         match (self.algorithm == Algorithm::Hmac, self.key_size) {
             (true, size) if !HMAC_SIZES.contains(&size) => {
-                return Err(Error::invalid(format!("invalid key_size {size}")));
+                let native = match size {
+                    0 => "key_size: a key of the algorithm hmac needs one, of 32 to 512 bytes",
+                    _ => "key_size: a key of the algorithm hmac has 32 to 512 bytes",
+                };
+                return Err(Error::invalid(native).in_vault(format!("invalid key_size {size}")));
             }
             (false, size) if size != 0 => return Err(Error::invalid("only hmac keys are of a size of one's choice")),
             (true | false, _) => {}
         }
         if self.rotate_every_ms != 0 && self.rotate_every_ms < HOUR_MS {
-            return Err(Error::invalid("auto rotate period must be 0 to disable or at least an hour"));
+            let vault = "auto rotate period must be 0 to disable or at least an hour";
+            return Err(Error::invalid("rotate_every: an hour at least, or 0 for never").in_vault(vault));
         }
         if self.rotate_every_ms != 0 && !self.allow_rotation {
             return Err(Error::invalid("an imported key that may not be rotated here cannot be rotated by itself"));
@@ -318,7 +326,14 @@ impl KeyEntry {
     }
 
     fn supports(&self, usage: Usage) -> bool {
-        usage == Usage::Mac || self.algorithm.supports(usage)
+        match usage {
+            Usage::Mac => true,
+            // With somebody else's public key.
+            Usage::Derive if CURVES.contains(&self.algorithm) => true,
+            Usage::Derive | Usage::Encapsulate | Usage::Encrypt | Usage::Sign | Usage::Wrap => {
+                self.algorithm.supports(usage)
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use coffer_api::Code;
 use uuid::Uuid;
 
 use super::{
+    check_name,
     create::key_record,
     entry::KeyEntry,
     keys_path,
@@ -96,27 +97,44 @@ impl Caller {
         .await
     }
 
-    /// Gives a deleted key its name back and calls the destruction off that its deletion began. Its versions are
-    /// deactivated then (or compromised): a rollback or a rotation puts it into use.
+    /// Gives a deleted key its name back, or another one, and calls the destruction off that its deletion began. Its
+    /// versions are deactivated then (or compromised): a rollback or a rotation puts it into use.
     ///
     /// # Errors
-    /// [`Code::Denied`] without update on `{mount}keys/{its name}/recover`; [`Code::NotFound`] where no such key was
-    /// deleted; [`Code::Conflict`] where the name is another's by now; [`Code::KeyState`] where all is destroyed.
-    pub async fn key_recover(&self, mount: &Mount, id: Uuid, parameters: &dyn Parameters) -> Result<KeyView, Error> {
+    /// [`Code::Denied`] without update on `{mount}keys/{its name}/recover`, and for another name on
+    /// `{mount}keys/{that name}`; [`Code::NotFound`] where no such key was deleted; [`Code::Conflict`] where the name is
+    /// another key's; [`Code::KeyState`] where all is destroyed.
+    pub async fn key_recover(
+        &self,
+        mount: &Mount,
+        id: Uuid,
+        rename: Option<&str>,
+        parameters: &dyn Parameters,
+    ) -> Result<KeyView, Error> {
         let known = self.active.key_by_id(mount.id, id).await?.filter(|found| found.value.deleted_ms.is_some());
         let name = name_or_id(known.as_ref().map(|found| &found.value), id);
         let logical = keys_path(mount, &name, Some("recover"));
         let record = self.record("key.recover", &logical);
         self.recorded(record.clone(), async {
             self.authorise(&logical, Operation::Update, parameters)?;
+            let to = rename.unwrap_or(&name);
+            if to != name {
+                check_name(to)?;
+                self.authorise(&keys_path(mount, to, None), Operation::Update, &())?;
+            }
             let active = &self.active;
-            let guard = active.key_lock(mount.id, &name).await;
+            let guard = active.key_locks(mount.id, [&name, to]).await;
             let found = active.key_by_id(mount.id, id).await?.filter(|found| found.value.deleted_ms.is_some());
             let found = found.ok_or_else(Error::not_found)?;
-            if active.key_entry(mount.id, &name).await?.is_some() {
-                return Err(Error::new(Code::Conflict, format!("there is another key {name:?} by now")));
+            if found.value.name != name {
+                return Err(Error::new(Code::Conflict, "the key changed meanwhile; try again"));
+            }
+            if active.key_entry(mount.id, to).await?.is_some() {
+                let message = format!("there is another key {to:?}: recover this one under a name of its own");
+                return Err(Error::new(Code::Conflict, message));
             }
             let mut entry = found.value.clone();
+            to.clone_into(&mut entry.name);
             let now = active.clock.now();
             // What was to be destroyed before the key was deleted still is.
             let back = entry.versions.iter().filter(|version| {
@@ -134,7 +152,11 @@ impl Caller {
             entry.plan_rotation(now)?;
             let mut edit = Edit::under(guard);
             active.key_put(Some(&found), &entry, &mut edit)?;
-            let logged = self.commit(edit, key_record(record, &entry).fact("versions", list(&back))).await?;
+            let mut record = key_record(record, &entry).fact("versions", list(&back));
+            if to != name {
+                record = record.fact("was", name.clone());
+            }
+            let logged = self.commit(edit, record).await?;
             Ok(Done::Logged(active.key_view(&entry).await?, logged))
         })
         .await

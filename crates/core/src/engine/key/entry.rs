@@ -18,7 +18,7 @@ pub(crate) const MAX_VERSIONS: usize = 5_000;
 
 /// A key (`key/{mount id}/{key id}`).
 ///
-/// `id`, `mount`, `name`, `algorithm` and `key_size` never change; a key that lost its name can get it back.
+/// `id`, `mount`, `algorithm` and `key_size` never change, and `name` only where a key that lost it gets another.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct KeyEntry {
     pub(crate) id: Uuid,
@@ -172,7 +172,7 @@ impl KeyEntry {
         self.versions.get(at)
     }
 
-    fn version_mut(&mut self, number: u32) -> Option<&mut KeyVersion> {
+    pub(super) fn version_mut(&mut self, number: u32) -> Option<&mut KeyVersion> {
         let at = self.versions.binary_search_by_key(&number, |version| version.number).ok()?;
         self.versions.get_mut(at)
     }
@@ -186,12 +186,12 @@ impl KeyEntry {
         self.check_usable(usage)?;
         let number = match wanted {
             Some(number) if number > self.latest => {
-                return Err(Error::invalid("requested version for encryption is higher than the latest key version"));
+                let vault = "requested version for encryption is higher than the latest key version";
+                return Err(Error::invalid("the key has no such version yet").in_vault(vault));
             }
             Some(number) if number < self.min_encryption => {
-                return Err(Error::invalid(
-                    "requested version for encryption is less than the minimum encryption key version",
-                ));
+                let vault = "requested version for encryption is less than the minimum encryption key version";
+                return Err(Error::invalid("the version is below the key's min_encryption_version").in_vault(vault));
             }
             Some(number) => number,
             None => self.primary.ok_or_else(|| {
@@ -213,10 +213,12 @@ impl KeyEntry {
     pub(crate) fn for_process(&self, usage: Usage, number: u32) -> Result<(&KeyVersion, Permit), Error> {
         self.check_usable(usage)?;
         if number > self.latest {
-            return Err(Error::invalid("invalid ciphertext: version is too new"));
+            let native = "the key has no such version yet";
+            return Err(Error::invalid(native).in_vault("invalid ciphertext: version is too new"));
         }
         if number < self.min_decryption {
-            return Err(Error::invalid("ciphertext or signature version is disallowed by policy (too old)"));
+            let vault = "ciphertext or signature version is disallowed by policy (too old)";
+            return Err(Error::invalid("the version is below the key's min_decryption_version").in_vault(vault));
         }
         let version = self.available(number)?;
         match version.state.permits(KeyUse::Process) {
@@ -243,7 +245,11 @@ impl KeyEntry {
     /// [`Code::KeyState`] where the key is switched off.
     pub(crate) fn check_enabled(&self) -> Result<(), Error> {
         if self.soft_deleted {
-            return Err(Error::new(Code::KeyState, "refusing to use soft-deleted key"));
+            let native = format!(
+                "the key {:?} was put aside: POST /v1/…/keys/{}/soft-delete-restore takes it up again",
+                self.name, self.name
+            );
+            return Err(Error::new(Code::KeyState, native).in_vault("refusing to use soft-deleted key"));
         }
         match self.enabled {
             true => Ok(()),

@@ -415,8 +415,9 @@ impl Active {
 pub(super) fn check_rotates(entry: &KeyEntry) -> Result<(), Error> {
     entry.check_enabled()?;
     if !entry.allow_rotation {
-        let message = format!("imported key {} does not allow rotation within Vault", entry.name);
-        return Err(Error::new(Code::KeyState, message));
+        let message = format!("the key {:?} was imported as one that is not rotated here", entry.name);
+        let vault = format!("imported key {} does not allow rotation within Vault", entry.name);
+        return Err(Error::new(Code::KeyState, message).in_vault(vault));
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ pub(crate) mod store;
 pub(crate) mod sweep;
 pub(crate) mod uses;
 pub(crate) mod view;
-mod wire;
+pub(crate) mod wire;
 
 use uuid::Uuid;
 
@@ -48,7 +48,12 @@ pub(crate) fn name_row(mount: Uuid, name: &str) -> String {
 
 /// The row of a key that lost its name.
 pub(crate) fn deleted_row(mount: Uuid, name: &str, id: Uuid) -> String {
-    format!("{}{}/{name}\0{}", keys::KEY_DELETED, mount.simple(), id.simple())
+    format!("{}{}", deleted_prefix(mount, name), id.simple())
+}
+
+/// The rows of keys that lost this name.
+pub(crate) fn deleted_prefix(mount: Uuid, name: &str) -> String {
+    format!("{}{}/{name}\0", keys::KEY_DELETED, mount.simple())
 }
 
 /// The row of a version's secret part.

@@ -115,6 +115,12 @@ impl Active {
         self.locks.lock(&[&name_row(mount, name)]).await
     }
 
+    /// As [`Active::key_lock`], of two names, which may be one.
+    pub(crate) async fn key_locks(&self, mount: Uuid, names: [&str; 2]) -> PathGuard {
+        let [one, other] = names.map(|name| name_row(mount, name));
+        self.locks.lock(&[&one, &other]).await
+    }
+
     /// The key that has a name.
     pub(crate) async fn key_entry(&self, mount: Uuid, name: &str) -> Result<Option<Found<KeyEntry>>, Error> {
         let row = name_row(mount, name);
@@ -233,14 +239,7 @@ impl Active {
                 (stored.material.public()?, Some(object))
             }
         };
-        let fingerprint = match (&public, new) {
-            (Some(public), _) => {
-                let encoded = public.spki().unwrap_or_else(|_| public.raw().to_vec());
-                sha256(&[encoded.as_slice()]).to_vec()
-            }
-            (None, NewVersion::Secret(stored)) => check_value(stored.material.encoded()),
-            (None, NewVersion::Public(_)) => Vec::new(),
-        };
+        let fingerprint = new.fingerprint()?;
         if let Some(public) = public {
             let part = KeyPublicRow { raw: public.raw().to_vec(), chain };
             edit.put(public_row(entry.mount, entry.id, number), codec::encode(&part)?, Some(Expect::Absent));
@@ -325,6 +324,27 @@ impl Active {
         edit.put(row, Zeroizing::new(sealed), Some(Expect::Absent));
         version.object = Some(object);
         Ok(())
+    }
+}
+
+impl NewVersion {
+    /// What tells it from other versions: the hash of its public key, or a check value of a secret one.
+    ///
+    /// # Errors
+    /// Where the library cannot tell the public key.
+    pub(crate) fn fingerprint(&self) -> Result<Vec<u8>, Error> {
+        let public = match self {
+            Self::Public(public) => Some(public.clone()),
+            Self::Secret(stored) => stored.material.public()?,
+        };
+        Ok(match (public, self) {
+            (Some(public), _) => {
+                let encoded = public.spki().unwrap_or_else(|_| public.raw().to_vec());
+                sha256(&[encoded.as_slice()]).to_vec()
+            }
+            (None, Self::Secret(stored)) => check_value(stored.material.encoded()),
+            (None, Self::Public(_)) => Vec::new(),
+        })
     }
 }
 

@@ -207,11 +207,20 @@ fn begin(pre_active: bool) -> Begin {
 }
 
 fn algorithm(name: &str) -> Result<Algorithm, Error> {
-    Algorithm::parse(name).ok_or_else(|| Error::invalid(format!("no algorithm is called {:?}", clip(name))))
+    Algorithm::parse(name).ok_or_else(|| no_such_algorithm(name))
 }
 
 fn usage(name: &str) -> Result<Usage, Error> {
-    Usage::parse(name).ok_or_else(|| Error::invalid(format!("no usage is called {:?}", clip(name))))
+    Usage::parse(name).ok_or_else(|| {
+        let known: Vec<&str> = Usage::ALL.into_iter().map(Usage::name).collect();
+        Error::invalid(format!("no usage is called {:?}; there are {}", clip(name), known.join(", ")))
+    })
+}
+
+/// The error of a name that no algorithm has: it tells those there are.
+pub fn no_such_algorithm(name: &str) -> Error {
+    let known: Vec<&str> = Algorithm::ALL.into_iter().map(Algorithm::name).collect();
+    Error::invalid(format!("no algorithm is called {:?}; there are {}", clip(name), known.join(", ")))
 }
 
 fn clip(text: &str) -> String {

@@ -49,6 +49,9 @@ path "transit/datakey/*" {
 path "transit/derive-key/*" {
   capabilities = ["deny"]
 }
+path "transit/keys/+/agree" {
+  capabilities = ["deny"]
+}
 path "transit/keys/+/csr" {
   capabilities = ["deny"]
 }

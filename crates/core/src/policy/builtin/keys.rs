@@ -19,7 +19,7 @@ enum Class {
 
 use Class::{Look, Manage, Use};
 
-const OPERATIONS: [(Class, Operation, &str); 59] = [
+const OPERATIONS: [(Class, Operation, &str); 60] = [
     (Look, List, "transit/keys/"),
     (Look, Read, "transit/keys/k"),
     (Look, Read, "transit/config/keys"),
@@ -64,6 +64,7 @@ const OPERATIONS: [(Class, Operation, &str); 59] = [
     (Use, Update, "transit/datakey/plaintext/k"),
     (Use, Update, "transit/datakey/wrapped/k"),
     (Use, Update, "transit/derive-key/k"),
+    (Use, Update, "transit/keys/k/agree"),
     (Use, Update, "transit/keys/k/encapsulate"),
     (Use, Update, "transit/keys/k/decapsulate"),
     (Use, Update, "transit/keys/k/wrap"),

@@ -3,7 +3,10 @@
 use axum::{Router, response::Response, routing};
 use coffer_api::{
     Page, Problem,
-    keys::{Key, KeyCompromise, KeyConfigure, KeyCreate, KeyDestroy, KeyRollback, KeyRotate, KeySettings, KeyVersions},
+    keys::{
+        Key, KeyCompromise, KeyConfigure, KeyCreate, KeyDestroy, KeyRecover, KeyRollback, KeyRotate, KeySettings,
+        KeyVersions,
+    },
 };
 use coffer_core::{Begin, Caller, Error, Kept, KeyAlgorithm, KeyFilter, KeyState, KeyView, ListPart, Mount, Operation};
 use serde::Deserialize;
@@ -12,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        call::{Call, Fields, Known, NoQuery, Sent},
+        call::{Call, Fields, Known, MaybeSent, NoQuery, Sent},
         page,
     },
     Asked, imported, oaep, parameters, shown,
@@ -269,14 +272,15 @@ pub(in super::super) async fn key_deleted_read(call: Call<Uuid>) -> Response {
     call.with(shown(read)).await
 }
 
-/// Gives a deleted key its name back; a rotation or a rollback puts it into use.
+/// Gives a deleted key its name back, or another; a rotation or a rollback puts it into use.
 #[utoipa::path(post, path = "/api/v1/deleted-keys/{id}/recover", tag = "keys", operation_id = "key_recover",
-    params(("id" = String, Path)), security(("token" = [])),
+    params(("id" = String, Path)), request_body = Option<KeyRecover>, security(("token" = [])),
     responses((status = 200, body = Key), (status = "default", body = Problem)))]
-pub(in super::super) async fn key_recover(call: Call<Uuid>) -> Response {
+pub(in super::super) async fn key_recover(call: Call<Uuid, NoQuery, MaybeSent<KeyRecover>>) -> Response {
     let recovered = async {
         let mount = call.caller.key_engine(Operation::Update, &format!("keys/{}/recover", call.path)).await?;
-        call.caller.key_recover(&mount, call.path, &()).await
+        let MaybeSent(body) = &call.body;
+        call.caller.key_recover(&mount, call.path, body.value.name.as_deref(), &body.known(parameters::as_sent)).await
     };
     let recovered = recovered.await;
     call.with(shown(recovered)).await

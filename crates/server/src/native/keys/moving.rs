@@ -11,7 +11,7 @@ use coffer_api::{
 };
 use coffer_core::{
     Existing, ExportFormat, ExportKind, HashAlgorithm, ImportWrap, KeyAgreement, KeyAlgorithm, PublicFormat,
-    VersionChoice, rfc3339,
+    VersionChoice, no_such_algorithm, rfc3339,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -175,7 +175,7 @@ pub(in super::super) async fn key_import_version(call: Call<String, NoQuery, Sen
 pub(in super::super) async fn key_agree(call: Call<String, NoQuery, Sent<KeyAgree>>) -> Response {
     let wire = &call.body.value;
     let named = wire.algorithm.as_deref().unwrap_or("aes-256-gcm");
-    let algorithm = KeyAlgorithm::parse(named).ok_or_else(|| no_such("algorithm", named));
+    let algorithm = KeyAlgorithm::parse(named).ok_or_else(|| no_such_algorithm(named));
     let asked = Asked::to_change(&call, format!("derive-key/{}", call.path), parameters::agree);
     let agreed = asked.run(algorithm, async |mount, algorithm, known| {
         let base_version = wire.base_version;

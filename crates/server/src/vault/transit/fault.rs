@@ -67,9 +67,9 @@ pub(super) async fn in_transits_words(caller: &Caller, mount: &Mount, name: &str
     if error.code() == Code::Invalid
         && let Ok(algorithm) = caller.key_algorithm(mount, name).await
         && type_name(algorithm) != algorithm.name()
-        && error.public().contains(algorithm.name())
+        && error.vault_words().contains(algorithm.name())
     {
-        return Failure::Recorded(Error::invalid(error.public().replace(algorithm.name(), type_name(algorithm))));
+        return Failure::Recorded(Error::invalid(error.vault_words().replace(algorithm.name(), type_name(algorithm))));
     }
     Failure::Recorded(error)
 }

@@ -63,7 +63,7 @@ pub(super) async fn delete(call: &mut VaultCall, mount: &Mount, name: &str) -> O
     match deleted {
         Ok(_) => Ok(done()),
         Err(error) if error.code() == Code::NotFound => Err(of_this_key("could not delete key; not found")),
-        Err(error) if error.code() == Code::Invalid => Err(of_this_key(error.public())),
+        Err(error) if error.code() == Code::Invalid => Err(of_this_key(error.vault_words())),
         Err(error) => Err(Failure::Recorded(error)),
     }
 }

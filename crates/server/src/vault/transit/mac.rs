@@ -41,7 +41,7 @@ pub(super) async fn make(call: &mut VaultCall, mount: &Mount, name: &str, hash: 
     if let Some(Err(refused)) = done.first()
         && !matches!(refused, KeyFault::Base64 { .. })
     {
-        return Err(Failure::Recorded(Error::invalid(refused.to_string())));
+        return Err(Failure::Recorded(Error::invalid(fault::text(refused, 0))));
     }
     let mut size = ROOM;
     let lines = items.iter().zip(&done).enumerate().map(|(at, (item, result))| {

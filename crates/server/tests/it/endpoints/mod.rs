@@ -174,7 +174,7 @@ pub(crate) async fn furnish(server: &TestServer) {
         ("POST", "/api/v1/keys", json!({"name": "use", "exportable": true})),
         ("PATCH", "/api/v1/keys/use", json!({"allow_plaintext_backup": true})),
         ("POST", "/api/v1/keys", json!({"name": "wrapping"})),
-        ("POST", "/api/v1/keys", json!({"name": "p256", "algorithm": "ecdsa-p256"})),
+        ("POST", "/api/v1/keys", json!({"name": "p256", "algorithm": "ecdsa-p256", "usages": ["derive", "sign"]})),
         ("POST", "/api/v1/keys", json!({"name": "mac", "algorithm": "hmac-sha256"})),
         ("POST", "/api/v1/keys", json!({"name": "kem", "algorithm": "ml-kem-768"})),
         ("POST", "/api/v1/keys", json!({"name": "came", "algorithm": "ecdsa-p256", "source": {"public_key": P256}})),

@@ -5,12 +5,13 @@ use coffer_crypto::keys::{Algorithm, KeyMaterial, PublicKey, Usage};
 use super::super::{
     create::{KeyCreate, key_record},
     entry::Usages,
+    keys_path,
     state::KeyState,
     store::{NewVersion, StoredMaterial},
     view::KeyView,
 };
 use crate::{
-    Caller, Error,
+    Caller, Dialect, Error,
     caller::Done,
     commit::Edit,
     mount::Mount,
@@ -34,9 +35,10 @@ impl Caller {
     /// Agrees on a key and keeps it as `name`: as a new key, or as the next version of one that is there.
     ///
     /// # Errors
-    /// [`coffer_api::Code::Denied`] without update on `{mount}derive-key/{name}`; [`coffer_api::Code::NotFound`] without
-    /// our key; [`coffer_api::Code::Invalid`] where the two keys are of different curves or of none, or the version or the
-    /// type does not fit; [`coffer_api::Code::KeyState`].
+    /// [`coffer_api::Code::Denied`] without update on `{mount}derive-key/{name}`, and natively on `{mount}keys/{base}/agree`;
+    /// [`coffer_api::Code::NotFound`] without our key; [`coffer_api::Code::Invalid`] where the two keys are of different
+    /// curves or of none, the version or the type does not fit, or natively the key is not for the usage derive;
+    /// [`coffer_api::Code::KeyState`].
     pub async fn key_agree(
         &self,
         mount: &Mount,
@@ -47,6 +49,13 @@ impl Caller {
         let record = self.record("key.agree", format!("{}derive-key/{name}", mount.path));
         self.recorded(record.clone(), async {
             self.authorise(&record.path, Operation::Update, parameters)?;
+            match self.cx.dialect {
+                Dialect::Native => {
+                    self.authorise(&keys_path(mount, agreement.base, Some("agree")), Operation::Update, &())?;
+                }
+                // Its clients have no such path.
+                Dialect::Vault => {}
+            }
             let active = &self.active;
             let material = self.agreed(mount, agreement).await?;
             let mut create = KeyCreate::transit(agreement.algorithm);
@@ -85,24 +94,35 @@ impl Caller {
         let base = self.active.key_entry(mount.id, agreement.base).await?.ok_or_else(Error::not_found)?.value;
         let curve = base.algorithm;
         if !CURVES.contains(&curve) {
-            return Err(Error::invalid(format!("base key type {} does not support key agreement", curve.name())));
+            let vault = format!("base key type {} does not support key agreement", curve.name());
+            let native = format!("keys of the algorithm {} agree on none; ecdsa-p256 and its like do", curve.name());
+            return Err(Error::invalid(native).in_vault(vault));
         }
         let number = agreement.base_version.unwrap_or(base.latest);
         if number > base.latest {
-            return Err(Error::invalid("requested version of the base key is higher than the latest key version"));
+            let vault = "requested version of the base key is higher than the latest key version";
+            return Err(Error::invalid("the base key has no such version yet").in_vault(vault));
         }
-        let number = base.for_protect(Usage::Sign, Some(number))?.number;
+        let usage = match self.cx.dialect {
+            Dialect::Native => Usage::Derive,
+            Dialect::Vault => Usage::Sign,
+        };
+        let number = base.for_protect(usage, Some(number))?.number;
         let peer = PublicKey::from_pem(curve, agreement.peer_pem).map_err(|_| {
             let is_of_another = |other: &Algorithm| PublicKey::from_pem(*other, agreement.peer_pem).is_ok();
             if CURVES.iter().any(is_of_another) {
                 let name = curve.name();
-                return Error::invalid(format!("base private key type {name} does not match peer public key curve"));
+                let vault = format!("base private key type {name} does not match peer public key curve");
+                let native = format!("the peer's public key is of another curve than {name}");
+                return Error::invalid(native).in_vault(vault);
             }
-            Error::invalid("failed to parse supplied peer public key PEM: data does not contain any valid public keys")
+            let vault = "failed to parse supplied peer public key PEM: data does not contain any valid public keys";
+            Error::invalid("the peer's public key is no PEM of one").in_vault(vault)
         })?;
         let ours = self.active.key_material(&base, number).await?.material;
         Ok(ours.agree(&peer, agreement.algorithm)?)
     }
 }
 
-const CURVES: [Algorithm; 3] = [Algorithm::EcdsaP256, Algorithm::EcdsaP384, Algorithm::EcdsaP521];
+/// Whose keys agree on others.
+pub(in super::super) const CURVES: [Algorithm; 3] = [Algorithm::EcdsaP256, Algorithm::EcdsaP384, Algorithm::EcdsaP521];

@@ -1,6 +1,7 @@
 //! Backup of a whole key in the clear, and its way back. For keys alone that were made exportable and allow it. What OpenBao
 //! backed up is restored too.
 
+mod known;
 mod openbao;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use self::openbao::Foreign;
+use self::{known::Known, openbao::Foreign};
 use super::{
     super::{
         check_name,
@@ -148,7 +149,8 @@ impl Caller {
     }
 
     /// Makes the key of a backup anew, under another name where one is given. Its versions have the numbers and states that
-    /// they had.
+    /// they had; where a key here that has the name or had it holds one of them too, the worse of both states counts, and
+    /// one that is to be replaced keeps itself switched off.
     ///
     /// # Errors
     /// [`Code::Denied`] without update on `{mount}restore[/{name}]`, and with [`Existing::ReplaceDeletable`] without delete on
@@ -177,10 +179,15 @@ impl Caller {
             if existing == Existing::Keep && active.key_entry(mount.id, name).await?.is_some() {
                 return Err(taken());
             }
+            let known = Known::of(active, mount, name, &backup.name).await?;
             // Nothing is deleted for a backup that is damaged.
-            let Restored { entry, edit: restored, uses } = active.restored(mount, name, &backup).await?;
+            let Restored { entry, edit: restored, uses } = active.restored(mount, name, &backup, &known).await?;
             let mut edit = Edit::under(active.key_lock(mount.id, name).await);
-            match (existing, active.key_entry(mount.id, name).await?) {
+            let found = active.key_entry(mount.id, name).await?;
+            if !known.is_of(found.as_ref()) {
+                return Err(Error::new(Code::Conflict, "the key changed meanwhile; try again"));
+            }
+            match (existing, found) {
                 (_, None) => {}
                 (Existing::Keep, Some(_)) => return Err(taken()),
                 (Existing::Replace | Existing::ReplaceDeletable, Some(found)) => {
@@ -237,7 +244,7 @@ impl Active {
     ///
     /// # Errors
     /// [`Code::Invalid`] where the backup is damaged.
-    async fn restored(&self, mount: &Mount, name: &str, backup: &Backup) -> Result<Restored, Error> {
+    async fn restored(&self, mount: &Mount, name: &str, backup: &Backup, known: &Known) -> Result<Restored, Error> {
         let mut entry = backup.entry(mount.id, name, self.clock.now())?;
         let (mut edit, mut uses) = (Edit::default(), Edit::default());
         let algorithm = entry.algorithm;
@@ -247,26 +254,42 @@ impl Active {
             }
             let state = KeyState::parse(&version.state).ok_or_else(malformed)?;
             let new = version.read(entry.algorithm)?;
+            version.check_state(state)?;
             entry.latest = version.number - 1;
+            let here = known.version(&new.fingerprint()?);
+            if let Some(gone) = here.and_then(|here| here.destroyed(version.number)) {
+                // What was destroyed stays so.
+                return entry.add(gone);
+            }
             let chain = version.chain.iter().map(|text| bytes_of(text).map(|der| der.to_vec()));
             let chain = chain.collect::<Result<_, _>>()?;
             let number = self.new_certified_version(&mut entry, &new, chain, state, &mut edit)?;
-            version.mend(&mut entry, number, state)?;
-            if entry.algorithm.uses().is_some() && version.uses > 0 {
-                let total = Reservation { total: version.uses };
+            version.mend(&mut entry, number)?;
+            let used = here.map_or(0, |here| here.uses).max(version.uses);
+            if let (Some(here), Some(restored)) = (here, entry.version_mut(number)) {
+                here.worsen(restored);
+            }
+            if entry.algorithm.uses().is_some() && used > 0 {
+                let total = Reservation { total: used };
                 uses.put(counter_row(entry.id, number), codec::encode(&total)?, None);
             }
             Ok(())
         };
         self.paced_while_sound(&backup.versions, |_| version_nanos(algorithm), add).await?;
         entry.latest = backup.latest;
-        entry.primary = backup.primary;
-        let is_active = |number| entry.version(number).is_some_and(|version| version.state == KeyState::Active);
+        let was_active = |number| {
+            let of_number = backup.versions.iter().find(|version| version.number == number);
+            of_number.is_some_and(|version| version.state == KeyState::Active.name())
+        };
         let floors = [entry.min_decryption, entry.min_encryption, entry.min_available];
-        if entry.primary.is_some_and(|primary| !is_active(primary)) || floors.iter().any(|floor| *floor > entry.latest)
+        if backup.primary.is_some_and(|primary| !was_active(primary))
+            || floors.iter().any(|floor| *floor > entry.latest)
         {
             return Err(malformed());
         }
+        let is_active = |number: &u32| entry.version(*number).is_some_and(|version| version.state == KeyState::Active);
+        entry.primary = backup.primary.filter(is_active);
+        entry.enabled = known.is_enabled();
         Ok(Restored { entry, edit, uses })
     }
 
@@ -418,15 +441,20 @@ impl BackedUp {
         }
     }
 
-    /// Gives the version its times back.
-    fn mend(&self, entry: &mut KeyEntry, number: u32, state: KeyState) -> Result<(), Error> {
-        let allowed = match state {
+    /// # Errors
+    /// [`Code::Invalid`] for a state that no backup has.
+    fn check_state(&self, state: KeyState) -> Result<(), Error> {
+        let is_of_backups = match state {
             KeyState::PreActive | KeyState::Active | KeyState::Suspended | KeyState::Deactivated => true,
             KeyState::Compromised => self.compromised_ms.is_some(),
             KeyState::DestroyScheduled | KeyState::Destroyed => false,
         };
-        let version = entry.versions.iter_mut().find(|version| version.number == number).filter(|_| allowed);
-        let version = version.ok_or_else(malformed)?;
+        if is_of_backups { Ok(()) } else { Err(malformed()) }
+    }
+
+    /// Gives the version its times back.
+    fn mend(&self, entry: &mut KeyEntry, number: u32) -> Result<(), Error> {
+        let version = entry.version_mut(number).ok_or_else(malformed)?;
         version.created_ms = self.created_ms;
         version.activated_ms = self.activated_ms;
         version.deactivated_ms = self.deactivated_ms;
@@ -440,8 +468,11 @@ impl BackedUp {
 fn check_allowed(entry: &KeyEntry) -> Result<(), Error> {
     entry.check_enabled()?;
     match (entry.exportable, entry.allow_plaintext_backup) {
-        (false, _) => Err(Error::invalid("exporting is disallowed on the policy")),
-        (true, false) => Err(Error::invalid("plaintext backup is disallowed on the policy")),
+        (false, _) => {
+            Err(Error::invalid("the key is not exportable").in_vault("exporting is disallowed on the policy"))
+        }
+        (true, false) => Err(Error::invalid("the key does not allow plaintext backup")
+            .in_vault("plaintext backup is disallowed on the policy")),
         (true, true) => Ok(()),
     }
 }
@@ -454,7 +485,10 @@ enum Parsed<'b> {
 
 fn parse<'b>(text: &str, buffer: &'b mut Zeroizing<Vec<u8>>) -> Result<Parsed<'b>, Error> {
     let json = decode(text, buffer);
-    let json = json.map_err(|at| Error::invalid(format!("illegal base64 data at input byte {at}")))?;
+    let json = json.map_err(|at| {
+        let vault = format!("illegal base64 data at input byte {at}");
+        Error::invalid("this is no backup of a key: it is no base64 text").in_vault(vault)
+    })?;
     // Its message would tell what it read.
     match serde_json::from_slice::<Backup>(json) {
         Ok(backup) if backup.format == FORMAT => Ok(Parsed::Ours(Box::new(backup))),

@@ -16,14 +16,14 @@ use super::{
     input::{Input, decode},
     key_not_found,
     loaded::{Half, LoadedKey, LoadedVersion},
-    note_key,
+    note_key, of_itself,
     pace::nanos,
     requested, supported,
     text::{Text, base64, text},
     version_of,
 };
 use crate::{
-    Caller, Error,
+    Caller, Dialect, Error,
     commit::Edit,
     mount::Mount,
     policy::{Operation, Parameters},
@@ -215,7 +215,7 @@ impl Caller {
     ) -> Result<Batch<Encrypted>, Error> {
         note_key(record, key);
         check_size(items.len())?;
-        let mut sealer = Sealer::new(key, items.len());
+        let mut sealer = Sealer::new(self, key, items.len());
         sealer.need(self, key, items.iter().map(|item| item.key_version), record).await?;
         let algorithm = key.entry.algorithm;
         let cost = |item: &EncryptItem<'_>| nanos(algorithm, KeyOperation::Encrypt, item.plaintext.len());
@@ -261,7 +261,7 @@ impl Caller {
         check_size(items.len())?;
         let mut opener = Opener::new(self, mount, &key);
         opener.need(self, &key, items.iter().map(|item| item.ciphertext), record).await?;
-        let mut sealer = Sealer::new(&key, items.len());
+        let mut sealer = Sealer::new(self, &key, items.len());
         sealer.need(self, &key, items.iter().map(|item| item.key_version), record).await?;
         let algorithm = key.entry.algorithm;
         let cost = |item: &RewrapItem<'_>| {
@@ -279,6 +279,7 @@ impl Caller {
 /// Encrypts the items of one request. Its buffers serve one item after the other.
 pub(super) struct Sealer<'k> {
     versions: Versions<'k>,
+    dialect: Dialect,
     derived: Derived,
     context: Zeroizing<Vec<u8>>,
     associated_data: Zeroizing<Vec<u8>>,
@@ -289,6 +290,7 @@ pub(super) struct Sealer<'k> {
 /// Decrypts the items of one request. Its buffers serve one item after the other.
 struct Opener<'k, 'c> {
     versions: Versions<'k>,
+    dialect: Dialect,
     derived: Derived,
     grant: CompromisedGrant<'c>,
     bytes: Zeroizing<Vec<u8>>,
@@ -298,9 +300,10 @@ struct Opener<'k, 'c> {
 }
 
 impl<'k> Sealer<'k> {
-    pub(super) fn new(key: &'k LoadedKey, messages: usize) -> Self {
+    pub(super) fn new(caller: &Caller, key: &'k LoadedKey, messages: usize) -> Self {
         Self {
             versions: Versions::of(key),
+            dialect: caller.cx.dialect,
             derived: Derived::default(),
             context: Zeroizing::default(),
             associated_data: Zeroizing::default(),
@@ -362,7 +365,7 @@ impl<'k> Sealer<'k> {
         let key = match (entry.derived, entry.convergent) {
             (true, true) => self.derived.key(version, context, Derivation::Convergent)?,
             (true, false) => self.derived.key(version, context, Derivation::Ordinary)?,
-            (false, _) => &version.key,
+            (false, _) => of_itself(version, context, self.dialect)?,
         };
         key.encrypt_into(&mut self.nonces, associated_data, plaintext, &mut self.sealed)
             .map_err(|error| Fault::of_crypto(error, KeyOperation::Encrypt, algorithm))?;
@@ -374,6 +377,7 @@ impl<'k, 'c> Opener<'k, 'c> {
     fn new(caller: &'c Caller, mount: &Mount, key: &'k LoadedKey) -> Self {
         Self {
             versions: Versions::of(key),
+            dialect: caller.cx.dialect,
             derived: Derived::default(),
             grant: CompromisedGrant::new(caller, mount, &key.entry.name),
             bytes: Zeroizing::default(),
@@ -415,7 +419,7 @@ impl<'k, 'c> Opener<'k, 'c> {
         require_private(version, KeyOperation::Decrypt)?;
         let key = match entry.derived {
             true => self.derived.key(version, context, Derivation::Ordinary)?,
-            false => &version.key,
+            false => of_itself(version, context, self.dialect)?,
         };
         key.decrypt_into(associated_data, bytes, &mut self.opened)
             .map_err(|error| Fault::of_crypto(error, KeyOperation::Decrypt, algorithm))?;

@@ -117,7 +117,7 @@ impl Caller {
         if let Err(fault) = supported(key.entry.algorithm, Usage::Encrypt, KeyOperation::Encrypt) {
             return Ok(Err(fault));
         }
-        let mut sealer = Sealer::new(&key, 1);
+        let mut sealer = Sealer::new(self, &key, 1);
         sealer.need(self, &key, std::iter::once(wanted.key_version), record).await?;
         let mut plaintext = Zeroizing::new(vec![0; wanted.bits.bytes()]);
         rng::fill(&mut plaintext)?;

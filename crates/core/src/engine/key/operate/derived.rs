@@ -29,7 +29,8 @@ impl Caller {
             let key = self.active.loaded_key(mount, name).await?.ok_or_else(Error::not_found)?;
             let mut buffer = Zeroizing::default();
             let context = context.bytes(&mut buffer);
-            let context = context.map_err(|_| Error::invalid("failed to base64-decode context"))?;
+            let context = context
+                .map_err(|_| Error::invalid("context is no base64 text").in_vault("failed to base64-decode context"))?;
             let mut made = BTreeMap::new();
             if key.entry.derived && key.entry.algorithm == Algorithm::Ed25519 && !context.is_empty() {
                 let floor = key.entry.min_decryption.max(key.entry.min_available);

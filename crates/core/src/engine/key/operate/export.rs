@@ -283,7 +283,8 @@ impl Caller {
     ) -> Result<Exported, Error> {
         self.authorise(&record.path, Operation::Read, &())?;
         let key = self.active.loaded_key(mount, wrapping).await?;
-        let key = key.ok_or_else(|| Error::new(Code::NotFound, "no such destination key to export to"))?;
+        let absent = || Error::new(Code::NotFound, "there is no such wrapping key");
+        let key = key.ok_or_else(|| absent().in_vault("no such destination key to export to"))?;
         let entry = self.exported_entry(mount, name, record).await?;
         check_exportable(&entry, "key is not exportable")?;
         let number = key.entry.for_protect(Usage::Wrap, None)?.number;
@@ -345,7 +346,8 @@ fn chosen(entry: &KeyEntry, choice: VersionChoice, secret: bool) -> Result<Vec<&
         VersionChoice::Number(number) => number,
     };
     if number < entry.min_decryption {
-        return Err(Error::invalid("version for export is below minimum decryption version"));
+        let vault = "version for export is below minimum decryption version";
+        return Err(Error::invalid("the version is below the key's min_decryption_version").in_vault(vault));
     }
     let version = entry.version(number).filter(|version| version.number >= entry.min_available);
     let version = version.ok_or_else(no_such_version)?;

@@ -31,6 +31,9 @@ pub enum KeyFault {
          per-request information must be included in order to perform operations with the key"
     )]
     ContextMissing,
+    /// A context for a key that is not derived: natively refused, as it would be of no effect.
+    #[error("context: the key is not derived, so that a context would be of no effect; leave it out")]
+    ContextUnused,
     /// The key has a public half alone.
     #[error("requested version for {} does not contain a private part", .operation.noun())]
     NoPrivatePart {
@@ -39,10 +42,15 @@ pub enum KeyFault {
     },
     /// Input that was hashed already has not the length of that hash, or the choice of hash, padding and key type is none
     /// that there is.
-    #[error("{0}")]
-    Parameters(&'static str),
+    #[error("{vault}")]
+    Parameters {
+        /// What the native API says of it.
+        native: &'static str,
+        /// What Vault's clients are told.
+        vault: &'static str,
+    },
     /// What was asked of it does not go with its state, its usages, its floors, or its permissions; or the store failed.
-    #[error(transparent)]
+    #[error("{}", .0.vault_words())]
     Refused(#[from] Error),
     /// The text of a ciphertext, a signature or an HMAC is not one.
     #[error("{}", text_fault(.fault, .kind))]
@@ -154,8 +162,9 @@ impl KeyFault {
             | Self::Authentication
             | Self::Base64 { .. }
             | Self::ContextMissing
+            | Self::ContextUnused
             | Self::NoPrivatePart { .. }
-            | Self::Parameters(_)
+            | Self::Parameters { .. }
             | Self::Text { .. }
             | Self::Unsupported { .. }
             | Self::VersionNegative { .. } => FaultKind::Invalid,
@@ -188,8 +197,9 @@ impl KeyFault {
             | Self::Authentication
             | Self::Base64 { .. }
             | Self::ContextMissing
+            | Self::ContextUnused
             | Self::NoPrivatePart { .. }
-            | Self::Parameters(_)
+            | Self::Parameters { .. }
             | Self::Text { .. }
             | Self::Unsupported { .. }
             | Self::VersionNegative { .. } => Code::Invalid,
@@ -202,9 +212,9 @@ impl KeyFault {
         match error {
             Crypto::Authentication => Self::Authentication,
             Crypto::Truncated => Self::Text { kind: TextKind::Ciphertext, fault: TextFault::Length },
-            Crypto::Parameters(why) => Self::Parameters(why),
+            Crypto::Parameters(why) => Self::Parameters { native: why, vault: why },
             // A key that makes MACs makes them with its own hash alone.
-            Crypto::Unsupported(why) if operation == KeyOperation::Mac => Self::Parameters(why),
+            Crypto::Unsupported(why) if operation == KeyOperation::Mac => Self::Parameters { native: why, vault: why },
             Crypto::Unsupported(_) => Self::Unsupported { operation, algorithm },
             other => Self::Refused(other.into()),
         }
@@ -213,9 +223,71 @@ impl KeyFault {
 
 impl From<KeyFault> for Error {
     fn from(fault: KeyFault) -> Self {
+        let words = fault.to_string();
         match fault {
             KeyFault::Refused(error) => error,
-            other => Error::invalid(other.to_string()),
+            other => Error::invalid(native_words(&other)).in_vault(words),
+        }
+    }
+}
+
+/// What the native API says of a fault.
+fn native_words(fault: &KeyFault) -> String {
+    match fault {
+        KeyFault::AssociatedDataUnsupported { algorithm } => {
+            format!("associated_data: keys of the algorithm {} bind none", algorithm.name())
+        }
+        KeyFault::Authentication => {
+            "the ciphertext does not open: it was altered, or is of another key, context or associated data".to_owned()
+        }
+        KeyFault::Base64 { field, .. } => format!("{} is no base64 text", field.name()),
+        KeyFault::ContextMissing => "a derived key is used with a context, and none was sent".to_owned(),
+        KeyFault::ContextUnused => fault.to_string(),
+        KeyFault::NoPrivatePart { operation } => {
+            format!("{} needs the private part, and of this version the public part alone is here", operation.noun())
+        }
+        KeyFault::Parameters { native, .. } => (*native).to_owned(),
+        KeyFault::Refused(error) => error.public().to_owned(),
+        KeyFault::Text { kind, fault } => {
+            let name = kind.name();
+            match fault {
+                TextFault::Base64 { .. } => format!("invalid {name}: what follows its version is no base64 text"),
+                TextFault::Fields | TextFault::Prefix | TextFault::Version => {
+                    format!("invalid {name}: it does not begin with vault:v<version>:")
+                }
+                TextFault::Length => format!("invalid {name}: it is too short"),
+                TextFault::TooNew => format!("invalid {name}: the key has no such version yet"),
+                TextFault::TooOld => {
+                    format!("the version of this {name} is below the key's min_decryption_version")
+                }
+            }
+        }
+        KeyFault::Unsupported { operation, algorithm } => {
+            format!("keys of the algorithm {} are not for {}", algorithm.name(), operation.noun())
+        }
+        KeyFault::VersionNegative { .. } => "no version has a negative number".to_owned(),
+    }
+}
+
+impl InputField {
+    /// As the native API calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::AssociatedData => "associated_data",
+            Self::Context => "context",
+            Self::Input => "input",
+            Self::Plaintext => "plaintext",
+        }
+    }
+}
+
+impl TextKind {
+    /// As the native API calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ciphertext => "ciphertext",
+            Self::Hmac => "mac",
+            Self::Signature => "signature",
         }
     }
 }

@@ -376,7 +376,10 @@ fn read(ciphertext: Input<'_>) -> Result<Zeroizing<Vec<u8>>, Error> {
     match ciphertext {
         Input::Raw(bytes) => Ok(Zeroizing::new(bytes.to_vec())),
         Input::Base64(text) => {
-            let wrong = |at| Error::invalid(format!("illegal base64 data at input byte {at}"));
+            let wrong = |at| {
+                let vault = format!("illegal base64 data at input byte {at}");
+                Error::invalid("the wrapped key is no base64 text").in_vault(vault)
+            };
             decode(text, &mut buffer).map_err(wrong)?;
             Ok(buffer)
         }
@@ -385,8 +388,12 @@ fn read(ciphertext: Input<'_>) -> Result<Zeroizing<Vec<u8>>, Error> {
 
 fn check_imported(imported: bool, convergent: bool) -> Result<(), Error> {
     match (imported, convergent) {
-        (false, _) => Err(Error::invalid("the import_version endpoint can only be used with an imported key")),
-        (true, true) => Err(Error::invalid("import_version cannot be used on keys with convergent encryption enabled")),
+        (false, _) => {
+            Err(Error::invalid("versions are imported into an imported key alone, and this one was made here")
+                .in_vault("the import_version endpoint can only be used with an imported key"))
+        }
+        (true, true) => Err(Error::invalid("no version is imported into a convergent key")
+            .in_vault("import_version cannot be used on keys with convergent encryption enabled")),
         (true, false) => Ok(()),
     }
 }
@@ -420,7 +427,11 @@ fn check_length(algorithm: Algorithm, len: usize) -> Result<(), Error> {
     };
     match fits {
         true => Ok(()),
-        false => Err(Error::invalid(format!("invalid key size {len} bytes for key type {}", algorithm.name()))),
+        false => {
+            let vault = format!("invalid key size {len} bytes for key type {}", algorithm.name());
+            let native = format!("no key of the algorithm {} has {len} bytes", algorithm.name());
+            Err(Error::invalid(native).in_vault(vault))
+        }
     }
 }
 
@@ -434,14 +445,15 @@ fn refused_key(error: coffer_crypto::Error) -> Error {
 }
 
 fn exists() -> Error {
-    let message =
+    let vault =
         "the import path cannot be used with an existing key; use import-version to rotate an existing imported key";
-    Error::new(Code::Conflict, message)
+    Error::new(Code::Conflict, "there is a key of this name; import-version adds a version to an imported one")
+        .in_vault(vault)
 }
 
 fn no_key_to_import_to(name: &str) -> Error {
-    let message = format!("no key found with name {name}; to import a new key, use the import/ endpoint");
-    Error::new(Code::NotFound, message)
+    let vault = format!("no key found with name {name}; to import a new key, use the import/ endpoint");
+    Error::new(Code::NotFound, format!("there is no key {name:?}")).in_vault(vault)
 }
 
 fn unwraps_not() -> Error {

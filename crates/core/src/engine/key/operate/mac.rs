@@ -170,16 +170,22 @@ impl Caller {
 }
 
 fn making_version(key: &LoadedKey, asked: i64) -> Result<u32, KeyFault> {
-    let asked = requested(asked, KeyOperation::Mac)
-        .map_err(|_| Fault::Parameters("key version does not exist (cannot be negative)"))?;
+    let asked = requested(asked, KeyOperation::Mac).map_err(|_| Fault::Parameters {
+        native: "no version has a negative number",
+        vault: "key version does not exist (cannot be negative)",
+    })?;
     let floor = key.entry.min_encryption;
     if asked.is_some_and(|asked| asked < floor && asked != key.entry.latest) {
-        return Err(Fault::Parameters("cannot generate HMAC: version is too old (disallowed by policy)"));
+        return Err(Fault::Parameters {
+            native: "the version is below the key's min_encryption_version",
+            vault: "cannot generate HMAC: version is too old (disallowed by policy)",
+        });
     }
     if asked.is_some_and(|asked| asked > key.entry.latest) {
         let latest = key.entry.latest;
         let why = format!("key version does not exist; latest key version is {latest}");
-        return Err(Fault::Refused(Error::invalid(why)));
+        let refused = Error::invalid(format!("the key has no such version: its highest is {latest}"));
+        return Err(Fault::Refused(refused.in_vault(why)));
     }
     Ok(key.entry.for_protect(Usage::Mac, asked)?.number)
 }
@@ -202,7 +208,10 @@ fn mac_key(version: &LoadedVersion) -> Result<&PreparedKey, KeyFault> {
     if version.key.algorithm().supports(Usage::Mac) {
         return Ok(&version.key);
     }
-    version.hmac.as_ref().ok_or(Fault::Parameters("no HMAC key exists for that key version"))
+    version.hmac.as_ref().ok_or(Fault::Parameters {
+        native: "this version of the key makes no MACs",
+        vault: "no HMAC key exists for that key version",
+    })
 }
 
 fn read_input<'b>(input: &'b Input<'b>, buffer: &'b mut Zeroizing<Vec<u8>>) -> Result<&'b [u8], KeyFault> {

@@ -4,7 +4,7 @@
 //! stay so until they change. Slow work leaves the runtime's threads to others. Records tell the key, the version and how many
 //! items there were, and never what came in or went out.
 
-mod agree;
+pub(super) mod agree;
 mod backup;
 mod certificate;
 mod cipher;
@@ -50,7 +50,7 @@ use self::{
 };
 use super::state::Permit;
 use crate::{
-    Caller, Error,
+    Caller, Dialect, Error,
     caller::Done,
     mount::Mount,
     policy::{Operation, Parameters},
@@ -207,6 +207,14 @@ impl Derived {
     }
 }
 
+/// The key of a version that nothing is derived of. What else a context is sent for is known to the Vault dialect alone.
+fn of_itself<'v>(version: &'v LoadedVersion, context: &[u8], dialect: Dialect) -> Result<&'v PreparedKey, KeyFault> {
+    match dialect {
+        Dialect::Native if !context.is_empty() => Err(Fault::ContextUnused),
+        Dialect::Native | Dialect::Vault => Ok(&version.key),
+    }
+}
+
 /// The number of a version that was asked for: 0 is the key's own choice.
 fn requested(number: i64, operation: KeyOperation) -> Result<Option<u32>, KeyFault> {
     match number {
@@ -240,7 +248,7 @@ fn supported(algorithm: Algorithm, usage: Usage, operation: KeyOperation) -> Res
 
 fn check_size(items: usize) -> Result<(), Error> {
     match items {
-        0 => Err(Error::invalid("missing batch input to process")),
+        0 => Err(Error::invalid("there are no items").in_vault("missing batch input to process")),
         1..=MAX_BATCH => Ok(()),
         _ => Err(Error::new(Code::TooLarge, format!("a batch has at most {MAX_BATCH} items"))),
     }

@@ -11,6 +11,7 @@ use super::{
     hashed_path,
     input::{Input, decode, decode_url},
     loaded::LoadedKey,
+    of_itself,
     pace::nanos,
     requested, supported,
     text::{Text, signature_text},
@@ -157,7 +158,7 @@ impl Caller {
             let context = read_context(&item.context, &mut context)?;
             let signer = match key.entry.derived {
                 true => derived.key(version, context, Derivation::Ordinary)?,
-                false => &version.key,
+                false => of_itself(version, context, self.cx.dialect)?,
             };
             let signature = signer
                 .sign(&how.options, input)
@@ -198,14 +199,17 @@ impl Caller {
             let context = read_context(&item.context, &mut context)?;
             let verifier = match key.entry.derived {
                 true => derived.key(version, context, Derivation::Ordinary)?,
-                false => &version.key,
+                false => of_itself(version, context, self.cx.dialect)?,
             };
             let valid = verifier.verify(options, input, signature);
             let valid = valid.map_err(|error| Fault::of_crypto(error, KeyOperation::Verify, algorithm))?;
             let is_der = options.marshal == Marshal::Der && is_ecdsa(algorithm);
             match valid || !is_der || is_ecdsa_der(signature) {
                 true => Ok(valid),
-                false => Err(Fault::Parameters("supplied signature is invalid")),
+                false => Err(Fault::Parameters {
+                    native: "invalid signature: it is no DER of two numbers",
+                    vault: "supplied signature is invalid",
+                }),
             }
         };
         Ok(self.active.paced(items, cost, verify).await)
@@ -216,11 +220,16 @@ fn signing_version(key: &LoadedKey, asked: i64) -> Result<u32, KeyFault> {
     supported(key.entry.algorithm, Usage::Sign, KeyOperation::Sign)?;
     let asked = requested(asked, KeyOperation::Sign)?;
     if asked.is_some_and(|asked| asked > key.entry.latest) {
-        return Err(Fault::Parameters("requested version for signing is higher than the latest key version"));
+        return Err(Fault::Parameters {
+            native: "the key has no such version yet",
+            vault: "requested version for signing is higher than the latest key version",
+        });
     }
     if asked.is_some_and(|asked| asked < key.entry.min_encryption) {
-        let why = "requested version for signing is less than the minimum encryption key version";
-        return Err(Fault::Parameters(why));
+        return Err(Fault::Parameters {
+            native: "the version is below the key's min_encryption_version",
+            vault: "requested version for signing is less than the minimum encryption key version",
+        });
     }
     Ok(key.entry.for_protect(Usage::Sign, asked)?.number)
 }
@@ -247,7 +256,10 @@ fn read_input<'b>(input: Input<'b>, buffer: &'b mut Zeroizing<Vec<u8>>) -> Resul
 }
 
 fn read_context<'b>(context: &'b Input<'b>, buffer: &'b mut Zeroizing<Vec<u8>>) -> Result<&'b [u8], KeyFault> {
-    context.bytes(buffer).map_err(|_| Fault::Parameters("failed to base64-decode context"))
+    context.bytes(buffer).map_err(|_| Fault::Parameters {
+        native: "context is no base64 text",
+        vault: "failed to base64-decode context",
+    })
 }
 
 fn read_signature<'b>(

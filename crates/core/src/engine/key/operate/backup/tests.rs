@@ -83,7 +83,73 @@ async fn replaced_key_and_restored_one_are_one_change_with_a_record_of_each() {
         .await
         .unwrap();
     root.key_delete(&mount, "k").await.unwrap();
-    assert_eq!(root.key_recover(&mount, old, &()).await.unwrap().id, old);
+    assert_eq!(root.key_recover(&mount, old, None, &()).await.unwrap().id, old);
+    drop(root);
+    core.shutdown().await;
+}
+
+#[tokio::test]
+async fn restored_version_is_never_better_than_the_one_it_replaces() {
+    let (core, root, mount, backup) = backed_up(Algorithm::Aes256Gcm).await;
+    let states = |key: &KeyView| key.versions.iter().map(|version| version.state).collect::<Vec<_>>();
+    let restore = async |name| root.key_restore(&mount, name, &backup, Existing::Replace, &()).await;
+    assert_eq!(states(&restore(None).await.unwrap()), [KeyState::Active; 2], "nothing was marked since");
+    root.key_compromise(&mount, "k", &[1], "leaked", &()).await.unwrap();
+    root.key_deactivate(&mount, "k", &[2], &()).await.unwrap();
+    let back = restore(None).await.unwrap();
+    assert_eq!(states(&back), [KeyState::Compromised, KeyState::Deactivated]);
+    assert_eq!((back.primary, back.versions[0].compromise_reason.as_deref()), (None, Some("leaked")));
+    // Under another name it is the same secret, and still compromised; that it was put out of use there says nothing here.
+    let other = restore(Some("other")).await.unwrap();
+    assert_eq!((states(&other), other.primary), (vec![KeyState::Compromised, KeyState::Active], Some(2)));
+
+    // On its way to its end it stays, at the time that was set; what called that off is not in the backup.
+    let ends = root.key_destroy(&mount, "k", &[1], None, &()).await.unwrap().versions[0].destroy_at_ms;
+    root.key_disable(&mount, "k", &()).await.unwrap();
+    let back = restore(None).await.unwrap();
+    assert_eq!(states(&back), [KeyState::DestroyScheduled, KeyState::Deactivated]);
+    assert!(!back.enabled && ends.is_some() && back.versions[0].destroy_at_ms == ends);
+    root.key_enable(&mount, "k", &()).await.unwrap();
+    let cancelled = root.key_destroy_cancel(&mount, "k", &[1], &()).await.unwrap();
+    assert_eq!(states(&cancelled)[0], KeyState::Compromised, "as it was before");
+
+    // What was destroyed has no secret part again.
+    let found = root.active.key_entry(mount.id, "k").await.unwrap().unwrap();
+    let mut entry = found.value.clone();
+    entry.schedule(1, 1, 1).unwrap();
+    entry.step(1, crate::engine::key::state::KeyStep::Reap, 1).unwrap();
+    let mut edit = Edit::under(root.active.key_lock(mount.id, "k").await);
+    root.active.key_put(Some(&found), &entry, &mut edit).unwrap();
+    root.commit(edit, root.record("key.attest", "transit/keys/k")).await.unwrap().spend();
+    let back = restore(None).await.unwrap();
+    assert_eq!(states(&back), [KeyState::Destroyed, KeyState::Deactivated]);
+    let entry = root.active.key_entry(mount.id, "k").await.unwrap().unwrap().value;
+    assert_eq!(root.active.key_material(&entry, 1).await.map(drop).unwrap_err().code(), Code::KeyState);
+    assert!(root.active.key_material(&entry, 2).await.is_ok());
+
+    // A deleted key still knows what was compromised.
+    let deletable = crate::KeyConfigure { deletion_allowed: Some(true), ..Default::default() };
+    root.key_configure(&mount, "other", deletable, &()).await.unwrap();
+    root.key_delete(&mount, "other").await.unwrap();
+    let back = root.key_restore(&mount, Some("other"), &backup, Existing::Keep, &()).await.unwrap();
+    assert_eq!(states(&back), [KeyState::Compromised, KeyState::Active]);
+    drop(root);
+    core.shutdown().await;
+}
+
+#[tokio::test]
+async fn restored_version_counts_the_uses_that_were_made_since() {
+    let (core, root, mount, backup) = backed_up(Algorithm::Aes256Gcm).await;
+    let items = [crate::EncryptItem::default()];
+    root.key_encrypt(&mount, "k", &items, &()).await.unwrap();
+    let uses = async || {
+        let entry = root.active.key_entry(mount.id, "k").await.unwrap().unwrap().value;
+        root.active.use_counter(&entry, 2).await.unwrap().unwrap().total()
+    };
+    let before = uses().await;
+    assert!(before > 0);
+    root.key_restore(&mount, None, &backup, Existing::Replace, &()).await.unwrap();
+    assert_eq!(uses().await, before);
     drop(root);
     core.shutdown().await;
 }

@@ -182,7 +182,7 @@ async fn batches_of_nothing_and_of_too_much_are_refused() {
     let world = World::new().await;
     world.key("k", Algorithm::Aes256Gcm).await;
     let none = world.root.key_encrypt(&world.mount, "k", &[], &()).await.unwrap_err();
-    assert_eq!((none.code(), none.public()), (Code::Invalid, "missing batch input to process"));
+    assert_eq!((none.code(), none.vault_words()), (Code::Invalid, "missing batch input to process"));
     let items = vec![EncryptItem::default(); MAX_BATCH + 1];
     let many = world.root.key_encrypt(&world.mount, "k", &items, &()).await.unwrap_err();
     assert_eq!(many.code(), Code::TooLarge);

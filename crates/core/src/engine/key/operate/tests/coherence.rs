@@ -134,7 +134,7 @@ async fn records_hold_nothing_that_was_sent_or_given_back() {
     let world = World::new().await;
     let create = KeyCreate { derived: true, exportable: true, ..KeyCreate::transit(Algorithm::Aes256Gcm) };
     world.make("k", KeyCreate { allow_plaintext_backup: true, ..create }).await;
-    world.key("s", Algorithm::Ed25519).await;
+    world.make("s", KeyCreate { derived: true, ..KeyCreate::transit(Algorithm::Ed25519) }).await;
     let (root, mount) = (&world.root, &world.mount);
     let mut secrets = vec![CANARY.to_owned(), STANDARD.encode(CANARY)];
     let value = Input::Raw(CANARY.as_bytes());

@@ -66,7 +66,7 @@ async fn exports_have_the_forms_of_the_original_and_need_an_exportable_key() {
     ] {
         let kind = ExportKind::EncryptionKey;
         let exported = world.root.key_export(&world.mount, kind, "aes-256-gcm", version, ExportFormat::Default).await;
-        assert_eq!(exported.err().unwrap().public(), fault);
+        assert_eq!(exported.err().unwrap().vault_words(), fault);
     }
     world.rotate("aes-256-gcm").await;
     let kind = ExportKind::EncryptionKey;
@@ -196,7 +196,7 @@ async fn backup_restores_every_version_with_its_state() {
         [("!!", "illegal base64 data at input byte 0"), ("AAAA", "this is no backup"), ("", "this is no")]
     {
         let refused = world.root.key_restore(&world.mount, Some("x"), backup, Existing::Keep, &()).await.unwrap_err();
-        assert!(refused.public().starts_with(fault), "{refused}");
+        assert!(refused.vault_words().starts_with(fault), "{refused}");
     }
     let mut edited: serde_json::Value = serde_json::from_slice(&STANDARD.decode(backup).unwrap()).unwrap();
     for (pointer, value) in [

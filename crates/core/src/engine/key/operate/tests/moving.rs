@@ -59,7 +59,7 @@ async fn what_does_not_unwrap_or_is_no_key_of_the_type_is_not_imported() {
     let sha256 = hash::Algorithm::Sha2_256;
     let short = world.wrapped(&[7; 16], sha256).await;
     let fault = world.import("x", Algorithm::Aes256Gcm, &short).await.unwrap_err();
-    assert_eq!(fault.public(), "invalid key size 16 bytes for key type aes-256-gcm");
+    assert_eq!(fault.vault_words(), "invalid key size 16 bytes for key type aes-256-gcm");
     let p384 = KeyMaterial::generate(Algorithm::EcdsaP384).unwrap().export_pkcs8().unwrap();
     let p384 = world.wrapped(&p384, sha256).await;
     let good = world.wrapped(&[7; 32], sha256).await;
