@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Conflict,
     /// 4: denied, or no valid token.
     Denied,
+    /// 10: a scan found something.
+    Findings,
     /// 8: a broken integrity check.
     Integrity,
     /// 1: usage, input that makes no sense, or something on this machine.
@@ -54,6 +56,7 @@ impl Exit {
             Self::Conflict => 5,
             Self::Unavailable => 7,
             Self::Integrity => 8,
+            Self::Findings => 10,
             Self::UnstartableProgram => 126,
             Self::UnknownProgram => 127,
             Self::Pipe => 141,

@@ -11,6 +11,7 @@ pub(crate) mod operator;
 mod pgp_key;
 pub(crate) mod policy;
 pub(crate) mod run;
+pub(crate) mod scan;
 pub(crate) mod seal;
 pub(crate) mod secrets;
 pub(crate) mod server;
@@ -45,6 +46,7 @@ pub(crate) fn dispatch(cli: Cli, environment: Environment) -> Result<ExitCode, F
         Command::Operator(command) => block_on(operator::run(&session, &command))?,
         Command::Policy(command) => return block_on(policy::run(&session, &command)),
         Command::Run(arguments) => return block_on(run::run(&session, &arguments)),
+        Command::Scan(arguments) => return block_on(scan::run(&session, &arguments)),
         Command::Secrets(command) => block_on(secrets::run(&session, &command))?,
         Command::Server(arguments) => server::run(&session, *arguments)?,
         Command::Status => return block_on(status::run(&session)),

@@ -8,6 +8,7 @@ mod files;
 mod keys;
 mod node;
 mod program;
+mod scan;
 mod server;
 mod settings;
 mod shares;
