@@ -28,6 +28,7 @@ import processes
 import report
 import rounds
 import scale
+import scans
 import servers
 import syncs
 import writes
@@ -65,6 +66,7 @@ class Results:
     lists: dict = dataclasses.field(default_factory=dict)
     files_in_memory: dict = dataclasses.field(default_factory=dict)
     files_on_disk: dict = dataclasses.field(default_factory=dict)
+    scans: dict = dataclasses.field(default_factory=dict)
     slow: list = dataclasses.field(default_factory=list)
     scale: list = dataclasses.field(default_factory=list)
     starts: list = dataclasses.field(default_factory=list)
@@ -255,6 +257,8 @@ def _keys(plan, programs, directory, results):
     results.files_in_memory = files.in_memory(plan, programs.file)
     results.files_on_disk = files.on_disk(plan, programs.coffer, coffer, directory)
     coffer.stop()
+    say(f"scans of {plan.scan_mib} MiB")
+    results.scans = scans.measure(plan, programs.coffer, directory)
 
 
 def _syncs(plan, programs, directory, results):

@@ -20,6 +20,7 @@ NOTES = {
     "rsa": "wrk, HTTP and the log run on the cores that the library has to itself when it is alone",
     "list": "each row that a page looks at is opened, and each key that it shows read",
     "file": "AES-256-GCM, and the copies from and to the system's page cache",
+    "scan": "reading the files; then the search for keywords, which looks at each byte, and the patterns where one is found",
     "slow read": "a read waits for a sync of the log that begins after its record; one that just misses a sync waits for two",
     "slow write": (
         "a write waits for the store's sync and then for the log's, in series, so that of connections / one sync time "
