@@ -7,7 +7,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 CARGO_DENY_VERSION=0.20.2
-RIPSECRETS_VERSION=0.1.11
 
 main() {
     stage "format" cargo fmt --all --check
@@ -21,8 +20,8 @@ main() {
     else
         echo "advisories not checked: ADVISORY_DB names no copy of the RustSec database"
     fi
-    installed ripsecrets "$RIPSECRETS_VERSION" || stage "install ripsecrets (once)" install ripsecrets "$RIPSECRETS_VERSION"
-    stage "secrets" scan_for_secrets
+    # Every file that is or could be committed, hidden ones too; .coffer-scan.toml says what may be found.
+    stage "secrets" cargo run --quiet --locked --package coffer -- scan
 }
 
 # Runs the rest of its arguments and prints how long they took.
@@ -65,11 +64,6 @@ advisories() {
             touch "$clone/.git/FETCH_HEAD" || return
     fi
     cargo deny --offline --log-level error check advisories
-}
-
-# Every file that is or could be committed, hidden ones too.
-scan_for_secrets() {
-    git ls-files -z --cached --others --exclude-standard | xargs -0 ripsecrets --strict-ignore
 }
 
 main

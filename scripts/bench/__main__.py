@@ -29,6 +29,7 @@ import processes
 import report
 import rounds
 import scale
+import scans
 import servers
 import syncs
 import writes
@@ -67,6 +68,7 @@ class Results:
     files_in_memory: dict = dataclasses.field(default_factory=dict)
     files_on_disk: dict = dataclasses.field(default_factory=dict)
     moves: dict = dataclasses.field(default_factory=dict)
+    scans: dict = dataclasses.field(default_factory=dict)
     slow: list = dataclasses.field(default_factory=list)
     scale: list = dataclasses.field(default_factory=list)
     starts: list = dataclasses.field(default_factory=list)
@@ -259,6 +261,8 @@ def _keys(plan, programs, directory, results):
     say(f"a .env file of {moves.SECRETS:,} secrets")
     results.moves = moves.seconds(plan, programs.coffer, coffer)
     coffer.stop()
+    say(f"scans of {plan.scan_mib} MiB")
+    results.scans = scans.measure(plan, programs.coffer, directory)
 
 
 def _syncs(plan, programs, directory, results):

@@ -32,7 +32,7 @@ def judge(results):
     """Every bar of the bench."""
     return [
         *_reads(results), *_writes(results), *_logins(results), *_keys(results), *_lists(results), *_files(results),
-        *_moves(results), *_slow(results), *_scale(results), *_size(results),
+        *_moves(results), *_scans(results), *_slow(results), *_scale(results), *_size(results),
     ]
 
 
@@ -135,6 +135,16 @@ def _moves(results):
     for how, most in ((moves.IMPORT, 10), (moves.EXPORT, 2)):
         value = median(results.moves[how])
         yield Bar(f"{how} of {moves.SECRETS:,} secrets, .env", f"< {most} s", f"{value:.2f} s", value < most, "move")
+
+
+def _scans(results):
+    small, large = (f"{mib} MiB of source" for mib in (results.plan.scan_mib // 16, results.plan.scan_mib))
+    seconds = median(each.seconds for each in results.scans[large])
+    wanted = 20 * results.plan.scan_mib / 1024
+    yield Bar(f"a scan of {large}", f"< {wanted:g} s", f"{seconds:.2f} s", seconds < wanted, "scan")
+    growth = median(each.peak_mb for each in results.scans[large]) - median(each.peak_mb for each in results.scans[small])
+    what = "peak memory for a tree 16 times as large, scanned"
+    yield Bar(what, "< 8 MB more", f"{growth:.2f} MB more", growth < 8, "scan")
 
 
 def _slow(results):

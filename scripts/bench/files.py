@@ -50,7 +50,7 @@ def in_memory(plan, program):
                 (f"encrypt {large.name}", large, "encrypt", large, sealed),
                 (f"decrypt {large.name}", large, "decrypt", sealed, opened),
             ):
-                found.setdefault(name, []).append(_run([program, how, before, after], source))
+                found.setdefault(name, []).append(run([program, how, before, after], source.stat().st_size))
             _check_equal(large, opened)
         return found
 
@@ -77,7 +77,7 @@ def on_disk(plan, program, server, directory):
                 made.unlink(missing_ok=True)
                 # What others wrote before is not this one's to wait for.
                 os.sync()
-                found.setdefault(name, []).append(_run(command, source, environment))
+                found.setdefault(name, []).append(run(command, source.stat().st_size, environment))
             _check_equal(large, opened)
         return found
 
@@ -97,8 +97,8 @@ def _plain(directory, mib):
     return path
 
 
-def _run(command, source, environment=None):
-    """Runs it to its end, which must be a success."""
+def run(command, size, environment=None):
+    """Runs it over so many bytes to its end, which must be a success."""
     began = time.perf_counter()
     child = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, env=environment)
     peak = 0.0
@@ -111,7 +111,7 @@ def _run(command, source, environment=None):
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
         raise RuntimeError(f"{command} ended with {child.returncode}")
-    return Pass(source.stat().st_size, seconds, usage.ru_utime + usage.ru_stime, peak)
+    return Pass(size, seconds, usage.ru_utime + usage.ru_stime, peak)
 
 
 def _check_equal(plain, opened):

@@ -30,13 +30,15 @@ class Plan:
     # Keys that are listed, and the size of the file that is encrypted.
     keys: int
     file_mib: int
+    # Source that is searched for secrets.
+    scan_mib: int
 
 
 FULL = Plan(
     False, seconds=2, rounds=5, tries=5, secrets=10_000, many=1_000_000, few=1_000, many_seconds=4, starts=5,
-    keys=10_000, file_mib=1024,
+    keys=10_000, file_mib=1024, scan_mib=1024,
 )
 QUICK = Plan(
     True, seconds=2, rounds=2, tries=1, secrets=2_000, many=20_000, few=1_000, many_seconds=2, starts=2,
-    keys=2_000, file_mib=256,
+    keys=2_000, file_mib=256, scan_mib=256,
 )

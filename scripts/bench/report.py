@@ -27,7 +27,7 @@ def render(results, bars):
     if plan.quick:
         lines[:0] = ["**QUICK RUN: shorter, fewer rounds, smaller stores. Good for trying, no result.**", ""]
     lines += _bars(bars)
-    for part in (_reads, _writes, _logins, _keys, _lists, _files, _slow, _scale, _commands):
+    for part in (_reads, _writes, _logins, _keys, _lists, _files, _scans, _slow, _scale, _commands):
         lines += part(results)
     return "\n".join(lines) + "\n"
 
@@ -187,6 +187,15 @@ def _files(results):
         for name, passes in found.items()
     ]
     yield from _table("Files, one at a time", ["", "", "GiB/s", "GiB per second of CPU", "peak memory MB"], rows)
+
+
+def _scans(results):
+    rows = [
+        [name, spread((each.seconds for each in passes), _two), f"{median(each.bytes / each.seconds / 1e6 for each in passes):.0f}",
+         spread((each.cpu_seconds for each in passes), _two), f"{median(each.peak_mb for each in passes):.1f}"]
+        for name, passes in results.scans.items()
+    ]
+    yield from _table("Scans for secrets", ["", "seconds", "MB/s", "seconds of CPU", "peak memory MB"], rows)
 
 
 def _slow(results):

@@ -74,6 +74,8 @@ pub(crate) enum Command {
     Read(cmd::read::Arguments),
     /// Run a program with a scope's secrets in its environment
     Run(cmd::run::Arguments),
+    /// Find secrets where they should not be: in files, in what is staged, in commits
+    Scan(Box<cmd::scan::Arguments>),
     /// Store, read and manage secrets
     #[command(subcommand, visible_alias = "secret")]
     Secrets(cmd::secrets::Command),
@@ -93,8 +95,9 @@ Exit codes:
   0 success                    5 conflict: stale version, wrong state, inconclusive check
   1 usage or local error       7 sealed or unavailable
   2 server or network error    8 integrity violated
-  3 not found                  10 differences found
-  4 denied or no valid token   `run` returns the program's own code, 126 or 127 where it
-                               cannot start, 128+n where signal n ended it
+  3 not found                  10 something was found: differences, secrets in files
+  4 denied or no valid token
+`run` returns the program's own code, 126 or 127 where it cannot start, 128+n where signal n
+ended it.
 
 Values go to stdout, everything else to stderr.";

@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Conflict,
     /// 4: denied, or no valid token.
     Denied,
-    /// 10: what was looked for was found, as differences.
+    /// 10: what was looked for was found: differences, secrets in files.
     Findings,
     /// 8: a broken integrity check.
     Integrity,

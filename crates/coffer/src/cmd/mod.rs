@@ -14,6 +14,7 @@ mod pgp_key;
 pub(crate) mod policy;
 pub(crate) mod read;
 pub(crate) mod run;
+pub(crate) mod scan;
 pub(crate) mod seal;
 pub(crate) mod secrets;
 pub(crate) mod server;
@@ -51,6 +52,7 @@ pub(crate) fn dispatch(cli: Cli, environment: Environment) -> Result<ExitCode, F
         Command::Policy(command) => return block_on(policy::run(&session, &command)),
         Command::Read(arguments) => block_on(read::run(&session, &arguments))?,
         Command::Run(arguments) => return block_on(run::run(&session, &arguments)),
+        Command::Scan(arguments) => return block_on(scan::run(&session, &arguments)),
         Command::Secrets(command) => return block_on(secrets::run(&session, &command)),
         Command::Server(arguments) => server::run(&session, *arguments)?,
         Command::Status => return block_on(status::run(&session)),

@@ -9,6 +9,7 @@ mod files;
 mod keys;
 mod node;
 mod program;
+mod scan;
 mod server;
 mod settings;
 mod shares;
