@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import backups
 import costs
 import files
 import keys
@@ -31,7 +32,7 @@ def judge(results):
     """Every bar of the bench."""
     return [
         *_reads(results), *_writes(results), *_logins(results), *_keys(results), *_lists(results), *_files(results),
-        *_slow(results), *_scale(results), *_size(results),
+        *_backups(results), *_slow(results), *_scale(results), *_size(results),
     ]
 
 
@@ -128,6 +129,16 @@ def _files(results):
         growth = median(each.peak_mb for each in passes[large]) - median(each.peak_mb for each in passes[small])
         what = f"peak memory for a file 16 times as large, {where}"
         yield Bar(what, "< 2 MB more", f"{growth:.2f} MB more", growth < 2, "file")
+
+
+def _backups(results):
+    passes = results.backups
+    for name, what in ((backups.CREATE, "backed up"), (backups.RESTORE, "restored, having been verified")):
+        rate = median(each.mb_a_second for each in passes[name])
+        beside = median(one.mb_a_second / dd.mb_a_second for one, dd in zip(passes[name], passes[backups.DD]))
+        measured = f"{rate:.0f} MB/s, {beside:.2f} of dd"
+        holds = rate >= 100 or beside >= 0.95
+        yield Bar(f"{results.plan.many:,} secrets {what}", ">= 100 MB/s, or 0.95 of dd", measured, holds, "backup")
 
 
 def _slow(results):

@@ -20,6 +20,10 @@ NOTES = {
     "rsa": "wrk, HTTP and the log run on the cores that the library has to itself when it is alone",
     "list": "each row that a page looks at is opened, and each key that it shows read",
     "file": "AES-256-GCM, and the copies from and to the system's page cache",
+    "backup": (
+        "rows are read through the index, in the order of their keys, and lie in that of their writing; a restore reads all "
+        "parts twice, and SQLite writes each row to its log and then to the database"
+    ),
     "slow read": "a read waits for a sync of the log that begins after its record; one that just misses a sync waits for two",
     "slow write": (
         "a write waits for the store's sync and then for the log's, in series, so that of connections / one sync time "
