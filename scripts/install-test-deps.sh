@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 
 # package:what must then be there
 packages=(
+    age:age
+    bsdutils:script
     build-essential:gcc
     curl:curl
     faketime:/usr/lib/*/faketime/libfaketimeMT.so.1

@@ -17,6 +17,7 @@ import time
 # Keeps the tree clean: the modules below lie beside this file.
 sys.dont_write_bytecode = True
 
+import backups
 import bars
 import files
 import keys
@@ -69,6 +70,7 @@ class Results:
     files_on_disk: dict = dataclasses.field(default_factory=dict)
     moves: dict = dataclasses.field(default_factory=dict)
     scans: dict = dataclasses.field(default_factory=dict)
+    backups: dict = dataclasses.field(default_factory=dict)
     slow: list = dataclasses.field(default_factory=list)
     scale: list = dataclasses.field(default_factory=list)
     starts: list = dataclasses.field(default_factory=list)
@@ -318,6 +320,8 @@ def _many(plan, programs, directory, results):
     results.scale = rounds.measure(plan, results.bare, 64, scale.pair(plan, few, many), plan.seconds)
     results.loaded_rss.append((results.many, machine.rss_mb(many.pid)))
     few.stop()
+    say(f"backups of {plan.many:,} secrets")
+    results.backups = backups.measure(programs.coffer, many, directory)
     say(f"starts with {plan.many:,} secrets")
     results.starts.append((results.many, 1000, scale.starts(many, plan.starts)))
     killed = scale.starts(many, plan.starts, end=signal.SIGKILL)

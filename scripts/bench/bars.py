@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import backups
 import costs
 import files
 import keys
@@ -32,7 +33,7 @@ def judge(results):
     """Every bar of the bench."""
     return [
         *_reads(results), *_writes(results), *_logins(results), *_keys(results), *_lists(results), *_files(results),
-        *_moves(results), *_scans(results), *_slow(results), *_scale(results), *_size(results),
+        *_moves(results), *_scans(results), *_backups(results), *_slow(results), *_scale(results), *_size(results),
     ]
 
 
@@ -145,6 +146,16 @@ def _scans(results):
     growth = median(each.peak_mb for each in results.scans[large]) - median(each.peak_mb for each in results.scans[small])
     what = "peak memory for a tree 16 times as large, scanned"
     yield Bar(what, "< 8 MB more", f"{growth:.2f} MB more", growth < 8, "scan")
+
+
+def _backups(results):
+    passes = results.backups
+    for name, what in ((backups.CREATE, "backed up"), (backups.RESTORE, "restored, having been verified")):
+        rate = median(each.mb_a_second for each in passes[name])
+        beside = median(one.mb_a_second / dd.mb_a_second for one, dd in zip(passes[name], passes[backups.DD]))
+        measured = f"{rate:.0f} MB/s, {beside:.2f} of dd"
+        holds = rate >= 100 or beside >= 0.95
+        yield Bar(f"{results.plan.many:,} secrets {what}", ">= 100 MB/s, or 0.95 of dd", measured, holds, "backup")
 
 
 def _slow(results):

@@ -22,6 +22,10 @@ NOTES = {
     "file": "AES-256-GCM, and the copies from and to the system's page cache",
     "move": "a sealed row and a record for each secret, and a record again for each value that leaves",
     "scan": "reading the files; then the search for keywords, which looks at each byte, and the patterns where one is found",
+    "backup": (
+        "rows are read through the index, in the order of their keys, and lie in that of their writing; a restore reads all "
+        "parts twice, and SQLite writes each row to its log and then to the database"
+    ),
     "slow read": "a read waits for a sync of the log that begins after its record; one that just misses a sync waits for two",
     "slow write": (
         "a write waits for the store's sync and then for the log's, in series, so that of connections / one sync time "

@@ -27,7 +27,7 @@ def render(results, bars):
     if plan.quick:
         lines[:0] = ["**QUICK RUN: shorter, fewer rounds, smaller stores. Good for trying, no result.**", ""]
     lines += _bars(bars)
-    for part in (_reads, _writes, _logins, _keys, _lists, _files, _scans, _slow, _scale, _commands):
+    for part in (_reads, _writes, _logins, _keys, _lists, _files, _scans, _backups, _slow, _scale, _commands):
         lines += part(results)
     return "\n".join(lines) + "\n"
 
@@ -196,6 +196,16 @@ def _scans(results):
         for name, passes in results.scans.items()
     ]
     yield from _table("Scans for secrets", ["", "seconds", "MB/s", "seconds of CPU", "peak memory MB"], rows)
+
+
+def _backups(results):
+    rows = [
+        [name, f"{median(each.bytes for each in passes) / 1e6:,.0f}", spread((each.mb_a_second for each in passes), _two),
+         f"{median(each.peak_mb for each in passes):.1f}"]
+        for name, passes in results.backups.items()
+    ]
+    title = f"Backups of {results.plan.many:,} secrets in parts, the server running; a restore verifies first"
+    yield from _table(title, ["", "MB", "MB/s", "peak memory MB"], rows)
 
 
 def _slow(results):

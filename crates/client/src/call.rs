@@ -14,7 +14,7 @@ use crate::{
     address::Endpoint,
     error::RedirectError,
     route::Route,
-    transport::{Body, Reply},
+    transport::{Body, Incoming, Opened, Reply},
 };
 
 /// A token ready to be sent: marked sensitive, so that no `Debug` shows it.
@@ -100,6 +100,27 @@ impl Client {
             // A 503 with another body than the one asked for is a problem after all.
             Err(_) if reply.status >= 400 => Err(problem(address, &call, &reply)),
             Err(error) => Err(Error::Reply { address, line: error.line(), column: error.column() }),
+        }
+    }
+
+    /// Sends a call whose reply is read piece by piece.
+    pub(crate) async fn stream(&self, call: Call) -> Result<Incoming, Error> {
+        let credential = self.credential.as_ref();
+        let mut address = self.address.clone();
+        let mut opened = self.transport.open(&address, call.request(&address, credential)?).await?;
+        if let Opened::Refused(reply) = &opened
+            && reply.status == REDIRECT
+        {
+            address = next_address(&address, &call, reply.location.as_deref())
+                .map_err(|reason| Error::Redirect { address: address.clone(), reason })?;
+            opened = self.transport.open(&address, call.request(&address, credential)?).await?;
+        }
+        match opened {
+            Opened::Success(incoming) => Ok(incoming),
+            Opened::Refused(reply) if reply.status == REDIRECT => {
+                Err(Error::Redirect { address, reason: RedirectError::Again })
+            }
+            Opened::Refused(reply) => Err(problem(address, &call, &reply)),
         }
     }
 

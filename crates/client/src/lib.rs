@@ -6,6 +6,7 @@
 
 mod address;
 mod audit;
+mod backup;
 mod call;
 mod error;
 mod keys;
@@ -23,6 +24,7 @@ mod trust;
 use std::time::Duration;
 
 pub use address::{Address, AddressError};
+pub use backup::BackupStream;
 pub use error::Error;
 pub use keys::{KeyFilter, KeySwitch, KeyVerb, PublicFormat};
 pub use secrets::Depth;

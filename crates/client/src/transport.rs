@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response,
-    body::{Body as _, Incoming},
+    body::Body as _,
     client::conn::http1::{self, SendRequest},
     header::{HeaderName, LOCATION, RETRY_AFTER},
 };
@@ -36,6 +36,38 @@ pub(crate) struct Reply {
     pub(crate) retry_after: Option<u64>,
     /// Wiped on drop. What hyper's own read buffers held is the allocator's to wipe.
     pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+/// What came of a request whose reply is read piece by piece.
+pub(crate) enum Opened {
+    /// Another status than success, with the whole reply.
+    Refused(Reply),
+    /// The reply begins.
+    Success(Incoming),
+}
+
+/// A reply that is read piece by piece.
+pub(crate) struct Incoming {
+    address: Address,
+    body: hyper::body::Incoming,
+    timeout: Duration,
+}
+
+impl Incoming {
+    /// The next piece, within the time limit; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            let frame = match tokio::time::timeout(self.timeout, self.body.frame()).await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(None),
+                Err(_) => return Err(Error::Timeout { address: self.address.clone(), after: self.timeout }),
+            };
+            let frame = frame.map_err(|source| Error::Transport { address: self.address.clone(), source })?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+    }
 }
 
 /// Connects, sends and receives.
@@ -73,6 +105,22 @@ impl Transport {
         }
     }
 
+    /// Sends a request, and reads the reply whole unless it is a success: that is left to the caller.
+    pub(crate) async fn open(&self, address: &Address, request: Request<Body>) -> Result<Opened, Error> {
+        let opening = async {
+            let (_, response) = self.send(address, request).await?;
+            if !response.status().is_success() {
+                return self.read(address, response).await.map(Opened::Refused);
+            }
+            let (address, body) = (address.clone(), response.into_body());
+            Ok(Opened::Success(Incoming { address, body, timeout: self.timeout }))
+        };
+        match tokio::time::timeout(self.timeout, opening).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Timeout { address: address.clone(), after: self.timeout }),
+        }
+    }
+
     async fn exchange_now(&self, address: &Address, request: Request<Body>) -> Result<Reply, Error> {
         let (mut sender, response) = self.send(address, request).await?;
         let reply = self.read(address, response).await?;
@@ -86,7 +134,7 @@ impl Transport {
         &self,
         address: &Address,
         mut request: Request<Body>,
-    ) -> Result<(SendRequest<Body>, Response<Incoming>), Error> {
+    ) -> Result<(SendRequest<Body>, Response<hyper::body::Incoming>), Error> {
         let broke = |source| Error::Transport { address: address.clone(), source };
         let idle = self.idle.lock().await.take().filter(|(to, _)| to == address);
         if let Some((_, mut sender)) = idle
@@ -105,7 +153,7 @@ impl Transport {
         Ok((sender, response))
     }
 
-    async fn read(&self, address: &Address, response: Response<Incoming>) -> Result<Reply, Error> {
+    async fn read(&self, address: &Address, response: Response<hyper::body::Incoming>) -> Result<Reply, Error> {
         let status = response.status().as_u16();
         let location = header(&response, LOCATION);
         let retry_after = header(&response, RETRY_AFTER).and_then(|text| text.parse().ok());
@@ -140,7 +188,7 @@ fn append(body: &mut Zeroizing<Vec<u8>>, data: &[u8]) {
     body.extend_from_slice(data);
 }
 
-fn header(response: &Response<Incoming>, name: HeaderName) -> Option<String> {
+fn header(response: &Response<hyper::body::Incoming>, name: HeaderName) -> Option<String> {
     response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 

@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// Read, check and prove the audit log
     #[command(subcommand)]
     Audit(cmd::audit::Command),
+    /// Back the server up, and check, list and restore backups
+    #[command(subcommand)]
+    Backup(cmd::backup::Command),
     /// Print a shell's completion script
     Completion(cmd::completion::Arguments),
     /// Move .env files into a scope and out of it, compare scopes, and put one back to how it was

@@ -21,6 +21,7 @@ use crate::{
     active::Active,
     audit::{catch_up, query::summarise},
     auth::Logins,
+    backup::restored,
     barrier::{self, Barrier},
     cache::Coherent,
     clock::Clock,
@@ -160,6 +161,7 @@ pub(crate) async fn activate(
     lease: Arc<Lease>,
 ) -> Result<(Arc<Active>, Activated), StartError> {
     let store = Arc::clone(&core.store);
+    restored::check(store.as_ref()).await?;
     let (root, barrier, is_new) = match root::read(store.as_ref()).await? {
         Some(row) => {
             let root = core.open_root(&row)?;
@@ -208,6 +210,7 @@ pub(crate) async fn activate(
         refusals: Refusals::default(),
         logins: Logins::new(),
         key_uses: UseCounters::default(),
+        backing_up: Arc::default(),
         key_sweep: tokio::sync::Mutex::default(),
         purging: tokio::sync::Mutex::default(),
         loaded: LoadedKeys::new(),
@@ -222,6 +225,7 @@ pub(crate) async fn activate(
         wrapping_key: OnceLock::new(),
         stop: watch::Sender::new(false),
     });
+    restored::begin_log(&active).await?;
     catch_up(&active, known).await?;
     active.load_mounts().await?;
     active.load_policies().await?;
@@ -249,6 +253,7 @@ pub(crate) async fn activate(
     if let Err(error) = retire::finish(&active).await {
         tracing::warn!(cause = ?error, "the shares before the rekey still open the seal");
     }
+    restored::finish(&active).await?;
     housekeeping::persist_clock(&active).await?;
     active.note_version().await?;
     let mut activated = Activated::default();

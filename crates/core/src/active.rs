@@ -69,6 +69,8 @@ pub(crate) struct Active {
     pub(crate) refusals: Refusals,
     pub(crate) logins: crate::auth::Logins,
     pub(crate) key_uses: crate::engine::key::uses::UseCounters,
+    /// Held by who makes a backup.
+    pub(crate) backing_up: Arc<tokio::sync::Mutex<()>>,
     /// Held by who does what is due for keys.
     pub(crate) key_sweep: tokio::sync::Mutex<()>,
     /// Held by who deletes what is left of disabled mounts.

@@ -207,6 +207,11 @@ pub(crate) fn root_row(encoded: Vec<u8>) -> Result<Sealed, Error> {
     Ok(Sealed::from_barrier(Bytes::from(encoded))?)
 }
 
+/// A row of a backup, which the barrier of the store that it was made of sealed.
+pub(crate) fn restored_row(sealed: Bytes) -> Result<Sealed, Error> {
+    Ok(Sealed::from_barrier(sealed)?)
+}
+
 /// The key of a term's row.
 pub(crate) fn term_key(term: u32) -> String {
     format!("{}{term:08x}", keys::TERM)

@@ -23,8 +23,56 @@ pub struct Config {
     pub dev: Option<Dev>,
     /// The audit log.
     pub audit: AuditConfig,
+    /// When backups are made by themselves; `None` = never.
+    pub backup: Option<BackupSchedule>,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// Backups that are made by themselves.
+#[derive(Clone, Debug)]
+pub struct BackupSchedule {
+    /// The folder that they go to.
+    pub dir: PathBuf,
+    /// To whom they are encrypted, `age1…`.
+    pub recipient: String,
+    /// When one is due.
+    pub when: BackupTime,
+    /// Which are kept.
+    pub keep: Keep,
+    /// In which of those the part with the object keys is kept.
+    pub keep_object_keys: Keep,
+}
+
+impl BackupSchedule {
+    /// Whether a text is a recipient, `age1…`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_recipient(text: &str) -> Result<(), String> {
+        coffer_crypto::age::Recipient::parse(text).map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// When a backup is due.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BackupTime {
+    /// Once a day.
+    Daily {
+        /// At this minute of the day, UTC, 0 to 1439.
+        minute: u16,
+    },
+    /// So long after the last one.
+    Every(std::time::Duration),
+}
+
+/// How long something is kept: as long as neither bound is passed. The newest always is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Keep {
+    /// At most so many.
+    pub count: Option<u32>,
+    /// At most for so long.
+    pub age: Option<std::time::Duration>,
 }
 
 /// Development mode.

@@ -101,16 +101,18 @@ pub(crate) const KEY_IMPORT_WRAPPING: &str = "key-import/wrapping";
 pub(crate) const KEY_IMPORT_ONCE: &str = "key-import/once/";
 /// `key-due/{minute:010x}/{mount id}/{key id}`: the index by which the sweep finds keys to rotate, deactivate or destroy.
 pub(crate) const KEY_DUE: &str = "key-due/";
+/// What was restored from a backup, until a server has started on it.
+pub(crate) const RESTORED: &str = "restored";
 /// Uses left of use-limited tokens: `token-uses/{accessor}`.
 pub(crate) const TOKEN_USES: &str = "token-uses/";
 
 /// Prefixes whose rows change without a record. Everything else in the store must have one; `audit verify
 /// --store` and the scrub hold the store to that.
 ///
-/// `log-head/` belongs here because registering what the log holds cannot itself be logged without end;
+/// `restored` is written before there is a log to have its record; `log-head/` belongs here because registering what the log holds cannot itself be logged without end;
 /// `token-expiry/`, `secret-id-expiry/` and `key-due/` are indexes that `token/`, `secret-id/` and `key/` rebuild.
-pub(crate) const BOOKKEEPING: [&str; 8] =
-    [CLOCK, COUNTER, KEY_DUE, LOG_HEAD, OUTBOX, SECRET_ID_EXPIRY, TOKEN_EXPIRY, TOKEN_USES];
+pub(crate) const BOOKKEEPING: [&str; 9] =
+    [CLOCK, COUNTER, KEY_DUE, LOG_HEAD, OUTBOX, RESTORED, SECRET_ID_EXPIRY, TOKEN_EXPIRY, TOKEN_USES];
 
 /// Prefixes whose rows, sealed as they are, are kept in the cache: what reads and logins ask for again and again. Of
 /// these none may change but by a commit with a record, or with its own word to the cache.

@@ -12,6 +12,7 @@ mod activate;
 mod active;
 mod audit;
 mod auth;
+pub mod backup;
 mod barrier;
 mod cache;
 mod caller;
@@ -64,10 +65,14 @@ pub use auth::{
 };
 pub use caller::Caller;
 pub use coffer_crypto::{
+    age,
     hash::Algorithm as HashAlgorithm,
     keys::{Algorithm as KeyAlgorithm, Marshal, PublicKey, RsaPadding, Salt, SignOptions, Usage as KeyUsage},
 };
-pub use config::{AuditConfig, Config, Dev, FreeSpace, Limits, ReadDurability, SealKind, ShareGivers};
+pub use config::{
+    AuditConfig, BackupSchedule, BackupTime, Config, Dev, FreeSpace, Keep, Limits, ReadDurability, SealKind,
+    ShareGivers,
+};
 pub use context::{Context, Dialect};
 pub use engine::key::{
     configure::KeyConfigure,

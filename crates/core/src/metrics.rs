@@ -15,6 +15,10 @@ pub(crate) struct Counter(AtomicU64);
 /// Everything counted in the core.
 #[derive(Default)]
 pub(crate) struct Metrics {
+    /// When the newest backup of the schedule was made, UTC milliseconds; 0 = there is none.
+    pub(crate) backup_last_ms: Counter,
+    pub(crate) backup_failures: Counter,
+    pub(crate) backups: Counter,
     pub(crate) cache_hits: Counter,
     pub(crate) cache_misses: Counter,
     pub(crate) denied: Counter,
@@ -69,6 +73,13 @@ impl Core {
             "coffer_sweep_visited_total",
             "Places in indexes of expiry that a sweep looked at: those due, and of the minute that runs.",
             metrics.sweep_visited.value(),
+        );
+        out.counter("coffer_backups_total", "Scheduled backups made.", metrics.backups.value());
+        out.counter("coffer_backup_failures_total", "Scheduled backups that failed.", metrics.backup_failures.value());
+        out.gauge(
+            "coffer_backup_last_timestamp_seconds",
+            "When the newest good backup in the schedule's folder was made, Unix time; 0 = there is none.",
+            metrics.backup_last_ms.value() / 1000,
         );
         let store = self.store.stats();
         out.counter("coffer_store_commits_total", "Batches committed.", store.commits);

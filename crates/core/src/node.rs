@@ -23,6 +23,7 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     Caller, Config, Context, Error, StartError, Started, activate,
     active::Active,
+    backup::restored,
     caller::{anonymous, log_refusal},
     clock::{Clock, SystemTimeSource, TimeSource},
     initial,
@@ -129,6 +130,7 @@ impl Core {
         let seal = FileSeal::new(config.seal_key_file.clone());
         let cluster_id = OnceLock::new();
         let mut opened = Unsealing::default();
+        restored::check(store.as_ref()).await?;
         // Wrong keys are found before anything else is touched.
         if let Some(row) = root::read(store.as_ref()).await? {
             row.check(config.seal)?;

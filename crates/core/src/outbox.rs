@@ -29,6 +29,8 @@ const RETRY: Duration = Duration::from_millis(250);
 pub(crate) struct Outbox {
     inner: Mutex<Inner>,
     wake: Notify,
+    /// Held from the look at the log's head to its registration, so that the one registered never goes back.
+    registering: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -125,9 +127,8 @@ pub(crate) async fn delete_logged(active: &Active) -> Result<(), Error> {
             return Ok(());
         }
         crate::failpoint::hit("before-outbox-delete");
-        let mut edit = Edit::default();
-        let head = LogHead::from(active.log.head());
-        edit.put(format!("{}{}", keys::LOG_HEAD, active.node), codec::encode(&head)?, None);
+        let _registering = active.outbox.registering.lock().await;
+        let mut edit = head_of(active)?;
         rows.iter().for_each(|row| edit.delete(row.clone(), None));
         if let Err(error) = active.commit_bookkeeping(edit).await {
             active.outbox.inner.lock().logged.extend(rows);
@@ -135,6 +136,22 @@ pub(crate) async fn delete_logged(active: &Active) -> Result<(), Error> {
         }
         crate::failpoint::hit("after-outbox-delete");
     }
+}
+
+/// Registers the log as far as it is synced by now: what a store read from here on says of it, and what has no outbox row
+/// in that store, is in the log up to there.
+pub(crate) async fn register(active: &Active) -> Result<(), Error> {
+    delete_logged(active).await?;
+    let _registering = active.outbox.registering.lock().await;
+    active.commit_bookkeeping(head_of(active)?).await.map(drop)
+}
+
+/// An edit that registers the log's head.
+fn head_of(active: &Active) -> Result<Edit, Error> {
+    let mut edit = Edit::default();
+    let head = LogHead::from(active.log.head());
+    edit.put(format!("{}{}", keys::LOG_HEAD, active.node), codec::encode(&head)?, None);
+    Ok(edit)
 }
 
 /// Logs what could not be logged, until the log takes it all.

@@ -52,6 +52,15 @@ pub enum StartError {
         /// The server's own effective user id.
         own: u32,
     },
+    /// A restore into this store did not come to its end.
+    #[error(
+        "the store is half restored from the backup {backup}: a restore did not come to its end; remove the store and the \
+         data folder, and restore again"
+    )]
+    HalfRestored {
+        /// The backup.
+        backup: uuid::Uuid,
+    },
     /// The audit log is missing, shorter than or inconsistent with what the store knows.
     #[error("the audit log is refused: {0}")]
     Log(String),

@@ -5,6 +5,7 @@
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod aead;
+pub mod age;
 pub mod certificate;
 pub mod envelope;
 mod error;

@@ -225,6 +225,7 @@ fn core_config(config: &Config, address: SocketAddr) -> coffer_core::Config {
             },
             scrub_every: config.scrub_every,
         },
+        backup: config.backup.clone(),
         limits: coffer_core::Limits {
             cache_bytes: limits.cache_bytes,
             token_cache_bytes: limits.token_cache_bytes,

@@ -122,6 +122,12 @@ impl Expect {
     }
 }
 
+/// Whether entries of these revisions may be loaded at `at` into a store whose last commit is `last`: one that nothing was
+/// written to, or only by loads at the same revision.
+pub(crate) fn may_load(last: Revision, at: Revision, revisions: impl IntoIterator<Item = Revision>) -> bool {
+    at > Revision(0) && (last == Revision(0) || last == at) && revisions.into_iter().all(|revision| revision <= at)
+}
+
 /// A term of leadership: grows by one each time a node takes it. The first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);

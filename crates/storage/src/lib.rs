@@ -11,6 +11,7 @@ mod key;
 mod leadership;
 mod memory;
 mod postgres;
+mod snapshot;
 mod sqlite;
 mod stats;
 
@@ -24,6 +25,7 @@ pub use crate::entry::{Entry, Limit, Page, Revision, Sealed};
 pub use crate::error::{Cause, Error};
 pub use crate::key::{Key, Prefix};
 pub use crate::leadership::Leader;
+pub use crate::snapshot::Snapshot;
 pub use crate::stats::Stats;
 
 /// The storage contract.
@@ -56,6 +58,21 @@ pub trait Store: Send + Sync {
     /// force at that moment, [`Error::Invalid`] or [`Error::TooLarge`] outside the limits of [`Batch`]. After
     /// [`Error::Unknown`] the batch may have happened; a read that succeeds afterwards tells.
     async fn commit(&self, batch: Batch) -> Result<Revision, Error>;
+
+    /// All entries as they are at one revision, for as long as the snapshot is held. Commits and reads go on meanwhile.
+    ///
+    /// `growth` is how many bytes longer the engine's own files may get for its sake: SQLite's write-ahead log keeps what is
+    /// committed meanwhile, and once it is so much longer the snapshot is ended. PostgreSQL keeps older rows, which are its own
+    /// affair, and ends a snapshot from which nothing was read for five minutes. Memory makes a copy. While a snapshot is
+    /// held, [`Store::purge`] may be [`Purged::Waiting`]. Closing the store ends it.
+    async fn snapshot(&self, growth: u64) -> Result<Box<dyn Snapshot>, Error>;
+
+    /// Writes entries with the revisions that they have in another store, durable on return, and makes `at` the last
+    /// revision; further loads at the same revision may follow. For a store that nothing else was written to.
+    ///
+    /// [`Error::Conflict`] where something was, where an entry's revision is beyond `at`, or where a key is there already.
+    /// The entries are to be within the limits of a [`Batch`]. Not for a store that others use meanwhile.
+    async fn load(&self, at: Revision, entries: Vec<(Key, Sealed, Revision)>) -> Result<(), Error>;
 
     /// Takes what earlier commits deleted or wrote over out of the engine's own files, as far as the engine can.
     ///

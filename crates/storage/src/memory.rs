@@ -8,19 +8,25 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::RwLock;
 
-use crate::batch::{Batch, Change, Epoch};
-use crate::entry::{Entry, Filling, Limit, Page, Revision};
+use crate::batch::{Batch, Change, Epoch, may_load};
+use crate::entry::{Entry, Filling, Limit, Page, Revision, Sealed};
 use crate::error::Error;
 use crate::key::{Key, Prefix, Range};
 use crate::leadership::{Candidate, Exclusive, Leader, check_lease};
 use crate::stats::{Counters, Stats};
-use crate::{Purged, Store};
+use crate::{Purged, Snapshot, Store};
 
 /// A store in memory; "durable" only as long as the process lives.
 #[derive(Default)]
 pub(crate) struct Memory {
     state: RwLock<State>,
     counters: Arc<Counters>,
+}
+
+/// A copy of it; the values are shared.
+struct Copied {
+    entries: BTreeMap<Key, Entry>,
+    revision: Revision,
 }
 
 #[derive(Default)]
@@ -49,14 +55,7 @@ impl Store for Memory {
     async fn scan(&self, prefix: &Prefix, after: Option<&Key>, limit: Limit) -> Result<Page<(Key, Entry)>, Error> {
         let state = self.state.read();
         state.check_open()?;
-        let mut page = Filling::new(limit);
-        for (key, entry) in state.range(&Range::new(prefix, after)) {
-            if page.is_full() {
-                return Ok(page.finish(true));
-            }
-            page.push(key.clone(), entry.clone());
-        }
-        Ok(page.finish(false))
+        Ok(page(&state.entries, prefix, after, limit))
     }
 
     async fn scan_keys(
@@ -68,7 +67,7 @@ impl Store for Memory {
         let state = self.state.read();
         state.check_open()?;
         let range = Range::new(prefix, after);
-        let mut found = state.range(&range);
+        let mut found = entries_in(&state.entries, &range);
         let items = found.by_ref().take(limit.get()).map(|(key, entry)| (key.clone(), entry.revision)).collect();
         Ok(Page { items, more: found.next().is_some() })
     }
@@ -81,6 +80,27 @@ impl Store for Memory {
             self.counters.count_group(1);
         }
         outcome
+    }
+
+    async fn snapshot(&self, _growth: u64) -> Result<Box<dyn Snapshot>, Error> {
+        let state = self.state.read();
+        state.check_open()?;
+        Ok(Box::new(Copied { entries: state.entries.clone(), revision: state.revision }))
+    }
+
+    async fn load(&self, at: Revision, entries: Vec<(Key, Sealed, Revision)>) -> Result<(), Error> {
+        let mut state = self.state.write();
+        state.check_open()?;
+        let revisions = entries.iter().map(|(_, _, revision)| *revision);
+        let known = entries.iter().any(|(key, _, _)| state.entries.contains_key(key));
+        if known || !may_load(state.revision, at, revisions) {
+            return Err(Error::Conflict);
+        }
+        state.revision = at;
+        for (key, value, revision) in entries {
+            state.entries.insert(key, Entry { value: value.bytes(), revision });
+        }
+        Ok(())
     }
 
     async fn purge(&self) -> Result<Purged, Error> {
@@ -127,18 +147,40 @@ impl Store for Memory {
     }
 }
 
+#[async_trait]
+impl Snapshot for Copied {
+    fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    async fn scan(&self, prefix: &Prefix, after: Option<&Key>, limit: Limit) -> Result<Page<(Key, Entry)>, Error> {
+        Ok(page(&self.entries, prefix, after, limit))
+    }
+}
+
+fn page(entries: &BTreeMap<Key, Entry>, prefix: &Prefix, after: Option<&Key>, limit: Limit) -> Page<(Key, Entry)> {
+    let mut page = Filling::new(limit);
+    for (key, entry) in entries_in(entries, &Range::new(prefix, after)) {
+        if page.is_full() {
+            return page.finish(true);
+        }
+        page.push(key.clone(), entry.clone());
+    }
+    page.finish(false)
+}
+
+fn entries_in<'e>(entries: &'e BTreeMap<Key, Entry>, range: &Range) -> impl Iterator<Item = (&'e Key, &'e Entry)> {
+    // The map panics where the bounds are in the wrong order.
+    let to = if range.is_empty() { &range.from } else { &range.to };
+    entries.range::<[u8], _>((Bound::Included(range.from.as_slice()), Bound::Excluded(to.as_slice())))
+}
+
 impl State {
     fn check_open(&self) -> Result<(), Error> {
         match self.life {
             Life::Closed => Err(Error::closed()),
             Life::Open => Ok(()),
         }
-    }
-
-    fn range(&self, range: &Range) -> impl Iterator<Item = (&Key, &Entry)> {
-        // The map panics where the bounds are in the wrong order.
-        let to = if range.is_empty() { &range.from } else { &range.to };
-        self.entries.range::<[u8], _>((Bound::Included(range.from.as_slice()), Bound::Excluded(to.as_slice())))
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<Revision, Error> {

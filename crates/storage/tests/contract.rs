@@ -81,6 +81,12 @@ macro_rules! suite {
                 names_beyond_their_limits_are_refused
                 renewal_under_an_old_epoch_is_fenced
             }
+            snapshots {
+                load_where_it_must_not_be_is_a_conflict_and_changes_nothing
+                loaded_store_has_entries_and_revisions_of_the_other
+                snapshot_of_an_empty_store_is_empty_and_a_closed_one_has_none
+                snapshot_shows_one_revision_while_a_writer_goes_on
+            }
             lifecycle {
                 purge_keeps_what_is_there_and_everybody_goes_on
                 closed_store_refuses_everything_and_closes_twice

@@ -1,6 +1,7 @@
 //! The commands, one file each. Those that talk to a server do so over the native API; only `server` and `offline` know more.
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod completion;
 pub(crate) mod env;
 pub(crate) mod health;
@@ -41,6 +42,7 @@ pub(crate) fn dispatch(cli: Cli, environment: Environment) -> Result<ExitCode, F
     let session = Session::new(cli.globals, environment)?;
     match cli.command {
         Command::Audit(command) => return block_on(audit::run(&session, &command)),
+        Command::Backup(command) => return block_on(backup::run(&session, &command)),
         Command::Completion(arguments) => completion::run(&session, &arguments)?,
         Command::Env(command) => return block_on(env::run(&session, &command)),
         Command::Health => block_on(health::run(&session))?,

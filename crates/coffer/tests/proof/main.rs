@@ -10,6 +10,7 @@
 )]
 
 mod audit_log;
+mod backup;
 mod canary;
 mod clock;
 mod disk_full;

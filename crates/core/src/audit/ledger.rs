@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use coffer_crypto::{envelope, hash::sha256};
 use serde::Deserialize;
 
-use crate::{keys, tlog};
+use crate::{backup::restored, keys, tlog};
 
 /// The last record of every key that falls into one part of all keys, so that memory stays bounded.
 pub(crate) struct Ledger {
@@ -125,6 +125,13 @@ impl Ledger {
         if key.starts_with(keys::OUTBOX) {
             return if is_envelope(value) { Standing::Outbox } else { altered(key, "is not sealed") };
         }
+        if key == keys::RESTORED {
+            return if restored::is_row(value) {
+                Standing::Agrees
+            } else {
+                altered(key, "is not what a restore writes")
+            };
+        }
         if keys::is_bookkeeping(key) {
             return if is_envelope(value) { Standing::Agrees } else { altered(key, "is not sealed") };
         }
@@ -160,7 +167,8 @@ impl Ledger {
     }
 }
 
-fn is_envelope(value: &[u8]) -> bool {
+/// Whether a value has the shape of one that the barrier sealed.
+pub(crate) fn is_envelope(value: &[u8]) -> bool {
     value.len() >= envelope::OVERHEAD && envelope::term_of(value).is_ok()
 }
 

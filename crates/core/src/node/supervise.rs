@@ -10,6 +10,7 @@ use crate::{
     StartError,
     activate::{self, Activated},
     active::Active,
+    backup::schedule,
     engine::key::sweep,
     housekeeping,
     lease::{LEASE, Lease, RENEW_EVERY, monotonic_ms},
@@ -155,6 +156,12 @@ impl Core {
             tokio::spawn(housekeeping::keep(Arc::clone(&active))),
             tokio::spawn(leftovers::keep(Arc::clone(&active))),
             tokio::spawn(sweep::keep(Arc::clone(&active))),
+            tokio::spawn(schedule::keep(
+                Arc::clone(&active),
+                self.seal.clone(),
+                self.cluster_id.get().copied().unwrap_or_default(),
+                self.config.backup.clone(),
+            )),
             tokio::spawn(crate::audit::scrub::scrub(
                 Arc::clone(&active),
                 self.config.audit.dir.clone(),

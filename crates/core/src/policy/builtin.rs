@@ -133,6 +133,7 @@ mod tests {
                 (Read, "transit/export/encryption-key/k"),
                 (Read, "transit/backup/k"),
                 (Update, "transit/keys/k/csr"),
+                (Read, "sys/backup/seal-key"),
                 (Read, "sys/raw/core/x"),
                 (List, "sys/raw/"),
                 (Update, "sys/generate-root/update"),
@@ -159,6 +160,7 @@ mod tests {
                 (Read, "sys/key-status"),
                 (Update, "sys/rotate"),
                 (Update, "sys/rotate/retire"),
+                (Read, "sys/backup"),
                 (Update, "sys/config/cors"),
             ],
             &[
@@ -171,6 +173,7 @@ mod tests {
                 (Update, "auth/token/create"),
                 (Update, "transit/decrypt/k"),
                 (Read, "sys/audit-log/entries"),
+                (Read, "sys/backup/seal-key"),
                 (Read, "sys/raw/x"),
                 (Delete, "sys/audit/file"),
             ],

@@ -17,8 +17,10 @@ pub fn needs_sudo(path: &str, operation: Operation) -> bool {
     }
 }
 
-const SYSTEM_PATHS: [&str; 11] = [
+const SYSTEM_PATHS: [&str; 13] = [
     "audit",
+    "backup",
+    "backup/seal-key",
     "config/cors",
     "leases",
     "raw",
@@ -59,6 +61,8 @@ mod tests {
         for (path, needed) in [
             ("sys/audit", true),
             ("sys/audit/", true),
+            ("sys/backup", true),
+            ("sys/backup/seal-key", true),
             ("sys/audit/file", true),
             ("sys/audit-log/entries", false),
             ("sys/audit-hash/file", false),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use coffer_crypto::{Secret, rng};
+use coffer_crypto::{Secret, hash::sha256, rng};
 use rustix::fs::OFlags;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -104,6 +104,22 @@ impl FileSeal {
                 Ok(_) | Err(_) => Err(coffer_crypto::Error::Parameters("a seal key of another length")),
             });
         secret.map(Some).map_err(|_| malformed())
+    }
+
+    /// Names a key, and tells nothing of it.
+    pub(crate) fn id(key: &Secret) -> String {
+        let digest = sha256(&[b"coffer seal key id 1\0", key.expose()]);
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// A key file's text.
+    pub(crate) fn text(key: &Secret) -> Zeroizing<String> {
+        // All at once, so that growing it leaves no copy behind.
+        let mut text = Zeroizing::new(String::with_capacity(128));
+        text.push_str(PREFIX);
+        URL_SAFE_NO_PAD.encode_string(key.expose(), &mut text);
+        text.push('\n');
+        text
     }
 
     /// Makes a new key file; one that exists is never overwritten. Durable on return.

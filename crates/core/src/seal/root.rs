@@ -21,7 +21,7 @@ use crate::{
     keys,
 };
 
-/// The row under [`keys::ROOT`]: public facts and ciphertext, so it is the one row outside the barrier.
+/// The row under [`keys::ROOT`]: public facts and ciphertext, so it lies outside the barrier.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct RootRow {
     pub(crate) cluster_id: Uuid,

@@ -169,6 +169,7 @@ impl From<StartError> for Error {
             error @ (StartError::Data { .. }
             | StartError::DataMode { .. }
             | StartError::DataOwner { .. }
+            | StartError::HalfRestored { .. }
             | StartError::Log(_)
             | StartError::SealFile(_)) => Self::internal(error),
         }

@@ -9,6 +9,7 @@
 
 mod batch;
 pub mod checkpoint;
+pub(crate) mod copy;
 pub mod disk;
 mod edge;
 pub mod index;

@@ -101,6 +101,12 @@ impl KeyChain {
         &self.first
     }
 
+    /// The chain as it stood when the log had this size.
+    pub(crate) fn until(&self, size: u64) -> Self {
+        let later = self.later.iter().filter(|(from, _)| *from <= size).cloned().collect();
+        Self { first: self.first.clone(), later }
+    }
+
     /// The keys in their order.
     pub fn keys(&self) -> impl Iterator<Item = &VerifierKey> + Clone {
         std::iter::once(&self.first).chain(self.later.iter().map(|(_, key)| key))

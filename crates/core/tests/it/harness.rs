@@ -35,6 +35,7 @@ pub(crate) fn config(dir: &Path) -> Config {
         share_givers: ShareGivers::Known,
         dev: None,
         audit: AuditConfig { dir: dir.join("audit"), read_durability: ReadDurability::Synced, scrub_every: None },
+        backup: None,
         limits,
     }
 }

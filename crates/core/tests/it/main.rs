@@ -1,6 +1,7 @@
 //! The core as a whole, over real stores, without HTTP.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod backup;
 mod control;
 mod decisions;
 mod harness;

@@ -1,5 +1,6 @@
 //! Configuration: a TOML file that refuses unknown keys, or files as Vault writes them, under overrides from flags and environment, over defaults.
 
+mod backup;
 mod limits;
 mod source;
 #[cfg(test)]
@@ -15,7 +16,7 @@ use std::{
 };
 
 use coffer_api::Sensitive;
-pub use coffer_core::SealKind;
+pub use coffer_core::{BackupSchedule, SealKind};
 use serde::Deserialize;
 
 pub use self::limits::{LimitOverrides, Limits};
@@ -92,6 +93,8 @@ pub struct Config {
     pub read_durability: ReadDurability,
     /// How long after the start, and after each round, log and store are re-verified; absent = never.
     pub scrub_every: Option<Duration>,
+    /// When backups are made by themselves; absent = never. In files alone.
+    pub backup: Option<BackupSchedule>,
     /// Numbers that bound what the server takes and keeps.
     pub limits: Limits,
     /// What the log shows, `trace` to `error`, unless the environment says otherwise; from files as Vault writes them.
@@ -225,6 +228,7 @@ struct File {
     tls: TlsOverrides,
     #[serde(default)]
     audit: AuditFile,
+    backup: Option<backup::BackupFile>,
     #[serde(default)]
     limits: LimitOverrides,
     #[serde(skip)]
@@ -305,6 +309,9 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
         );
     }
 
+    if dev.is_some() && file.backup.is_some() {
+        return refuse("backup", "--dev keeps nothing, and backs up nothing by itself");
+    }
     let scrub_every = match flags.scrub_every_seconds.or(file.audit.scrub_every_seconds).unwrap_or(SCRUB_EVERY_SECONDS)
     {
         0 => None,
@@ -325,6 +332,7 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
         audit_dir: flags.audit_dir.or(file.audit.dir),
         read_durability: flags.read_durability.or(file.audit.read_durability).unwrap_or_default(),
         scrub_every,
+        backup: backup::resolve(file.backup)?,
         limits: limits::resolve(&flags.limits, &file.limits)?,
         log_level: file.log_level,
         warnings,

@@ -37,6 +37,7 @@ fn full_sample_names_every_key() {
         [
             "advertise",
             "audit",
+            "backup",
             "data",
             "insecure_anonymous_rekey",
             "insecure_plain_http",
@@ -50,6 +51,8 @@ fn full_sample_names_every_key() {
     );
     assert_eq!(keys(table["tls"].as_table().unwrap()), ["cert_file", "key_file", "min_version"]);
     assert_eq!(keys(table["audit"].as_table().unwrap()), ["dir", "read_durability", "scrub_every_seconds"]);
+    // Every key but `daily_at`, which goes with no `every_seconds`.
+    assert_eq!(table["backup"].as_table().unwrap().len(), 7);
     assert_eq!(table["limits"].as_table().unwrap().len(), 11);
     let config = Config::load(Some(&path), Overrides::default(), &host()).unwrap();
     assert_eq!((config.limits, config.listen), (Limits::default(), DEFAULT_LISTEN));

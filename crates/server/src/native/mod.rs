@@ -1,6 +1,7 @@
 //! The native API under `/api/v1/`, and what lies beside it: health, readiness, metrics, the OpenAPI document.
 
 mod audit;
+mod backup;
 mod call;
 mod health;
 mod keys;
@@ -31,6 +32,7 @@ pub use self::openapi::document;
 pub(crate) fn routes(app: App) -> Router {
     let api = Router::new()
         .merge(audit::routes())
+        .merge(backup::routes())
         .merge(keys::routes())
         .merge(login::routes())
         .merge(operator::routes())

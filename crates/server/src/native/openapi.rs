@@ -7,7 +7,7 @@ use utoipa::{
     openapi::security::{ApiKey, ApiKeyValue, SecurityScheme},
 };
 
-use super::{audit, health, keys, login, operator, policies, secrets, snapshots, tokens};
+use super::{audit, backup, health, keys, login, operator, policies, secrets, snapshots, tokens};
 
 /// The native API.
 #[derive(OpenApi)]
@@ -18,6 +18,7 @@ use super::{audit, health, keys, login, operator, policies, secrets, snapshots, 
         audit::audit_checkpoint,
         audit::audit_prove,
         audit::audit_query,
+        backup::backup_create,
         health::healthz,
         health::metrics,
         health::openapi_json,

@@ -2,6 +2,7 @@
 
 mod session;
 mod slot;
+mod snapshot;
 mod sql;
 mod tls;
 mod url;
@@ -20,16 +21,17 @@ use tokio_postgres::Row;
 
 use self::session::{Session, Tables, bounded, column, failed, is_refusal};
 use self::slot::Slot;
+use self::snapshot::PostgresSnapshot;
 use self::url::Database;
 use self::writer::Writer;
 use crate::admission::{Admission, Job, QUEUE};
 use crate::batch::{Batch, Epoch};
-use crate::entry::{Entry, Limit, PAGE_BYTES, Page, Revision};
+use crate::entry::{Entry, Limit, PAGE_BYTES, Page, Revision, Sealed};
 use crate::error::Error;
 use crate::key::{Key, Prefix, Range};
 use crate::leadership::{Candidate, Leader, check_lease};
 use crate::stats::{Counters, Stats};
-use crate::{Purged, Store};
+use crate::{Purged, Snapshot, Store};
 
 /// A store in a database that many servers may open.
 pub(crate) struct Postgres {
@@ -37,11 +39,13 @@ pub(crate) struct Postgres {
     /// For the leadership alone, which must not wait behind anything large.
     control: Slot,
     counters: Arc<Counters>,
+    /// For snapshots, which have connections of their own.
+    database: Arc<Database>,
     /// Set by the writer while a commit may still happen whose answer was lost.
     doubt: Arc<AtomicBool>,
     jobs: parking_lot::Mutex<Option<mpsc::Sender<Job>>>,
     next: AtomicUsize,
-    /// For the vacuum alone, which takes its time.
+    /// For the vacuum, which takes its time, and for loads, beside which nothing goes on.
     purger: Slot,
     readers: Vec<Slot>,
     scanners: Vec<Slot>,
@@ -67,6 +71,7 @@ impl Postgres {
         Ok(Postgres {
             admission: Admission::new(Arc::clone(&counters)),
             control: slot(),
+            database: Arc::clone(&database),
             doubt,
             jobs: parking_lot::Mutex::new(Some(jobs)),
             next: AtomicUsize::new(0),
@@ -162,10 +167,7 @@ impl Store for Postgres {
                 session.client.query(&session.statements.scan, &[&range.from, &range.to, &items, &bytes]).await
             })
             .await?;
-        let total = rows.first().map_or(Ok(0), |row| column::<i64>(row, 3))?;
-        let more = total > count(rows.len())?;
-        let items: Result<_, Error> = rows.iter().map(|row| Ok((key(row)?, entry(row, 1, 2)?))).collect();
-        Ok(Page { items: items?, more })
+        page_of(&rows)
     }
 
     async fn scan_keys(
@@ -193,6 +195,17 @@ impl Store for Postgres {
         jobs.send(job).await.map_err(|_| Error::closed())?;
         drop(jobs);
         answer.wait().await
+    }
+
+    async fn snapshot(&self, _growth: u64) -> Result<Box<dyn Snapshot>, Error> {
+        if self.jobs.lock().is_none() {
+            return Err(Error::closed());
+        }
+        Ok(Box::new(PostgresSnapshot::begin(&self.database).await?))
+    }
+
+    async fn load(&self, at: Revision, entries: Vec<(Key, Sealed, Revision)>) -> Result<(), Error> {
+        snapshot::load(&self.purger, at, &entries).await
     }
 
     async fn purge(&self) -> Result<Purged, Error> {
@@ -272,6 +285,14 @@ impl Postgres {
             _ => Ok(()),
         }
     }
+}
+
+/// The page that the rows of a scan make up.
+fn page_of(rows: &[Row]) -> Result<Page<(Key, Entry)>, Error> {
+    let total = rows.first().map_or(Ok(0), |row| column::<i64>(row, 3))?;
+    let more = total > count(rows.len())?;
+    let items: Result<_, Error> = rows.iter().map(|row| Ok((key(row)?, entry(row, 1, 2)?))).collect();
+    Ok(Page { items: items?, more })
 }
 
 fn key(row: &Row) -> Result<Key, Error> {

@@ -81,6 +81,22 @@ INSERT INTO coffer.entries (key, revision, value) SELECT * FROM unnest($1::bytea
 ON CONFLICT (key) DO UPDATE SET revision = excluded.revision, value = excluded.value
 ";
 
+/// Opens a snapshot; whoever reads it may rest for a while between two pages.
+pub(super) const BEGIN_SNAPSHOT: &str = "
+SET statement_timeout = '60s';
+SET idle_in_transaction_session_timeout = '5min';
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
+";
+
+pub(super) const REVISION: &str = "SELECT revision FROM coffer.store WHERE id = 1";
+
+pub(super) const BEGIN_LOAD: &str = "SET statement_timeout = '60s'; BEGIN";
+
+/// Entries that are not there yet.
+pub(super) const INSERT: &str = "
+INSERT INTO coffer.entries (key, revision, value) SELECT * FROM unnest($1::bytea[], $2::int8[], $3::bytea[])
+";
+
 /// A vacuum takes as long as it takes.
 pub(super) const PATIENT: &str = "SET statement_timeout = 0";
 

@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
 use super::connection::{BUSY, Purpose, connect, failed};
+use super::snapshot::Held;
 use crate::Purged;
 use crate::error::Error;
 use crate::stats::Counters;
@@ -55,8 +56,9 @@ impl Checkpointer {
         Ok(Checkpointer { shared, thread: Some(thread), counters, finish_at: LOG_PAGES, length: 0 })
     }
 
-    /// Looks after the log; the writer calls this between two transactions, over its own `connection`.
-    pub(super) fn tend(&mut self, connection: &Connection) {
+    /// Looks after the log; the writer calls this between two transactions, over its own `connection`. While a snapshot is
+    /// held the log cannot begin anew, and nobody waits for that.
+    pub(super) fn tend(&mut self, connection: &Connection, snapshots: Held) {
         let Ok(log) = checkpoint(connection, Mode::Look) else { return };
         if log.pages < self.length {
             self.finish_at = LOG_PAGES;
@@ -67,7 +69,11 @@ impl Checkpointer {
         }
         if log.pages >= LOG_PAGES_BOUND.max(self.finish_at) {
             self.wait();
-            self.finish(connection, Mode::Restart, log);
+            let mode = match snapshots {
+                Held::Some => Mode::Passive,
+                Held::None => Mode::Restart,
+            };
+            self.finish(connection, mode, log);
         } else if log.behind() > REST_PAGES {
             self.wake();
         } else if log.pages >= self.finish_at && self.is_idle() {

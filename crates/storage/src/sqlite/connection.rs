@@ -18,6 +18,8 @@ pub(super) enum Purpose {
     Read,
     /// Answers scans.
     Scan,
+    /// Reads everything once, in order.
+    Snapshot,
     /// Commits.
     Write,
 }
@@ -29,7 +31,7 @@ impl Purpose {
             // The inner pages of a million entries, so that a read fetches one leaf of the index and one of the table.
             Purpose::Read => 6144,
             Purpose::Scan => 256,
-            Purpose::Write => 8192,
+            Purpose::Snapshot | Purpose::Write => 8192,
         }
     }
 }
@@ -66,7 +68,7 @@ fn configure(connection: &Connection, purpose: Purpose) -> rusqlite::Result<()> 
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     match purpose {
-        Purpose::Read | Purpose::Scan => connection.pragma_update(None, "query_only", "on"),
+        Purpose::Read | Purpose::Scan | Purpose::Snapshot => connection.pragma_update(None, "query_only", "on"),
         // Checks each page as it comes from disk, which costs a point read a tenth of its time.
         Purpose::Checkpoint | Purpose::Write => connection.pragma_update(None, "cell_size_check", "on"),
     }

@@ -6,6 +6,7 @@ mod files;
 mod readers;
 mod reserve;
 mod schema;
+mod snapshot;
 mod writer;
 
 use std::fs;
@@ -24,15 +25,16 @@ use self::connection::{Purpose, connect};
 use self::files::Files;
 use self::readers::Readers;
 use self::reserve::Reserve;
+use self::snapshot::Snapshots;
 use self::writer::{Request, Writer};
 use crate::admission::{Admission, QUEUE};
 use crate::batch::{Batch, Epoch};
-use crate::entry::{Entry, Limit, Page, Revision};
+use crate::entry::{Entry, Limit, Page, Revision, Sealed};
 use crate::error::Error;
 use crate::key::{Key, Prefix, Range};
 use crate::leadership::{Candidate, Exclusive, Leader, check_lease};
 use crate::stats::{Counters, Stats};
-use crate::{Purged, Store};
+use crate::{Purged, Snapshot, Store};
 
 /// A store in a file.
 pub(crate) struct Sqlite {
@@ -46,6 +48,8 @@ pub(crate) struct Sqlite {
     scanners: Arc<Readers>,
     /// One permit per connection of `scanners`, so that no blocking thread waits for another.
     scans: Arc<Semaphore>,
+    /// Shared with the writer, which ends those that keep its log from being short.
+    snapshots: Arc<Snapshots>,
     wal: PathBuf,
     /// Taken by whoever closes; held while closing, so that a second call waits for the first.
     writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
@@ -82,6 +86,7 @@ fn open_blocking(path: &str) -> Result<Sqlite, Error> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let readers = Readers::open(&files.database, Purpose::Read, (2 * threads).clamp(4, 16))?;
     let scanners = Readers::open(&files.database, Purpose::Scan, SCANS)?;
+    let snapshots = Arc::new(Snapshots::new(&files.database, files.wal()));
     let counters = Arc::new(Counters::default());
     let (requests, receiver) = mpsc::channel(QUEUE);
     let writer = Writer {
@@ -93,6 +98,7 @@ fn open_blocking(path: &str) -> Result<Sqlite, Error> {
         requests: receiver,
         reserve: Reserve::open(files.reserve()),
         revision,
+        snapshots: Arc::clone(&snapshots),
     };
     let (database, wal) = (files.database.clone(), files.wal());
     let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
@@ -109,6 +115,7 @@ fn open_blocking(path: &str) -> Result<Sqlite, Error> {
         requests,
         scanners,
         scans: Arc::new(Semaphore::new(SCANS)),
+        snapshots,
         wal,
         writer: tokio::sync::Mutex::new(Some(thread.map_err(|e| Error::unavailable("starting the writer", e))?)),
     })
@@ -140,6 +147,19 @@ impl Store for Sqlite {
         let (job, answer) = self.admission.admit(batch).await?;
         self.requests.send(Request::Commit(job)).await.map_err(|_| Error::closed())?;
         answer.wait().await
+    }
+
+    async fn snapshot(&self, growth: u64) -> Result<Box<dyn Snapshot>, Error> {
+        let snapshots = Arc::clone(&self.snapshots);
+        let begun = spawn_blocking(move || snapshots.begin(growth)).await;
+        begun.map_err(|e| Error::unavailable("beginning a snapshot", e))?
+    }
+
+    async fn load(&self, at: Revision, entries: Vec<(Key, Sealed, Revision)>) -> Result<(), Error> {
+        let (sender, receiver) = oneshot::channel();
+        let request = Request::Load { at, entries, answer: sender };
+        self.requests.send(request).await.map_err(|_| Error::closed())?;
+        receiver.await.map_err(|_| Error::closed())?
     }
 
     async fn purge(&self) -> Result<Purged, Error> {
@@ -185,7 +205,9 @@ impl Store for Sqlite {
         // If the queue is closed already, the writer has ended.
         drop(self.requests.send(Request::Close).await);
         let (readers, scanners) = (Arc::clone(&self.readers), Arc::clone(&self.scanners));
+        let snapshots = Arc::clone(&self.snapshots);
         let closing = spawn_blocking(move || {
+            snapshots.close();
             readers.close();
             scanners.close();
             thread.join()
@@ -205,6 +227,7 @@ impl Drop for Sqlite {
     /// Closes as [`Store::close`] does, unless that was done: whoever opens the directory next finds it unlocked.
     fn drop(&mut self) {
         let Some(thread) = self.writer.get_mut().take() else { return };
+        self.snapshots.close();
         self.readers.close();
         self.scanners.close();
         // Ends the writer by leaving it without senders.

@@ -43,21 +43,7 @@ impl Readers {
 
     /// Reads a page of entries.
     pub(super) fn scan(&self, range: &Range, limit: Limit) -> Result<Page<(Key, Entry)>, Error> {
-        self.with(|connection| {
-            let read = failed("scanning entries");
-            let mut statement = connection
-                .prepare_cached("SELECT key, revision, value FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key")
-                .map_err(read)?;
-            let mut rows = statement.query(params![range.from, range.to]).map_err(read)?;
-            let mut page = Filling::new(limit);
-            while let Some(row) = rows.next().map_err(read)? {
-                if page.is_full() {
-                    return Ok(page.finish(true));
-                }
-                page.push(key(row)?, entry(row, 1, 2)?);
-            }
-            Ok(page.finish(false))
-        })
+        self.with(|connection| scan(connection, range, limit))
     }
 
     /// Reads a page of keys.
@@ -100,6 +86,23 @@ impl Readers {
         let free = after.iter().chain(before).find_map(Mutex::try_lock);
         free.or_else(|| after.first().map(Mutex::lock))
     }
+}
+
+/// Reads a page of entries over `connection`.
+pub(super) fn scan(connection: &Connection, range: &Range, limit: Limit) -> Result<Page<(Key, Entry)>, Error> {
+    let read = failed("scanning entries");
+    let mut statement = connection
+        .prepare_cached("SELECT key, revision, value FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key")
+        .map_err(read)?;
+    let mut rows = statement.query(params![range.from, range.to]).map_err(read)?;
+    let mut page = Filling::new(limit);
+    while let Some(row) = rows.next().map_err(read)? {
+        if page.is_full() {
+            return Ok(page.finish(true));
+        }
+        page.push(key(row)?, entry(row, 1, 2)?);
+    }
+    Ok(page.finish(false))
 }
 
 fn key(row: &Row<'_>) -> Result<Key, Error> {

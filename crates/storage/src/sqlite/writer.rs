@@ -11,11 +11,13 @@ use super::checkpoint::{Checkpointer, Mode, checkpoint};
 use super::connection::{Purpose, connect, failed};
 use super::reserve::Reserve;
 use super::schema;
+use super::snapshot::Snapshots;
 use crate::Purged;
 use crate::admission::{GROUP, GROUP_BYTES, Job};
-use crate::batch::{Batch, Change, Epoch, Expect, Room};
-use crate::entry::Revision;
+use crate::batch::{Batch, Change, Epoch, Expect, Room, may_load};
+use crate::entry::{Revision, Sealed};
 use crate::error::Error;
+use crate::key::Key;
 use crate::leadership::{Candidate, Exclusive};
 use crate::stats::Counters;
 
@@ -28,6 +30,8 @@ pub(super) enum Request {
     Commit(Job),
     /// Make a node the leader.
     Lead { candidate: Candidate, answer: oneshot::Sender<Result<Epoch, Error>> },
+    /// Write entries with the revisions that they have elsewhere.
+    Load { at: Revision, entries: Vec<(Key, Sealed, Revision)>, answer: oneshot::Sender<Result<(), Error>> },
     /// Empty the log into the database, and say whether nobody was in the way.
     Purge { answer: oneshot::Sender<Result<Purged, Error>> },
 }
@@ -44,6 +48,7 @@ pub(super) struct Writer {
     pub(super) reserve: Reserve,
     /// The last revision in the database.
     pub(super) revision: Revision,
+    pub(super) snapshots: Arc<Snapshots>,
 }
 
 impl Writer {
@@ -52,7 +57,8 @@ impl Writer {
         let mut waiting = Vec::with_capacity(GROUP);
         while self.requests.blocking_recv_many(&mut waiting, GROUP) > 0 {
             self.serve(&mut waiting);
-            self.checkpointer.tend(&self.connection);
+            let snapshots = self.snapshots.bound_log();
+            self.checkpointer.tend(&self.connection, snapshots);
             self.reserve.tend();
         }
         let Writer { connection, checkpointer, .. } = self;
@@ -80,6 +86,11 @@ impl Writer {
                     bytes = 0;
                     drop(answer.send(self.lead(candidate)));
                 }
+                Request::Load { at, entries, answer } => {
+                    self.commit(std::mem::take(&mut group));
+                    bytes = 0;
+                    drop(answer.send(self.load(at, &entries)));
+                }
                 Request::Purge { answer } => {
                     self.commit(std::mem::take(&mut group));
                     bytes = 0;
@@ -98,6 +109,7 @@ impl Writer {
         match self.transact(&group) {
             Err(Failure::Undone(error)) if group.len() > 1 || matches!(error, Error::Full) => {
                 if matches!(error, Error::Full) {
+                    self.snapshots.give_way();
                     // The log's pages that lie in the database as well are space that a commit can use again.
                     drop(checkpoint(&self.connection, Mode::Restart));
                 }
@@ -246,6 +258,35 @@ impl Writer {
         Ok(epoch)
     }
 
+    /// One transaction that writes entries as they were elsewhere, in a store that nothing else was written to.
+    fn load(&mut self, at: Revision, entries: &[(Key, Sealed, Revision)]) -> Result<(), Error> {
+        if !may_load(self.revision, at, entries.iter().map(|(_, _, revision)| *revision)) {
+            return Err(Error::Conflict);
+        }
+        let written = self.begin().and_then(|()| {
+            let sql = "INSERT INTO entries (key, revision, value) VALUES (?1, ?2, ?3)";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            for (key, value, revision) in entries {
+                statement.execute(params![key.as_bytes(), revision, value.as_ref()])?;
+            }
+            drop(statement);
+            self.set_revision(at)
+        });
+        let ended = match written {
+            Ok(()) => self.end(),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                self.roll_back();
+                return Err(Error::Conflict);
+            }
+            Err(error) => Err(self.undo(error)),
+        };
+        ended.map_err(|failure| match failure {
+            Failure::Undone(error) | Failure::Unclear(error) => error,
+        })?;
+        self.revision = at;
+        Ok(())
+    }
+
     /// Ends the transaction durably.
     ///
     /// If the log could not be written or synced, its pages may yet be on disk and come back after a crash. Another
@@ -348,8 +389,18 @@ mod tests {
             let (leadership, requests) = (Arc::default(), mpsc::channel(1).1);
             let revision = Revision(0);
             let reserve = Reserve::open(directory.path().join("reserve"));
-            let writer =
-                Writer { connection, database, checkpointer, counters, leadership, requests, reserve, revision };
+            let snapshots = Arc::new(Snapshots::new(&database, directory.path().join("none")));
+            let writer = Writer {
+                connection,
+                database,
+                checkpointer,
+                counters,
+                leadership,
+                requests,
+                reserve,
+                revision,
+                snapshots,
+            };
             Bench { admission, writer, _directory: directory }
         }
 

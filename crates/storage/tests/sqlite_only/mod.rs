@@ -6,7 +6,7 @@ use std::path::Path;
 
 use coffer_storage::{Error, Purged, Sealed, open};
 
-use crate::backend::{Backend, commit, put, value};
+use crate::backend::{Backend, commit, limit, prefix, put, value};
 
 fn path(backend: &Backend) -> &Path {
     Path::new(backend.url.strip_prefix("sqlite:").unwrap())
@@ -171,4 +171,55 @@ async fn sqlite_damaged_file_is_corrupt() {
     fs::write(path(&backend), vec![b'x'; 16_384]).unwrap();
     let error = open(&backend.url).await.err().unwrap();
     assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_snapshot_is_ended_once_the_log_grew_beyond_its_bound_and_commits_go_on() {
+    const GROWTH: u64 = 4 << 20;
+    let backend = Backend::sqlite();
+    let store = backend.open().await;
+    commit(&*store, vec![put("a", "x")]).await.unwrap();
+    let snapshot = store.snapshot(GROWTH).await.unwrap();
+    let others = store.snapshot(1 << 40).await.unwrap();
+    assert_eq!(snapshot.scan(&prefix(""), None, limit(10)).await.unwrap().items.len(), 1);
+    let value_of = |round: u8| put("large", vec![round; 1 << 20]);
+    let mut rounds = 0;
+    let refused = loop {
+        rounds += 1;
+        assert!(rounds < 100, "the log grew without bound");
+        commit(&*store, vec![value_of(rounds)]).await.unwrap();
+        if let Err(refused) = snapshot.scan(&prefix(""), None, limit(10)).await {
+            break refused;
+        }
+    };
+    assert!(rounds > 2, "it was ended early");
+    assert!(matches!(refused, Error::Unavailable { .. }) && refused.to_string().contains("grew beyond its bound"));
+    assert!(store.stats().wal_bytes.unwrap() < 4 * GROWTH);
+    assert_eq!(others.scan(&prefix(""), None, limit(10)).await.unwrap().items.len(), 1);
+    drop(others);
+    // The log can begin anew: what comes now does not make it longer.
+    let length = store.stats().wal_bytes.unwrap();
+    for round in 0..60 {
+        commit(&*store, vec![value_of(round)]).await.unwrap();
+    }
+    assert!(store.stats().wal_bytes.unwrap() <= 2 * length.max(64 << 20));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_snapshot_that_is_held_keeps_no_commit_and_no_close_waiting() {
+    let backend = Backend::sqlite();
+    let store = backend.open().await;
+    let snapshot = store.snapshot(1 << 40).await.unwrap();
+    let begun = std::time::Instant::now();
+    // Beyond the length at which the log would be begun anew, several times over.
+    for round in 0..60 {
+        commit(&*store, vec![put("large", vec![round; 1 << 20])]).await.unwrap();
+    }
+    let committed = begun.elapsed();
+    store.close().await;
+    // Each wait for a reader would be five seconds.
+    assert!(begun.elapsed() < committed + std::time::Duration::from_secs(4));
+    assert!(committed < std::time::Duration::from_secs(30), "{committed:?}");
+    assert!(matches!(snapshot.scan(&prefix(""), None, limit(10)).await, Err(Error::Unavailable { .. })));
 }

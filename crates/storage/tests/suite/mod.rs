@@ -7,3 +7,4 @@ pub(crate) mod leadership;
 pub(crate) mod lifecycle;
 pub(crate) mod model;
 pub(crate) mod paging;
+pub(crate) mod snapshots;

@@ -20,6 +20,9 @@ path "sys/rekey*" {
 path "sys/rotate/root/*" {
   capabilities = ["deny"]
 }
+path "sys/backup/seal-key" {
+  capabilities = ["deny"]
+}
 
 # Keys are managed, not used and not taken out. Repeat this for transit engines that are mounted elsewhere.
 path "transit/encrypt/*" {
