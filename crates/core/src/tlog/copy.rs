@@ -35,7 +35,7 @@ impl Copy {
     pub(crate) fn push(&mut self, entry: &[u8]) -> io::Result<()> {
         push_entry(&mut self.bundle, entry);
         self.size += 1;
-        if self.size % TILE_WIDTH == 0 {
+        if self.size.is_multiple_of(TILE_WIDTH) {
             let bundle = std::mem::take(&mut self.bundle);
             self.write(TilePath::full(TileKind::Entries, self.size / TILE_WIDTH - 1), &bundle)?;
         }

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 /// `prefix`, `1`, the bytes and a checksum, in lower case.
 pub(super) fn encode(prefix: &str, bytes: &[u8]) -> String {
     let mut groups = regroup::<8, 5>(bytes.iter().copied());
-    if bytes.len() * 8 % 5 == 0 {
+    if (bytes.len() * 8).is_multiple_of(5) {
         groups.truncate(bytes.len() * 8 / 5);
     }
     let sum = polymod(expanded(prefix).chain(groups.iter().copied()).chain([0; 6])) ^ 1;
