@@ -2,7 +2,7 @@
 //! with its own decision and its own record.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -61,14 +61,12 @@ impl Caller {
         if let Ok(effective) = &mut result {
             let stored = std::mem::take(&mut effective.secrets);
             let mut resolver = Resolver::new(self, Some((scope, &stored)));
-            let mut failed = None;
+            let (mut failed, mut hidden) = (None, HashSet::new());
             for secret in &stored {
                 match resolver.secret(scope, secret.clone()).await {
                     Ok(secret) => resolved.push(secret),
                     Err(error) if error.code() == Code::Denied => {
-                        // It does not leave, so it was not read.
-                        let path = format!("{MOUNT}data/{}/{}", secret.scope.path(), secret.name);
-                        read.retain(|(other, _)| *other != path);
+                        hidden.insert(format!("{MOUNT}data/{}/{}", secret.scope.path(), secret.name));
                         effective.hidden += 1;
                         resolver.refused = None;
                     }
@@ -78,6 +76,8 @@ impl Caller {
                     }
                 }
             }
+            // What does not leave was not read.
+            read.retain(|(path, _)| !hidden.contains(path));
             let told = resolver.told(&logical, failed.map_or(Ok(()), Err)).await;
             match told {
                 Ok(()) => effective.secrets = resolved,
