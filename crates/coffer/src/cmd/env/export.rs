@@ -28,17 +28,25 @@ use crate::{
 
 What is in force is the service's values over the environment's over the project's; --own leaves
 the latter out. The order, comments and quotes of a .env file are those of the file that was
-imported into the scope; names that it did not have stand at the end.")]
+imported into the scope; names that it did not have stand at the end. References to other secrets
+(${NAME}, coffer://…) stay as they are in a .env file, unless --resolve is given, and with --own
+and --snapshot; in other formats they are replaced, unless --raw is given.")]
 pub(crate) struct Arguments {
     /// The format [default: that of --format, else dotenv]
     #[arg(short = 'f', long = "as", value_name = "FORMAT", value_enum)]
     form: Option<Form>,
     /// The scope's own secrets alone
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resolve")]
     own: bool,
     /// The values of this snapshot of the scope, as far as they can still be had
-    #[arg(long, value_name = "ID", conflicts_with = "own")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["own", "resolve"])]
     snapshot: Option<u64>,
+    /// In a .env file, the values that ${NAME} and other references lead to in their places
+    #[arg(long)]
+    resolve: bool,
+    /// In other formats, references as they are stored
+    #[arg(long, conflicts_with = "resolve")]
+    raw: bool,
     /// Sorted by name, without the comments that were imported
     #[arg(long)]
     plain: bool,
@@ -75,6 +83,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     let view = match arguments.snapshot {
         Some(id) => of_snapshot(session, &client, &scope, id).await?,
         None if arguments.own => client.secret_own(&scope).await?,
+        None if arguments.resolves(form) => client.secret_effective_resolved(&scope, None).await?,
         None => client.secret_effective(&scope).await?,
     };
     if view.hidden > 0 && !arguments.allow_hidden {
@@ -109,6 +118,13 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
         session.output.note(format!("note: there are no secrets at {scope}"));
     }
     Ok(())
+}
+
+impl Arguments {
+    /// A .env file goes out as it came in; who takes another format wants what a program would see.
+    fn resolves(&self, form: Form) -> bool {
+        self.resolve || form != Form::Dotenv && !self.raw
+    }
 }
 
 fn written(mut target: Target, text: &Zeroizing<String>) -> Result<(), Failure> {
