@@ -11,7 +11,9 @@ mod error;
 mod keys;
 mod login;
 mod operator;
+mod plan;
 mod policies;
+mod probe;
 mod route;
 mod seal;
 mod secrets;
@@ -24,6 +26,8 @@ use std::time::Duration;
 pub use address::{Address, AddressError};
 pub use error::Error;
 pub use keys::{KeyFilter, KeySwitch, KeyVerb, PublicFormat};
+pub use plan::{Plan, Plans};
+pub use probe::{Handshake, Validity};
 pub use secrets::Depth;
 pub use trust::TrustError;
 
@@ -37,6 +41,8 @@ pub struct Client {
     address: Address,
     credential: Option<Credential>,
     transport: Transport,
+    /// Where calls go that are not sent.
+    plans: Option<plan::List>,
 }
 
 /// What part of a list to return.
@@ -51,7 +57,7 @@ pub struct Paging {
 impl Client {
     /// A client without a token, with [`TIMEOUT`] and [`REPLY_LIMIT`].
     pub fn new(address: Address) -> Self {
-        Self { address, credential: None, transport: Transport::new(TIMEOUT, REPLY_LIMIT) }
+        Self { address, credential: None, transport: Transport::new(TIMEOUT, REPLY_LIMIT), plans: None }
     }
 
     /// Sends this token with each request.
