@@ -22,4 +22,4 @@ pub mod token;
 
 pub use error::{Code, Problem};
 pub use id::{EntityId, Name, Page, Scope};
-pub use sensitive::Sensitive;
+pub use sensitive::{HIDDEN_VALUE, HideValues, Sensitive};

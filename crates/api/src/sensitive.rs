@@ -1,13 +1,14 @@
 //! The one type that carries a secret value over the wire.
 
-use std::fmt;
+use std::{cell::Cell, fmt, marker::PhantomData};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 use zeroize::Zeroize;
 
-/// A secret value on its way in or out: serialises as its content, prints as `[sensitive]`, wiped on drop.
-#[derive(Clone, Deserialize, Serialize, ToSchema)]
+/// A secret value on its way in or out: serialises as its content (or while [`HideValues`] is in force as
+/// [`HIDDEN_VALUE`]), prints as `[sensitive]`, wiped on drop.
+#[derive(Clone, Deserialize, ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String)]
 pub struct Sensitive<T: Zeroize>(T);
@@ -21,6 +22,42 @@ impl<T: Zeroize> Sensitive<T> {
     /// The value itself, for the line that needs it.
     pub fn expose(&self) -> &T {
         &self.0
+    }
+}
+
+/// While it lives, no [`Sensitive`] of this thread serialises as its content: for who shows what would be sent.
+#[derive(Debug)]
+pub struct HideValues(PhantomData<*const ()>);
+
+/// What stands for a value that is hidden.
+pub const HIDDEN_VALUE: &str = "<value>";
+
+thread_local! {
+    /// How many [`HideValues`] live on this thread.
+    static HIDDEN: Cell<usize> = const { Cell::new(0) };
+}
+
+impl HideValues {
+    /// From now on.
+    #[must_use]
+    pub fn begin() -> Self {
+        HIDDEN.set(HIDDEN.get() + 1);
+        Self(PhantomData)
+    }
+}
+
+impl Drop for HideValues {
+    fn drop(&mut self) {
+        HIDDEN.set(HIDDEN.get().saturating_sub(1));
+    }
+}
+
+impl<T: Zeroize + Serialize> Serialize for Sensitive<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match HIDDEN.get() {
+            0 => self.0.serialize(to),
+            1.. => to.serialize_str(HIDDEN_VALUE),
+        }
     }
 }
 
@@ -45,6 +82,22 @@ impl From<&str> for Sensitive<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hidden_value_is_serialised_by_nobody_until_the_last_guard_goes() {
+        let text = || serde_json::to_string(&[Sensitive::from("hunter2")]).unwrap();
+        assert_eq!(text(), r#"["hunter2"]"#);
+        let (one, other) = (HideValues::begin(), HideValues::begin());
+        assert_eq!(text(), r#"["<value>"]"#);
+        drop(one);
+        assert_eq!(text(), r#"["<value>"]"#);
+        assert_eq!(
+            std::thread::spawn(|| serde_json::to_string(&Sensitive::from("x")).unwrap()).join().unwrap(),
+            r#""x""#
+        );
+        drop(other);
+        assert_eq!(text(), r#"["hunter2"]"#);
+    }
 
     #[test]
     fn debug_of_sensitive_shows_nothing() {

@@ -51,6 +51,14 @@ impl Address {
         Self(Target::Unix(path.into()))
     }
 
+    /// The path, where it is a unix socket.
+    pub fn socket(&self) -> Option<&Path> {
+        match &self.0 {
+            Target::Unix(path) => Some(path),
+            Target::Tcp { .. } => None,
+        }
+    }
+
     /// Whether what is sent there can leave this machine.
     pub fn is_local(&self) -> bool {
         match &self.0 {

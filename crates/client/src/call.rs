@@ -1,5 +1,7 @@
 //! One call: request, at most one redirect, reply or error.
 
+use std::sync::PoisonError;
+
 use bytes::Bytes;
 use coffer_api::{Code, Problem, Sensitive};
 use hyper::{
@@ -10,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 use crate::{
-    Address, Client, Error,
+    Address, Client, Error, Plan,
     address::Endpoint,
     error::RedirectError,
     route::Route,
@@ -87,6 +89,17 @@ impl Client {
         self.exchange(&call, self.credential.as_ref(), Accept::Success).await.map(|_| ())
     }
 
+    /// As [`Self::reply`] without a token, with the time by the server's clock.
+    pub(crate) async fn reply_dated<T: DeserializeOwned>(
+        &self,
+        call: Call,
+        accept: Accept,
+    ) -> Result<(T, Option<String>), Error> {
+        let (address, reply) = self.exchange(&call, None, accept).await?;
+        let value = read(address, &call, &reply)?;
+        Ok((value, reply.date))
+    }
+
     /// As [`Self::reply`], with another token or none, and other statuses.
     pub(crate) async fn reply_to<T: DeserializeOwned>(
         &self,
@@ -95,17 +108,13 @@ impl Client {
         accept: Accept,
     ) -> Result<T, Error> {
         let (address, reply) = self.exchange(&call, credential, accept).await?;
-        match serde_json::from_slice(&reply.body) {
-            Ok(value) => Ok(value),
-            // A 503 with another body than the one asked for is a problem after all.
-            Err(_) if reply.status >= 400 => Err(problem(address, &call, &reply)),
-            Err(error) => Err(Error::Reply { address, line: error.line(), column: error.column() }),
-        }
+        read(address, &call, &reply)
     }
 
     /// Sends a call whose reply is read piece by piece.
     pub(crate) async fn stream(&self, call: Call) -> Result<Incoming, Error> {
         let credential = self.credential.as_ref();
+        self.send_or_plan(&call, credential)?;
         let mut address = self.address.clone();
         let mut opened = self.transport.open(&address, call.request(&address, credential)?).await?;
         if let Opened::Refused(reply) = &opened
@@ -124,12 +133,21 @@ impl Client {
         }
     }
 
+    /// [`Error::Planned`] where calls are not sent but written down.
+    fn send_or_plan(&self, call: &Call, credential: Option<&Credential>) -> Result<(), Error> {
+        let Some(plans) = &self.plans else { return Ok(()) };
+        let plan = call.plan(&self.address, credential);
+        plans.lock().unwrap_or_else(PoisonError::into_inner).push(plan);
+        Err(Error::Planned)
+    }
+
     async fn exchange(
         &self,
         call: &Call,
         credential: Option<&Credential>,
         accept: Accept,
     ) -> Result<(Address, Reply), Error> {
+        self.send_or_plan(call, credential)?;
         let mut address = self.address.clone();
         let mut reply = self.transport.exchange(&address, call.request(&address, credential)?).await?;
         if reply.status == REDIRECT {
@@ -148,6 +166,17 @@ impl Client {
 }
 
 impl Call {
+    fn plan(&self, address: &Address, credential: Option<&Credential>) -> Plan {
+        let text = |body: &Bytes| String::from_utf8_lossy(body).into_owned();
+        Plan {
+            address: address.clone(),
+            method: self.method.to_string(),
+            path: self.route.as_str().to_owned(),
+            body: self.body.as_ref().map(text),
+            has_token: credential.is_some(),
+        }
+    }
+
     fn request(&self, address: &Address, credential: Option<&Credential>) -> Result<Request<Body>, Error> {
         let mut request = Request::builder()
             .method(self.method.clone())
@@ -180,6 +209,15 @@ fn next_address(from: &Address, call: &Call, location: Option<&str>) -> Result<A
         return Err(RedirectError::Path);
     }
     Ok(address)
+}
+
+fn read<T: DeserializeOwned>(address: Address, call: &Call, reply: &Reply) -> Result<T, Error> {
+    match serde_json::from_slice(&reply.body) {
+        Ok(value) => Ok(value),
+        // A 503 with another body than the one asked for is a problem after all.
+        Err(_) if reply.status >= 400 => Err(problem(address, call, reply)),
+        Err(error) => Err(Error::Reply { address, line: error.line(), column: error.column() }),
+    }
 }
 
 fn problem(address: Address, call: &Call, reply: &Reply) -> Error {

@@ -28,6 +28,9 @@ pub enum Error {
     /// A name that cannot stand in a path (empty, `.` or `..`).
     #[error("{0:?} cannot be a name")]
     Name(String),
+    /// The client sends none: the call is among its plans.
+    #[error("the call is shown and not sent")]
+    Planned,
     /// The server answered with an error of the native API.
     #[error("{}", .problem.detail.as_deref().unwrap_or(&.problem.title))]
     Problem {
@@ -137,6 +140,7 @@ impl Error {
             Self::Authority { .. }
             | Self::Connect { .. }
             | Self::Name(_)
+            | Self::Planned
             | Self::Redirect { .. }
             | Self::Reply { .. }
             | Self::ReplyTooLarge { .. }
@@ -155,6 +159,7 @@ impl Error {
             Self::Authority { .. }
             | Self::Connect { .. }
             | Self::Name(_)
+            | Self::Planned
             | Self::Redirect { .. }
             | Self::Reply { .. }
             | Self::ReplyTooLarge { .. }

@@ -12,7 +12,9 @@ mod error;
 mod keys;
 mod login;
 mod operator;
+mod plan;
 mod policies;
+mod probe;
 mod route;
 mod seal;
 mod secrets;
@@ -27,6 +29,8 @@ pub use address::{Address, AddressError};
 pub use backup::BackupStream;
 pub use error::Error;
 pub use keys::{KeyFilter, KeySwitch, KeyVerb, PublicFormat};
+pub use plan::{Plan, Plans};
+pub use probe::{Handshake, Validity};
 pub use secrets::Depth;
 pub use trust::TrustError;
 
@@ -40,6 +44,8 @@ pub struct Client {
     address: Address,
     credential: Option<Credential>,
     transport: Transport,
+    /// Where calls go that are not sent.
+    plans: Option<plan::List>,
 }
 
 /// What part of a list to return.
@@ -54,7 +60,7 @@ pub struct Paging {
 impl Client {
     /// A client without a token, with [`TIMEOUT`] and [`REPLY_LIMIT`].
     pub fn new(address: Address) -> Self {
-        Self { address, credential: None, transport: Transport::new(TIMEOUT, REPLY_LIMIT) }
+        Self { address, credential: None, transport: Transport::new(TIMEOUT, REPLY_LIMIT), plans: None }
     }
 
     /// Sends this token with each request.

@@ -8,7 +8,7 @@ use hyper::{
     Request, Response,
     body::Body as _,
     client::conn::http1::{self, SendRequest},
-    header::{HeaderName, LOCATION, RETRY_AFTER},
+    header::{DATE, HeaderName, LOCATION, RETRY_AFTER},
 };
 use hyper_util::rt::TokioIo;
 use rustls::{CertificateError, pki_types::ServerName};
@@ -17,12 +17,13 @@ use tokio::{
     net::{TcpStream, UnixStream},
     sync::Mutex,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use zeroize::Zeroizing;
 
 use crate::{
     Address, Error,
     address::{Endpoint, Scheme},
+    probe::{Handshake, Validity},
     trust::Trust,
 };
 
@@ -33,6 +34,8 @@ pub(crate) type Body = Full<Bytes>;
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) location: Option<String>,
+    /// By the server's clock.
+    pub(crate) date: Option<String>,
     pub(crate) retry_after: Option<u64>,
     /// Wiped on drop. What hyper's own read buffers held is the allocator's to wipe.
     pub(crate) body: Zeroizing<Vec<u8>>,
@@ -121,6 +124,27 @@ impl Transport {
         }
     }
 
+    /// Speaks TLS with the server and hangs up; `None` where it speaks none.
+    pub(crate) async fn handshake(&self, address: &Address) -> Result<Option<Handshake>, Error> {
+        let Endpoint::Tcp(Scheme::Https, host, port) = address.endpoint() else { return Ok(None) };
+        let shake = async {
+            let failed = |source| Error::Connect { address: address.clone(), source };
+            let stream = TcpStream::connect((host, port)).await.map_err(failed)?;
+            let stream = encrypt(address, host, stream, &self.trust).await?;
+            let (_, connection) = stream.get_ref();
+            let version = connection.protocol_version().and_then(|version| version.as_str());
+            let chain = connection.peer_certificates().unwrap_or_default();
+            Ok(Some(Handshake {
+                version: version.unwrap_or("unknown").to_owned(),
+                chain: chain.iter().filter_map(|certificate| Validity::of(certificate)).collect(),
+            }))
+        };
+        match tokio::time::timeout(self.timeout, shake).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Timeout { address: address.clone(), after: self.timeout }),
+        }
+    }
+
     async fn exchange_now(&self, address: &Address, request: Request<Body>) -> Result<Reply, Error> {
         let (mut sender, response) = self.send(address, request).await?;
         let reply = self.read(address, response).await?;
@@ -156,6 +180,7 @@ impl Transport {
     async fn read(&self, address: &Address, response: Response<hyper::body::Incoming>) -> Result<Reply, Error> {
         let status = response.status().as_u16();
         let location = header(&response, LOCATION);
+        let date = header(&response, DATE);
         let retry_after = header(&response, RETRY_AFTER).and_then(|text| text.parse().ok());
         let mut incoming = response.into_body();
         let too_large = || Error::ReplyTooLarge { address: address.clone(), limit: self.reply_limit };
@@ -173,7 +198,7 @@ impl Transport {
                 append(&mut body, data);
             }
         }
-        Ok(Reply { status, location, retry_after, body })
+        Ok(Reply { status, location, date, retry_after, body })
     }
 }
 
@@ -203,6 +228,22 @@ fn is_of_authority(error: &io::Error) -> bool {
     }
 }
 
+/// Speaks TLS on a connection that stands.
+async fn encrypt(
+    address: &Address,
+    host: &str,
+    stream: TcpStream,
+    trust: &Trust,
+) -> Result<TlsStream<TcpStream>, Error> {
+    let untrusted = |source| match is_of_authority(&source) {
+        true => Error::Authority { address: address.clone() },
+        false => Error::Tls { address: address.clone(), source },
+    };
+    let config = trust.config().map_err(|error| untrusted(io::Error::other(error)))?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| untrusted(io::Error::other(error)))?;
+    TlsConnector::from(config).connect(name, stream).await.map_err(untrusted)
+}
+
 async fn connect(address: &Address, trust: &Trust) -> Result<SendRequest<Body>, Error> {
     let failed = |source| Error::Connect { address: address.clone(), source };
     let stream: Pin<Box<dyn Stream>> = match address.endpoint() {
@@ -211,16 +252,7 @@ async fn connect(address: &Address, trust: &Trust) -> Result<SendRequest<Body>, 
             stream.set_nodelay(true).map_err(failed)?;
             match scheme {
                 Scheme::Http => Box::pin(stream),
-                Scheme::Https => {
-                    let untrusted = |source| match is_of_authority(&source) {
-                        true => Error::Authority { address: address.clone() },
-                        false => Error::Tls { address: address.clone(), source },
-                    };
-                    let config = trust.config().map_err(|error| untrusted(io::Error::other(error)))?;
-                    let name =
-                        ServerName::try_from(host.to_owned()).map_err(|error| untrusted(io::Error::other(error)))?;
-                    Box::pin(TlsConnector::from(config).connect(name, stream).await.map_err(untrusted)?)
-                }
+                Scheme::Https => Box::pin(encrypt(address, host, stream, trust).await?),
             }
         }
         Endpoint::Unix(path) => Box::pin(UnixStream::connect(path).await.map_err(failed)?),

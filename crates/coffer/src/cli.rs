@@ -20,6 +20,10 @@ pub(crate) struct Cli {
 #[derive(Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
+    /// The profile to use [env: COFFER_PROFILE] [default: the one of 'coffer profile use']; options and variables
+    /// stand before what it says
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
     /// Server address [env: COFFER_ADDR, then VAULT_ADDR] [default: http://127.0.0.1:8200]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) addr: Option<String>,
@@ -27,8 +31,8 @@ pub(crate) struct Globals {
     /// that the machine trusts]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
-    /// File with the token of this user [default: ~/.config/coffer/token]; COFFER_TOKEN, then VAULT_TOKEN, stand before
-    /// the default file, and this option before them
+    /// File with the token of this user [default: ~/.config/coffer/token, or the profile's]; COFFER_TOKEN, then
+    /// VAULT_TOKEN, stand before that, and this option before them
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// How long one request may take, as 500ms, 30s, 2m
@@ -40,6 +44,12 @@ pub(crate) struct Globals {
     /// No notes and hints on stderr, errors only
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+    /// Print the call as a curl command instead of making it; no value and no token are in it
+    #[arg(long, global = true, conflicts_with = "output_policy")]
+    pub(crate) output_curl: bool,
+    /// Print the policy that the command needs instead of running it
+    #[arg(long, global = true)]
+    pub(crate) output_policy: bool,
 }
 
 /// Every command has a file of its own below `cmd/`.
@@ -53,6 +63,8 @@ pub(crate) enum Command {
     Backup(cmd::backup::Command),
     /// Print a shell's completion script
     Completion(cmd::completion::Arguments),
+    /// Find out what is wrong here, on the way to the server or there, and how to mend it
+    Doctor(cmd::doctor::Arguments),
     /// Move .env files into a scope and out of it, compare scopes, and put one back to how it was
     #[command(subcommand)]
     Env(cmd::env::Command),
@@ -67,12 +79,18 @@ pub(crate) enum Command {
     Login(cmd::login::Arguments),
     /// Revoke the token in the token file and remove the file
     Logout(cmd::logout::Arguments),
+    /// Write the manual's pages, one for each command
+    #[command(hide = true)]
+    Man(cmd::man::Arguments),
     /// Run the server: seal, unseal, rotate, recover
     #[command(subcommand)]
     Operator(cmd::operator::Command),
     /// Read, write and test policies
     #[command(subcommand)]
     Policy(cmd::policy::Command),
+    /// Keep addresses, tokens and scopes under names, and choose one
+    #[command(subcommand, visible_alias = "profiles")]
+    Profile(cmd::profile::Command),
     /// Print the secret that an address such as coffer://acme/prod/NAME names
     Read(cmd::read::Arguments),
     /// Run a program with a scope's secrets in its environment

@@ -8,7 +8,7 @@ use std::{
 use coffer_api::{Code, Problem};
 use coffer_client::Error;
 
-use crate::output::printable;
+use crate::output::{Paint, Tone, printable};
 
 /// Exit codes; part of the interface.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -129,14 +129,20 @@ impl Failure {
         &self.what
     }
 
+    /// What to do about it, if that is known.
+    pub(crate) fn what_to_do(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Tells stderr and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         let mut stderr = io::stderr().lock();
         // Nobody is left to tell where stderr is gone; the exit code still says it.
         if self.exit != Exit::Pipe {
-            let _ = writeln!(stderr, "error: {}", printable(&self.what));
+            let paint = Paint::on(&stderr);
+            let _ = writeln!(stderr, "{} {}", paint.text(Tone::Bad, "error:"), printable(&self.what));
             if let Some(hint) = &self.hint {
-                let _ = writeln!(stderr, "hint: {}", printable(hint));
+                let _ = writeln!(stderr, "{} {}", paint.text(Tone::Hint, "hint:"), printable(hint));
             }
         }
         ExitCode::from(self.exit.code())
@@ -174,7 +180,7 @@ impl From<Error> for Failure {
             Error::Redirect { .. } | Error::Reply { .. } | Error::ReplyTooLarge { .. } => {
                 Self::new(Exit::Server, error.to_string())
             }
-            Error::Name(_) | Error::Request(_) => Self::local(error.to_string()),
+            Error::Name(_) | Error::Planned | Error::Request(_) => Self::local(error.to_string()),
             Error::Token => {
                 Self::local(error.to_string()).hint("check COFFER_TOKEN or the token file, or log in again")
             }

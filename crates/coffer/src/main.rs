@@ -3,6 +3,7 @@
 
 mod cli;
 mod cmd;
+mod complete;
 mod data_dir;
 mod dotenv;
 mod duration;
@@ -10,14 +11,18 @@ mod environment;
 mod failure;
 mod given;
 mod input;
+mod keyring;
 mod output;
 mod paging;
+mod plan;
+mod profile;
 mod redact;
 mod scope;
 mod session;
 mod spelling;
 mod stream;
 mod token_file;
+mod token_place;
 mod usage;
 mod value_diff;
 
@@ -36,6 +41,7 @@ use environment::Environment;
 static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> ExitCode {
+    complete::answer();
     let result = match Cli::try_parse_from(spelling::with_two_dashes(std::env::args_os())) {
         Ok(cli) => cmd::dispatch(cli, Environment::of_process()),
         Err(error) => usage::answer(&error),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use coffer_api::Sensitive;
-use coffer_client::{Address, Client};
+use coffer_client::{Address, Client, Plans};
 
 use crate::{
     cli::Globals,
@@ -11,7 +11,9 @@ use crate::{
     environment::Environment,
     failure::{Exit, Failure, chain},
     output::Output,
+    profile::{self, InUse, Profiles, TokenKept},
     token_file,
+    token_place::TokenPlace,
 };
 
 /// What every command is given.
@@ -19,16 +21,49 @@ pub(crate) struct Session {
     pub(crate) environment: Environment,
     pub(crate) output: Output,
     globals: Globals,
+    profile: Option<InUse>,
+    /// Where calls go that are shown instead of made.
+    plans: Option<Plans>,
 }
 
 impl Session {
-    /// Puts options and environment together.
+    /// Puts options, environment and profile together, in this order of what counts.
+    ///
+    /// # Errors
+    /// Where `COFFER_FORMAT` names no format; where the profile that is named is not there or cannot be read.
+    pub(crate) fn new(globals: Globals, environment: Environment) -> Result<Self, Failure> {
+        let profile = Profiles::load(&environment)?.in_use(globals.profile.as_deref(), &environment)?;
+        let environment = match &profile {
+            Some(in_use) => environment.preferring(in_use.variables()),
+            None => environment,
+        };
+        let session = Self::without_profile(globals, environment)?;
+        Ok(Self { profile, ..session })
+    }
+
+    /// As [`Self::new`], whatever the profiles say.
     ///
     /// # Errors
     /// Where `COFFER_FORMAT` names no format.
-    pub(crate) fn new(globals: Globals, environment: Environment) -> Result<Self, Failure> {
+    pub(crate) fn without_profile(globals: Globals, environment: Environment) -> Result<Self, Failure> {
         let output = Output::new(&globals, &environment)?;
-        Ok(Self { environment, output, globals })
+        let plans = (globals.output_curl || globals.output_policy).then(Plans::begin);
+        Ok(Self { environment, output, globals, profile: None, plans })
+    }
+
+    /// The options of every command.
+    pub(crate) fn globals(&self) -> &Globals {
+        &self.globals
+    }
+
+    /// The profile in use.
+    pub(crate) fn profile(&self) -> Option<&InUse> {
+        self.profile.as_ref()
+    }
+
+    /// The calls that are shown instead of made, where that was asked for.
+    pub(crate) fn plans(&self) -> Option<&Plans> {
+        self.plans.as_ref()
     }
 
     /// A client with the user's token.
@@ -36,6 +71,10 @@ impl Session {
     /// # Errors
     /// Where the address is wrong or there is no usable token.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
+        if self.plans.is_some() {
+            // Nothing is sent, so that none is needed.
+            return Ok(self.anonymous_client()?.with_token(&Sensitive::from("none"))?);
+        }
         let token = self.token()?.ok_or_else(|| {
             Failure::new(Exit::Denied, "not logged in").hint("log in with 'coffer login', or set COFFER_TOKEN")
         })?;
@@ -48,7 +87,7 @@ impl Session {
     /// Where the address or the token is malformed.
     pub(crate) fn client_with(&self, token: &Sensitive<String>) -> Result<Client, Failure> {
         let client = self.anonymous_client()?;
-        if !client.address().is_local() && !client.address().is_encrypted() {
+        if self.plans.is_none() && !client.address().is_local() && !client.address().is_encrypted() {
             self.output.note(format!("warning: {} is not encrypted, and the token goes there", client.address()));
         }
         Ok(client.with_token(token)?)
@@ -60,6 +99,9 @@ impl Session {
     /// Where the address is malformed, or the authorities to trust cannot be used.
     pub(crate) fn anonymous_client(&self) -> Result<Client, Failure> {
         let address = self.address()?;
+        if let Some(plans) = &self.plans {
+            return Ok(Client::new(address).planning(plans));
+        }
         let authorities = if address.is_encrypted() { self.authorities()? } else { None };
         let client = Client::new(address).with_timeout(self.globals.timeout);
         let Some((path, source)) = authorities else { return Ok(client) };
@@ -77,21 +119,30 @@ impl Session {
     /// Where the directory is unknown.
     pub(crate) fn local_client(&self, data: Option<&PathBuf>) -> Result<Client, Failure> {
         let directory = data_directory(data.map(PathBuf::as_path), &self.environment)?;
-        Ok(Client::new(Address::unix(directory.join("coffer.sock"))).with_timeout(self.globals.timeout))
+        let client = Client::new(Address::unix(directory.join("coffer.sock"))).with_timeout(self.globals.timeout);
+        Ok(match &self.plans {
+            Some(plans) => client.planning(plans),
+            None => client,
+        })
     }
 
-    /// The token file in use.
+    /// Where the token is kept.
     ///
     /// # Errors
     /// Where it is neither named nor below a known home.
-    pub(crate) fn token_path(&self) -> Result<PathBuf, Failure> {
-        match &self.globals.token_file {
-            Some(path) => Ok(path.clone()),
-            None => token_file::default_path(&self.environment),
+    pub(crate) fn token_place(&self) -> Result<TokenPlace, Failure> {
+        match (&self.globals.token_file, &self.profile) {
+            (Some(path), _) => Ok(TokenPlace::File(path.clone())),
+            (None, Some(InUse { name, profile })) => match (profile.token, &profile.token_file) {
+                (TokenKept::Keyring, _) => Ok(TokenPlace::Keyring(name.clone())),
+                (TokenKept::File, Some(path)) => Ok(TokenPlace::File(path.clone())),
+                (TokenKept::File, None) => Ok(TokenPlace::File(profile::token_path(name, &self.environment)?)),
+            },
+            (None, None) => Ok(TokenPlace::File(token_file::default_path(&self.environment)?)),
         }
     }
 
-    /// The variable whose token stands before the token file.
+    /// The variable whose token stands before the kept one.
     ///
     /// # Errors
     /// Where it is not UTF-8.
@@ -110,7 +161,7 @@ impl Session {
     fn token(&self) -> Result<Option<Sensitive<String>>, Failure> {
         match self.token_variable()? {
             Some(name) => Ok(self.environment.text(name)?.map(|token| Sensitive::from(token.trim()))),
-            None => token_file::read(&self.token_path()?),
+            None => self.token_place()?.read(),
         }
     }
 
@@ -118,29 +169,49 @@ impl Session {
     ///
     /// A certificate is always checked. What asks for it not to be is refused by name, rather than obeyed, which would send
     /// the token to whoever answers, or ignored, which would leave the user without an explanation.
-    fn authorities(&self) -> Result<Option<(PathBuf, &'static str)>, Failure> {
+    pub(crate) fn authorities(&self) -> Result<Option<(PathBuf, String)>, Failure> {
         let skip = self.environment.text("VAULT_SKIP_VERIFY")?.unwrap_or_default();
         if !matches!(skip.to_ascii_lowercase().as_str(), "" | "0" | "f" | "false") {
             return Err(Failure::local("VAULT_SKIP_VERIFY is set, and a server's certificate is always checked")
                 .hint("unset it, and name the authority's PEM file in COFFER_CACERT"));
         }
         if let Some(path) = &self.globals.ca_cert {
-            return Ok(Some((path.clone(), "--ca-cert")));
+            return Ok(Some((path.clone(), "--ca-cert".to_owned())));
         }
-        let variable = |name| self.environment.path(name).map(|path| (path, name));
-        Ok(variable("COFFER_CACERT").or_else(|| variable("VAULT_CACERT")))
+        let variable = |name: &str| self.environment.path(name).map(|path| (path, name.to_owned()));
+        let of_profile = || {
+            let InUse { name, profile } = self.profile.as_ref()?;
+            profile.ca_cert.clone().map(|path| (path, format!("the profile {name}")))
+        };
+        Ok(variable("COFFER_CACERT").or_else(|| variable("VAULT_CACERT")).or_else(of_profile))
     }
 
-    fn address(&self) -> Result<Address, Failure> {
-        let (text, source) = match &self.globals.addr {
-            Some(text) => (text.as_str(), "--addr"),
-            None => match (self.environment.text("COFFER_ADDR")?, self.environment.text("VAULT_ADDR")?) {
-                (Some(text), _) => (text, "COFFER_ADDR"),
-                (None, Some(text)) => (text, "VAULT_ADDR"),
-                (None, None) => (DEFAULT_ADDRESS, "the default"),
-            },
-        };
+    /// The server's address.
+    ///
+    /// # Errors
+    /// Where it is malformed.
+    pub(crate) fn address(&self) -> Result<Address, Failure> {
+        let (text, source) = self.address_text()?;
         text.parse().map_err(|error| Failure::local(format!("{error}")).hint(format!("it comes from {source}")))
+    }
+
+    /// The server's address as it was given, and by what.
+    ///
+    /// # Errors
+    /// Where a variable is not UTF-8.
+    pub(crate) fn address_text(&self) -> Result<(String, String), Failure> {
+        if let Some(text) = &self.globals.addr {
+            return Ok((text.clone(), "--addr".to_owned()));
+        }
+        for name in ["COFFER_ADDR", "VAULT_ADDR"] {
+            if let Some(text) = self.environment.text(name)? {
+                return Ok((text.to_owned(), name.to_owned()));
+            }
+        }
+        let of_profile = self.profile.as_ref().and_then(|InUse { name, profile }| {
+            profile.address.clone().map(|address| (address, format!("the profile {name}")))
+        });
+        Ok(of_profile.unwrap_or_else(|| (DEFAULT_ADDRESS.to_owned(), "the default".to_owned())))
     }
 }
 
@@ -201,5 +272,47 @@ mod tests {
         assert_eq!(token(session(&[], [("HOME", home), ("VAULT_TOKEN", "v")])).as_deref(), Some("v"));
         assert_eq!(token(session(&[], [("HOME", home)])).as_deref(), Some("from-home"));
         assert_eq!(token(session(&[], [("HOME", "/nonexistent")])), None);
+    }
+
+    #[test]
+    fn profile_stands_below_options_and_variables_and_above_defaults() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().to_str().unwrap();
+        let work = profile::Profile {
+            address: Some("https://work:1".to_owned()),
+            ca_cert: Some("/work.pem".into()),
+            project: Some("acme".to_owned()),
+            service: Some("api".to_owned()),
+            format: Some(crate::output::Format::Json),
+            ..profile::Profile::default()
+        };
+        let profiles = Profiles { current: Some("work".to_owned()), profiles: [("work".to_owned(), work)].into() };
+        profiles.save(&Environment::from([("HOME", home)])).unwrap();
+        let alone = session(&[], [("HOME", home)]);
+        assert_eq!(alone.address().unwrap().to_string(), "https://work:1");
+        assert_eq!(alone.authorities().unwrap().unwrap().0, PathBuf::from("/work.pem"));
+        assert_eq!(alone.output.format(), crate::output::Format::Json);
+        let scope = |session: &Session, environment: &str| {
+            let named = crate::scope::ScopeArguments {
+                environment: Some(environment.to_owned()),
+                ..crate::scope::ScopeArguments::default()
+            };
+            named.resolve(&session.environment).unwrap().to_string()
+        };
+        assert_eq!(scope(&alone, "prod"), "acme:prod:api");
+        let set = [("HOME", home), ("VAULT_ADDR", "http://c:1"), ("COFFER_SERVICE", "web"), ("COFFER_FORMAT", "yaml")];
+        let set = session(&["--ca-cert", "/mine.pem"], set);
+        assert_eq!(set.address().unwrap().to_string(), "http://c:1");
+        assert_eq!(set.authorities().unwrap().unwrap().0, PathBuf::from("/mine.pem"));
+        assert_eq!(set.output.format(), crate::output::Format::Yaml);
+        assert_eq!(scope(&set, "prod"), "acme:prod:web");
+
+        // A token of its own, so that no other server gets the one in the usual file.
+        token_file::write(&directory.path().join(".config/coffer/token"), &"usual".into()).unwrap();
+        assert_eq!(alone.token().unwrap().map(|token| token.expose().clone()), None);
+        let own = directory.path().join(".config/coffer/tokens/work");
+        assert_eq!(alone.token_place().unwrap(), TokenPlace::File(own.clone()));
+        token_file::write(&own, &"own".into()).unwrap();
+        assert_eq!(alone.token().unwrap().map(|token| token.expose().clone()).as_deref(), Some("own"));
     }
 }

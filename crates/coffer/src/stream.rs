@@ -13,6 +13,7 @@ use rustix::fs::{Access, Advice, AtFlags, CWD, Mode, OFlags};
 
 use crate::{
     failure::Failure,
+    output::{Output, Progress, Unit},
     token_file::{beside, parent},
 };
 
@@ -20,6 +21,9 @@ use crate::{
 pub(crate) struct Source {
     reader: Box<dyn Read>,
     name: String,
+    /// Where that is known.
+    size: Option<u64>,
+    progress: Option<Progress>,
 }
 
 /// Where a command writes. Dropped without [`Self::finish`], nothing of it is left, and a file that was there before is as it was;
@@ -80,13 +84,22 @@ impl Source {
             Some(path) if path != Path::new("-") => {
                 let name = path.display().to_string();
                 let file = File::open(path).map_err(|error| Failure::io(format!("cannot read {name}"), &error))?;
-                Ok(Self { reader: Box::new(file), name })
+                let size = file.metadata().ok().filter(|found| found.is_file()).map(|found| found.len());
+                Ok(Self { reader: Box::new(file), name, size, progress: None })
             }
             None if io::stdin().is_terminal() => {
                 Err(Failure::local("nothing to read").hint("name a file with --in, or pipe it in"))
             }
-            Some(_) | None => Ok(Self { reader: Box::new(io::stdin().lock()), name: "stdin".to_owned() }),
+            Some(_) | None => {
+                let reader = Box::new(io::stdin().lock());
+                Ok(Self { reader, name: "stdin".to_owned(), size: None, progress: None })
+            }
         }
+    }
+
+    /// Shows on a terminal how much of it is read.
+    pub(crate) fn watch(&mut self, output: &Output, doing: &str) {
+        self.progress = Some(output.progress(doing, self.size, Unit::Bytes));
     }
 
     /// As people know it.
@@ -102,7 +115,11 @@ impl Source {
 
 impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.reader.read(buffer)
+        let read = self.reader.read(buffer)?;
+        if let Some(progress) = &mut self.progress {
+            progress.add(u64::try_from(read).unwrap_or(0));
+        }
+        Ok(read)
     }
 }
 

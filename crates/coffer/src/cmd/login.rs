@@ -61,9 +61,9 @@ struct LoggedIn {
 /// Where the server refuses, or the token cannot be kept.
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     // Known before anything irreversible (the initial token works once) happens.
-    let path = if arguments.no_store { None } else { Some(session.token_path()?) };
-    if let Some(path) = &path {
-        token_file::check_place(path)?;
+    let place = if arguments.no_store { None } else { Some(session.token_place()?) };
+    if let Some(place) = &place {
+        place.check()?;
     }
     let (token, mut result) = if arguments.initial {
         initial(session, arguments).await?
@@ -73,21 +73,21 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
             Method::Userpass => userpass(session, arguments).await?,
         }
     };
-    let Some(path) = path else {
+    let Some(place) = place else {
         return session.output.bytes(format!("{}\n", token.expose()).as_bytes());
     };
-    token_file::write(&path, &token)?;
-    result.token_file = Some(path.clone());
+    place.write(&token)?;
+    result.token_file = place.file().cloned();
     session.output.show_or_note(&result, |result| {
         let lifetime = match u64::try_from(result.lease_duration) {
             Ok(0) => "for ever".to_owned(),
             Ok(seconds) => format!("for {}", duration::show(seconds)),
             Err(_) => "for no time".to_owned(),
         };
-        format!("logged in {lifetime} with policies {}; token in {}", result.policies.join(", "), path.display())
+        format!("logged in {lifetime} with policies {}; token in {}", result.policies.join(", "), place)
     })?;
     if let Some(name) = session.token_variable()? {
-        session.output.note(format!("warning: {name} is set and stands before the token file"));
+        session.output.note(format!("warning: {name} is set and stands before the kept token"));
     }
     Ok(())
 }

@@ -21,10 +21,14 @@ pub(crate) struct Arguments {
 /// # Errors
 /// Where there is no token file, or the server cannot revoke.
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
-    let path = session.token_path()?;
+    let place = session.token_place()?;
     if !arguments.keep_token {
-        let token = token_file::read(&path)?
-            .ok_or_else(|| Failure::local(format!("not logged in: there is no {}", path.display())))?;
+        let token = place.read()?.ok_or_else(|| {
+            Failure::local(match place.file() {
+                Some(path) => format!("not logged in: there is no {}", path.display()),
+                None => format!("not logged in: {place} holds no token"),
+            })
+        })?;
         let revoked = session.client_with(&token)?.token_revoke_self().await.map_err(Failure::from);
         match revoked {
             Ok(()) => {}
@@ -38,8 +42,8 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
             }
         }
     }
-    match token_file::remove(&path)? {
-        token_file::Removed::Now => session.output.note(format!("logged out; {} is removed", path.display())),
+    match place.remove()? {
+        token_file::Removed::Now => session.output.note(format!("logged out; {place} is removed")),
         token_file::Removed::Before => session.output.note("not logged in"),
     }
     for name in TOKEN_VARIABLES {

@@ -3,16 +3,19 @@
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod completion;
+pub(crate) mod doctor;
 pub(crate) mod env;
 pub(crate) mod health;
 pub(crate) mod inject;
 pub(crate) mod keys;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod man;
 pub(crate) mod offline;
 pub(crate) mod operator;
 mod pgp_key;
 pub(crate) mod policy;
+pub(crate) mod profile;
 pub(crate) mod read;
 pub(crate) mod run;
 pub(crate) mod scan;
@@ -31,6 +34,7 @@ use crate::{
     cli::{Cli, Command},
     environment::Environment,
     failure::Failure,
+    plan,
     session::Session,
 };
 
@@ -39,27 +43,49 @@ use crate::{
 /// # Errors
 /// As the command does.
 pub(crate) fn dispatch(cli: Cli, environment: Environment) -> Result<ExitCode, Failure> {
-    let session = Session::new(cli.globals, environment)?;
-    match cli.command {
-        Command::Audit(command) => return block_on(audit::run(&session, &command)),
-        Command::Backup(command) => return block_on(backup::run(&session, &command)),
-        Command::Completion(arguments) => completion::run(&session, &arguments)?,
-        Command::Env(command) => return block_on(env::run(&session, &command)),
-        Command::Health => block_on(health::run(&session))?,
-        Command::Inject(arguments) => block_on(inject::run(&session, &arguments))?,
-        Command::Keys(command) => block_on(keys::run(&session, &command))?,
-        Command::Login(arguments) => block_on(login::run(&session, &arguments))?,
-        Command::Logout(arguments) => block_on(logout::run(&session, &arguments))?,
-        Command::Operator(command) => block_on(operator::run(&session, &command))?,
-        Command::Policy(command) => return block_on(policy::run(&session, &command)),
-        Command::Read(arguments) => block_on(read::run(&session, &arguments))?,
-        Command::Run(arguments) => return block_on(run::run(&session, &arguments)),
-        Command::Scan(arguments) => return block_on(scan::run(&session, &arguments)),
-        Command::Secrets(command) => return block_on(secrets::run(&session, &command)),
-        Command::Server(arguments) => server::run(&session, *arguments)?,
-        Command::Status => return block_on(status::run(&session)),
-        Command::Token(command) => block_on(token::run(&session, &command))?,
-        Command::Whoami => block_on(whoami::run(&session))?,
+    let session = match &cli.command {
+        // What a user prefers is nothing to a server.
+        Command::Server(_) => Session::without_profile(cli.globals, environment)?,
+        _ => Session::new(cli.globals, environment)?,
+    };
+    let is_asking = !matches!(
+        cli.command,
+        Command::Completion(_) | Command::Doctor(_) | Command::Man(_) | Command::Profile(_) | Command::Server(_)
+    );
+    match session.plans() {
+        None => perform(&session, cli.command),
+        Some(_) if !is_asking => Err(plan::asks_nothing()),
+        Some(plans) => {
+            let result = perform(&session, cli.command);
+            plan::show(&session, &plans.calls(), result)
+        }
+    }
+}
+
+fn perform(session: &Session, command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Audit(command) => return block_on(audit::run(session, &command)),
+        Command::Backup(command) => return block_on(backup::run(session, &command)),
+        Command::Completion(arguments) => completion::run(session, &arguments)?,
+        Command::Doctor(arguments) => return block_on(doctor::run(session, &arguments)),
+        Command::Env(command) => return block_on(env::run(session, &command)),
+        Command::Health => block_on(health::run(session))?,
+        Command::Inject(arguments) => block_on(inject::run(session, &arguments))?,
+        Command::Keys(command) => block_on(keys::run(session, &command))?,
+        Command::Login(arguments) => block_on(login::run(session, &arguments))?,
+        Command::Logout(arguments) => block_on(logout::run(session, &arguments))?,
+        Command::Man(arguments) => man::run(session, &arguments)?,
+        Command::Operator(command) => block_on(operator::run(session, &command))?,
+        Command::Policy(command) => return block_on(policy::run(session, &command)),
+        Command::Profile(command) => profile::run(session, &command)?,
+        Command::Read(arguments) => block_on(read::run(session, &arguments))?,
+        Command::Run(arguments) => return block_on(run::run(session, &arguments)),
+        Command::Scan(arguments) => return block_on(scan::run(session, &arguments)),
+        Command::Secrets(command) => return block_on(secrets::run(session, &command)),
+        Command::Server(arguments) => server::run(session, *arguments)?,
+        Command::Status => return block_on(status::run(session)),
+        Command::Token(command) => block_on(token::run(session, &command))?,
+        Command::Whoami => block_on(whoami::run(session))?,
     }
     Ok(ExitCode::SUCCESS)
 }

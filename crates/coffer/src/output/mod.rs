@@ -1,23 +1,28 @@
 //! What a command says: values on stdout in the format asked for, everything else on stderr.
 
+mod paint;
 mod pairs;
 mod printable;
+mod progress;
 mod table;
 mod yaml;
 
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+pub(crate) use paint::{Paint, Tone};
 pub(crate) use pairs::Pairs;
 pub(crate) use printable::printable;
+pub(crate) use progress::{Progress, Unit};
 pub(crate) use table::Table;
 
 use crate::{cli::Globals, environment::Environment, failure::Failure};
 
 /// How results are written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
     /// For .env files, as NAME='value'
     Dotenv,
@@ -29,6 +34,19 @@ pub(crate) enum Format {
     Table,
     /// As json, in YAML
     Yaml,
+}
+
+impl Format {
+    /// As options and variables name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dotenv => "dotenv",
+            Self::Env => "env",
+            Self::Json => "json",
+            Self::Table => "table",
+            Self::Yaml => "yaml",
+        }
+    }
 }
 
 /// A format for results that are not names with values.
@@ -176,6 +194,29 @@ impl Output {
                 let text = text(value);
                 let lines: String = text.lines().flat_map(|line| [printable(line), "\n".to_owned()]).collect();
                 self.bytes(lines.as_bytes())
+            }
+            Structure::Json => self.json(value),
+            Structure::Yaml => self.yaml(value),
+        }
+    }
+
+    /// Writes a result whose lines begin with a word that is painted for people.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub(crate) fn show_marked<T: Serialize>(
+        &self,
+        value: &T,
+        lines: impl FnOnce(&T) -> Vec<(Option<Tone>, String, String)>,
+    ) -> Result<(), Failure> {
+        match self.structure()? {
+            Structure::Table => {
+                let paint = Paint::on(&io::stdout());
+                let line = |(tone, mark, text): (Option<Tone>, String, String)| {
+                    let mark = tone.map_or_else(|| mark.clone(), |tone| paint.text(tone, &mark));
+                    format!("{mark}{}\n", printable(&text))
+                };
+                self.bytes(lines(value).into_iter().map(line).collect::<String>().as_bytes())
             }
             Structure::Json => self.json(value),
             Structure::Yaml => self.yaml(value),

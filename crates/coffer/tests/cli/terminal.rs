@@ -25,6 +25,7 @@ impl Terminal {
             .env("COFFER_ADDR", server.url())
             .env("COFFER_TOKEN", "root")
             .env("COFFER_PROJECT", "acme")
+            .env("NO_COLOR", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

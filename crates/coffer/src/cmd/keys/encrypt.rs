@@ -139,6 +139,7 @@ pub(super) async fn encrypt(session: &Session, arguments: &Encrypt) -> Result<()
     let wanted = KeyDataKey { bits: Some(256), plaintext: true, context, associated_data, key_version: *key_version };
     let made = client.key_data_key(name, &wanted).await.map_err(in_use)?;
     let key = made.plaintext.as_ref().and_then(data_key).ok_or_else(|| no_data_key(session))?;
+    source.watch(&session.output, "encrypting");
     let bytes = file::encrypt(&key, made.ciphertext.as_bytes(), &mut source, &mut target)
         .map_err(|error| failed(error, &source, &target))?;
     arguments.files.done(session, target, bytes, made.key_version, "encrypted")
@@ -169,6 +170,7 @@ pub(super) async fn decrypt(session: &Session, arguments: &Decrypt) -> Result<()
     let opened = client.key_decrypt(name, item).await.map_err(|error| unopened(error, &source, name))?;
     let key = data_key(&opened.plaintext).ok_or_else(|| failed(file::Error::Authentication, &source, &target))?;
     let mut target = target;
+    source.watch(&session.output, "decrypting");
     let bytes = header.decrypt(&key, &mut source, &mut target).map_err(|error| failed(error, &source, &target))?;
     arguments.files.done(session, target, bytes, opened.key_version, "decrypted")
 }

@@ -216,7 +216,7 @@ async fn backup_restores_every_version_with_its_state() {
     }
     world.key("closed", Algorithm::Aes256Gcm).await;
     let refused = world.root.key_backup(&world.mount, "closed").await.err().unwrap();
-    assert_eq!(refused.public(), "plaintext backup is disallowed on the policy");
+    assert_eq!(refused.public(), "the key does not allow plaintext backup");
     world.end().await;
 }
 
