@@ -194,6 +194,57 @@ pub struct Effective {
     pub kv: u64,
 }
 
+/// Body of `POST search/values`.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ValuesIdentify {
+    /// 1 to 1,000 values; those of less than 8 bytes are never found.
+    pub values: Vec<Sensitive<String>>,
+}
+
+/// Reply of `POST search/values`.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Identified {
+    /// In the order of the values that were sent.
+    pub matches: Vec<ValueMatch>,
+    /// How much of what is stored was looked at.
+    pub index: ValueIndex,
+}
+
+/// What is known of secrets' values.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ValueIndex {
+    /// The search was switched on, and some secrets are not in the index yet.
+    Building,
+    /// Every secret is in the index.
+    Complete,
+    /// Values are not searched: nothing is ever found.
+    #[default]
+    Off,
+}
+
+/// A secret whose current version holds a value.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct ValueMatch {
+    /// Which of the values, from 0.
+    pub index: u32,
+    /// The scope the secret lies in.
+    pub scope: Scope,
+    /// Its name.
+    pub name: Name,
+    /// The version that holds it.
+    pub version: u64,
+}
+
+/// Body of `PUT search/values`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ValueSearchSet {
+    /// Whether secrets can be found by their values.
+    pub enabled: bool,
+}
+
 /// Body of `POST …/rollback`.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -5,8 +5,8 @@ use coffer_api::{
     copies::{CopyReply, SecretCopy},
     generate::{Generated, SecretGenerate, SecretRotate},
     secrets::{
-        DueSecret, Effective, HistoryEvent, MetadataPatch, NamedSecretSet, PatchReply, Rollback, Secret, SecretInfo,
-        SecretMetadata, SecretSet, SecretsPatch, Version, Versions,
+        DueSecret, Effective, HistoryEvent, Identified, MetadataPatch, NamedSecretSet, PatchReply, Rollback, Secret,
+        SecretInfo, SecretMetadata, SecretSet, SecretsPatch, ValueSearchSet, ValuesIdentify, Version, Versions,
     },
 };
 
@@ -221,6 +221,22 @@ impl Client {
     /// [`Error`] as for every call.
     pub async fn secret_search(&self, name: &str, paging: &Paging) -> Result<Page<SecretInfo>, Error> {
         self.reply(Call::get(Route::api("search").query("name", Some(name)).paging(paging))).await
+    }
+
+    /// Which secrets that the caller may read hold each of the values, by their current versions.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn secret_identify(&self, values: &ValuesIdentify) -> Result<Identified, Error> {
+        self.reply(Call::post(Route::api("search/values"), values)?).await
+    }
+
+    /// Switches the search by value on or off.
+    ///
+    /// # Errors
+    /// [`Error`] as for every call.
+    pub async fn value_search_set(&self, set: ValueSearchSet) -> Result<(), Error> {
+        self.done(Call::put(Route::api("search/values"), &set)?).await
     }
 }
 

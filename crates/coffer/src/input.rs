@@ -97,6 +97,21 @@ pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
     if answer.trim() == "yes" { Ok(()) } else { Err(Failure::local("not confirmed")) }
 }
 
+/// A value: asked for where stdin is a terminal, else all of stdin, byte for byte.
+///
+/// # Errors
+/// As [`stdin_value`], and where nothing comes.
+pub(crate) fn asked_value(prompt: &str) -> Result<Sensitive<String>, Failure> {
+    if io::stdin().is_terminal() {
+        return ask(prompt);
+    }
+    let value = stdin_value()?;
+    match value.expose().is_empty() {
+        false => Ok(value),
+        true => Err(Failure::local("stdin holds nothing").hint("pipe it in, or run this on a terminal")),
+    }
+}
+
 /// All of stdin, byte for byte.
 ///
 /// # Errors

@@ -31,6 +31,7 @@ use crate::{
         operate::{loaded::LoadedKeys, ready::ReadyKeys},
         uses::UseCounters,
     },
+    engine::kv::value::ValueKeys,
     housekeeping,
     identity::Identity,
     initial,
@@ -212,6 +213,7 @@ pub(crate) async fn activate(
         key_uses: UseCounters::default(),
         backing_up: Arc::default(),
         key_sweep: tokio::sync::Mutex::default(),
+        value_keys: ValueKeys::default(),
         purging: tokio::sync::Mutex::default(),
         loaded: LoadedKeys::new(),
         ready: ReadyKeys::new(),
@@ -228,6 +230,7 @@ pub(crate) async fn activate(
     restored::begin_log(&active).await?;
     catch_up(&active, known).await?;
     active.load_mounts().await?;
+    active.load_value_keys().await?;
     active.load_policies().await?;
     active.load_groups().await?;
     let started = Record::system(if is_new { "system.init" } else { "system.start" })

@@ -73,6 +73,8 @@ pub(crate) struct Active {
     pub(crate) backing_up: Arc<tokio::sync::Mutex<()>>,
     /// Held by who does what is due for keys.
     pub(crate) key_sweep: tokio::sync::Mutex<()>,
+    /// What values are searched by.
+    pub(crate) value_keys: crate::engine::kv::value::ValueKeys,
     /// Held by who deletes what is left of disabled mounts.
     pub(crate) purging: tokio::sync::Mutex<crate::mount::purge::Resting>,
     /// Keys in use, in the clear.

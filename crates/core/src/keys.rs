@@ -72,6 +72,8 @@ pub(crate) const SECRET_ID_EXPIRY: &str = "secret-id-expiry/";
 pub(crate) const KV: &str = "kv/";
 /// Superseded versions: `kv-version/{mount id}/{path}\0{slot:08x}`.
 pub(crate) const KV_VERSION: &str = "kv-version/";
+/// What the values of a mount that is searched by value are fingerprinted with: `value-key/{mount id}/{generation}`.
+pub(crate) const VALUE_KEY: &str = "value-key/";
 /// Object keys, one per shredded version and per version of a key: `object/{id}`.
 pub(crate) const OBJECT: &str = "object/";
 /// Keys with their versions, without their secret parts: `key/{mount id}/{key id}`.
@@ -103,6 +105,10 @@ pub(crate) const KEY_IMPORT_ONCE: &str = "key-import/once/";
 pub(crate) const KEY_DUE: &str = "key-due/";
 /// What was restored from a backup, until a server has started on it.
 pub(crate) const RESTORED: &str = "restored";
+/// `value-index/{mount id}/{generation}/{fingerprint}/{path}`: which entry of a mount holds a value.
+pub(crate) const VALUE_INDEX: &str = "value-index/";
+/// How far such an index is built: `value-built/{mount id}/{generation}`.
+pub(crate) const VALUE_BUILT: &str = "value-built/";
 /// Uses left of use-limited tokens: `token-uses/{accessor}`.
 pub(crate) const TOKEN_USES: &str = "token-uses/";
 
@@ -110,9 +116,21 @@ pub(crate) const TOKEN_USES: &str = "token-uses/";
 /// --store` and the scrub hold the store to that.
 ///
 /// `restored` is written before there is a log to have its record; `log-head/` belongs here because registering what the log holds cannot itself be logged without end;
-/// `token-expiry/`, `secret-id-expiry/` and `key-due/` are indexes that `token/`, `secret-id/` and `key/` rebuild.
-pub(crate) const BOOKKEEPING: [&str; 9] =
-    [CLOCK, COUNTER, KEY_DUE, LOG_HEAD, OUTBOX, RESTORED, SECRET_ID_EXPIRY, TOKEN_EXPIRY, TOKEN_USES];
+/// `token-expiry/`, `secret-id-expiry/`, `key-due/` and `value-index/` are indexes that `token/`, `secret-id/`, `key/` and `kv/`
+/// rebuild.
+pub(crate) const BOOKKEEPING: [&str; 11] = [
+    CLOCK,
+    COUNTER,
+    KEY_DUE,
+    LOG_HEAD,
+    OUTBOX,
+    RESTORED,
+    SECRET_ID_EXPIRY,
+    TOKEN_EXPIRY,
+    TOKEN_USES,
+    VALUE_BUILT,
+    VALUE_INDEX,
+];
 
 /// Prefixes whose rows, sealed as they are, are kept in the cache: what reads and logins ask for again and again. Of
 /// these none may change but by a commit with a record, or with its own word to the cache.
@@ -120,7 +138,19 @@ const CACHED: [&str; 6] = [ALIAS, APPROLE, APPROLE_ID, ENTITY, KV, SECRET_ID];
 
 /// Prefixes below which a mount's rows lie under its id: its data is in no other rows but object keys, which its entries
 /// name, and the index of expiry, which goes in its time.
-const OF_MOUNT: [&str; 8] = [KV, KV_VERSION, APPROLE, APPROLE_ID, SECRET_ID, SECRET_ID_PURGE, USER, USER_COST];
+const OF_MOUNT: [&str; 11] = [
+    KV,
+    KV_VERSION,
+    VALUE_KEY,
+    VALUE_INDEX,
+    VALUE_BUILT,
+    APPROLE,
+    APPROLE_ID,
+    SECRET_ID,
+    SECRET_ID_PURGE,
+    USER,
+    USER_COST,
+];
 
 /// The prefixes of a mount's rows, its KV entries first.
 pub(crate) fn of_mount(id: Uuid) -> impl Iterator<Item = String> {

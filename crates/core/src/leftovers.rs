@@ -1,9 +1,15 @@
 //! What was begun and is out of reach already, worked off in the background of an active node and tried again until it is
-//! done: trees of tokens whose revocation a crash or an error interrupted, and the data of disabled mounts.
+//! done: trees of tokens whose revocation a crash or an error interrupted, the data of disabled mounts, and indexes of values.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use crate::{Error, active::Active, mount::purge, record::Record};
+use crate::{
+    Error,
+    active::Active,
+    engine::kv::value::{self, Clears},
+    mount::purge,
+    record::Record,
+};
 
 /// Between two looks where nobody asks.
 const EVERY: Duration = Duration::from_secs(30);
@@ -12,6 +18,7 @@ const EVERY: Duration = Duration::from_secs(30);
 pub(crate) async fn keep(active: Arc<Active>) {
     // Those of the last look: who revokes a tree now ends it before the next one.
     let mut begun: Option<HashSet<String>> = None;
+    let mut clears = Clears::All;
     loop {
         let work = async {
             begun = match revoke(&active, begun.as_ref()).await {
@@ -24,6 +31,10 @@ pub(crate) async fn keep(active: Arc<Active>) {
             if let Err(error) = purge::purge_all(&active, active.clock.now()).await {
                 report("delete the data of disabled mounts", &error);
             }
+            if let Err(error) = value::keep_indexes(&active, clears).await {
+                report("index values", &error);
+            }
+            clears = Clears::Known;
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
                 () = active.leftovers_asked.notified() => {}

@@ -91,7 +91,7 @@ pub use engine::key::{
     wire::no_such_algorithm,
 };
 pub use engine::kv::{
-    KvConfig, KvMetadata, KvPatched, KvRead, KvVersionMeta, KvWrite, MetadataWrite,
+    KvConfig, KvMetadata, KvPatched, KvRead, KvVersionMeta, KvWrite, MetadataWrite, ValueSearch,
     list::{KvReach, MAX_LISTED},
     native::Depth,
 };

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use coffer_api::{
     Code,
     operator::{KeyInfo, KeyState, NumberedKey, Retire, Retired, Rotate, Rotated},
+    secrets::ValueSearchSet,
 };
 use coffer_client::Error;
 
@@ -44,6 +45,28 @@ pub(crate) enum Command {
     SealMigrate(seal::Migrate),
     /// Give a share to a sealed server; where the seal is a key file, load it again (local)
     Unseal(seal::Unseal),
+    /// Let secrets be found by their values, or no more
+    ValueSearch(ValueSearch),
+}
+
+/// Options of `operator value-search`.
+#[derive(Args)]
+#[command(after_help = "\
+Switched on, each write of a secret also writes a keyed fingerprint of its value, from which
+the value cannot be told; whoever reads the store's files can tell which secrets share one.
+What is there already is indexed in the background. Switched off, all of that is deleted.")]
+pub(crate) struct ValueSearch {
+    /// What it is to be
+    #[arg(value_enum)]
+    to: Switch,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq, ValueEnum)]
+enum Switch {
+    /// Not from now on
+    Off,
+    /// From now on
+    On,
 }
 
 /// Options of `operator rotate`.
@@ -155,6 +178,14 @@ pub(crate) async fn run(session: &Session, command: &Command) -> Result<(), Fail
         }
         Command::SealMigrate(command) => seal::migrate(session, command).await?,
         Command::Unseal(unseal) => seal::unseal(session, unseal).await?,
+        Command::ValueSearch(search) => {
+            let enabled = search.to == Switch::On;
+            session.client()?.value_search_set(ValueSearchSet { enabled }).await?;
+            session.output.note(match search.to {
+                Switch::Off => "secrets are not found by their values any more",
+                Switch::On => "secrets are found by their values; what is there already is indexed in the background",
+            });
+        }
     }
     Ok(())
 }

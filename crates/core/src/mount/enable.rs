@@ -127,7 +127,10 @@ impl Caller {
                     edit.put(Mount::row(path), codec::encode(&mount)?, (!replaces).then_some(Expect::Absent));
                 }
             }
-            edit.in_force(move |active| active.mounts.put(mount));
+            edit.in_force(move |active| {
+                active.mounts.put(mount);
+                active.leftovers_asked.notify_one();
+            });
             Ok(Done::Logged((), self.commit(edit, record).await?))
         })
         .await

@@ -168,7 +168,10 @@ impl Caller {
             };
             let mut edit = Edit::under(guard);
             edit.put(Mount::row(path), codec::encode(&mount)?, None);
-            edit.in_force(move |active| active.mounts.put(mount));
+            edit.in_force(move |active| {
+                active.mounts.put(mount);
+                active.leftovers_asked.notify_one();
+            });
             Ok(Done::Logged(tuned, self.commit(edit, record).await?))
         })
         .await

@@ -22,6 +22,7 @@ mod stored;
 mod swept;
 mod trees;
 mod unversioned;
+mod values;
 mod wiped;
 
 use std::sync::Arc;

@@ -95,6 +95,8 @@ use super::{audit, backup, health, keys, login, operator, policies, secrets, sna
         secrets::secret_rollback,
         secrets::secret_rotate,
         secrets::secret_search,
+        secrets::secret_identify,
+        secrets::value_search_set,
         secrets::secret_set,
         secrets::secret_undelete,
         secrets::secret_version,

@@ -8,11 +8,11 @@ use coffer_api::{
     copies::{CopyReply, SecretCopy},
     generate::{Generated, SecretPut, SecretRotate},
     secrets::{
-        DueSecret, Effective, HistoryEvent, MetadataPatch, NamedSecretSet, PatchReply, PatchResult, Rollback, Secret,
-        SecretChange, SecretInfo, SecretMetadata, SecretsPatch, Version, Versions,
+        DueSecret, Effective, HistoryEvent, Identified, MetadataPatch, NamedSecretSet, PatchReply, PatchResult, Rollback,
+        Secret, SecretChange, SecretInfo, SecretMetadata, SecretsPatch, ValueSearchSet, ValuesIdentify, Version, Versions,
     },
 };
-use coffer_core::{Depth, Error};
+use coffer_core::{Depth, Error, ValueSearch};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -39,6 +39,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/due", routing::get(secret_due))
         .route("/secret-copies", routing::post(secret_copy))
         .route("/search", routing::get(secret_search))
+        .route("/search/values", routing::post(secret_identify).put(value_search_set))
 }
 
 /// Which version is read.
@@ -423,6 +424,26 @@ pub(super) async fn secret_search(call: Call<(), SearchQuery>) -> Response {
         Err(error) => Err(call.caller.refuse_unparsed(error).await),
     };
     call.with(page).await
+}
+
+/// Which secrets' current versions hold each of the values. What the caller may not read is not told, not even that it is
+/// there.
+#[utoipa::path(post, path = "/api/v1/search/values", tag = "secrets", operation_id = "secret_identify",
+    request_body = ValuesIdentify, security(("token" = [])),
+    responses((status = 200, body = Identified), (status = "default", body = Problem)))]
+pub(super) async fn secret_identify(call: Call<(), NoQuery, Json<ValuesIdentify>>) -> Response {
+    let identified = call.caller.secret_identify(&call.body.0.values).await;
+    call.with(identified).await
+}
+
+/// Switches the search by value on or off. What is there when it is switched on is indexed in the background.
+#[utoipa::path(put, path = "/api/v1/search/values", tag = "secrets", operation_id = "value_search_set",
+    request_body = ValueSearchSet, security(("token" = [])),
+    responses((status = 204), (status = "default", body = Problem)))]
+pub(super) async fn value_search_set(call: Call<(), NoQuery, Json<ValueSearchSet>>) -> Response {
+    let search = if call.body.0.enabled { ValueSearch::On } else { ValueSearch::Off };
+    let set = call.caller.value_search_set(search).await;
+    call.done(set).await
 }
 
 const MAX_PATCH: usize = 1000;

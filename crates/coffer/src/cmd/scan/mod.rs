@@ -1,8 +1,9 @@
-//! `coffer scan`: secrets where they should not be. Nothing of it needs a server.
+//! `coffer scan`: secrets where they should not be. Nothing of it needs a server but `--against-store`.
 
 mod git;
 mod hook;
 mod show;
+pub(crate) mod store;
 
 use std::{
     io,
@@ -62,6 +63,9 @@ pub(crate) struct Arguments {
     /// Scan files too that .gitignore leaves out
     #[arg(long)]
     no_ignore: bool,
+    /// Ask the server which of its secrets hold what was found
+    #[arg(long, conflicts_with = "write_baseline")]
+    against_store: bool,
 }
 
 /// Commands of `scan`.
@@ -89,12 +93,12 @@ enum ReportFormat {
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, Failure> {
     match &arguments.command {
         Some(Command::InstallHook) => hook::install(session).map(|()| ExitCode::SUCCESS),
-        None => arguments.scan(session),
+        None => arguments.scan(session).await,
     }
 }
 
 impl Arguments {
-    fn scan(&self, session: &Session) -> Result<ExitCode, Failure> {
+    async fn scan(&self, session: &Session) -> Result<ExitCode, Failure> {
         let rules = self.rules(session)?;
         let baseline = self.baseline()?;
         let mut scanned = self.scanned(&rules)?;
@@ -104,7 +108,10 @@ impl Arguments {
         let all = std::mem::take(&mut scanned.findings);
         let (known, new): (Vec<Finding>, Vec<Finding>) = all.into_iter().partition(|finding| baseline.knows(finding));
         let known = u64::try_from(known.len()).unwrap_or(u64::MAX);
-        let report = Report::new(&scanned, &new, known);
+        let mut report = Report::new(&scanned, &new, known);
+        if self.against_store && !new.is_empty() {
+            store::identify(session, &new, &mut report.findings).await?;
+        }
         show::show(session, self.report, &report, &rules)?;
         if !report.findings.is_empty() || report.more > 0 {
             return Ok(ExitCode::from(Exit::Findings.code()));

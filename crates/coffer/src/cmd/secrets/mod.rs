@@ -63,7 +63,7 @@ pub(crate) enum Command {
     Rollback(rollback::Arguments),
     /// Have the server make a secret's next value
     Rotate(rotate::Arguments),
-    /// Find secrets by name in every scope you may list
+    /// Find secrets by name in every scope you may list, or by value
     Search(search::Arguments),
     /// Write one secret or several
     Set(set::Arguments),

@@ -207,6 +207,9 @@ impl Active {
         head.updated_ms = now;
         record.version = Some(number);
         record.value = Some(self.value_hash(write.data)?);
+        let before = opened.as_ref().map_or(Data::Nothing, Opened::data);
+        let after = if shred { Data::Nothing } else { Data::Plain(write.data) };
+        self.follow_value(mount, path, &before, &after, edit)?;
         let row = path.row(mount);
         let bytes = if shred {
             let (id, sealed) = self.seal_object(&row, number, write.data, edit)?;

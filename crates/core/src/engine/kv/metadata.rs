@@ -222,6 +222,7 @@ impl Caller {
                 }
                 let expect = Some(Expect::Revision(revision));
                 if head.versions.is_empty() {
+                    self.active.follow_value(mount, path, &opened.data(), &Data::Nothing, &mut edit)?;
                     edit.delete(path.row(mount), expect);
                     return Ok(Done::Logged((), self.commit(edit, record).await?));
                 }

@@ -5,6 +5,7 @@ pub(crate) mod data;
 mod due;
 pub(crate) mod entry;
 mod generated;
+mod identify;
 mod kept;
 pub(crate) mod list;
 pub(crate) mod metadata;
@@ -15,6 +16,7 @@ mod restore;
 mod snapshot;
 mod together;
 mod unversioned;
+pub(crate) mod value;
 mod versions;
 pub(crate) mod view;
 
@@ -23,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, mount::Mount};
 
 pub use data::{KvRead, KvWrite};
+pub use identify::ValueSearch;
 pub use metadata::{KvMetadata, KvVersionMeta, MetadataWrite};
 pub use patch::KvPatched;
 

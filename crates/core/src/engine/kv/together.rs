@@ -329,7 +329,10 @@ impl<'a> Gathering<'a> {
         let version = *version;
         record.version = Some(current);
         let mut edit = Edit::default();
-        edit.put(path.row(&self.mount), entry::current(&head, &opened.data())?, Some(Expect::Revision(revision)));
+        let data = opened.data();
+        let after = if version.is_live(self.caller.active.clock.now()) { &data } else { &entry::Data::Nothing };
+        self.caller.active.follow_value(&self.mount, path, &data, after, &mut edit)?;
+        edit.put(path.row(&self.mount), entry::current(&head, &data)?, Some(Expect::Revision(revision)));
         Ok((edit, self.caller.describe(&head, &version)))
     }
 

@@ -201,6 +201,9 @@ impl Caller {
             if !changed {
                 return Ok(Done::Unlogged(()));
             }
+            let is_live = head.version(current).is_some_and(|version| version.is_live(now));
+            let after = if is_live { &data } else { &Data::Nothing };
+            self.active.follow_value(mount, path, &opened.data(), after, &mut edit)?;
             edit.put(path.row(mount), entry::current(&head, &data)?, Some(Expect::Revision(revision)));
             if matches!(change, Change::DeleteCurrent) {
                 record.version = Some(current);
