@@ -154,7 +154,8 @@ async fn who_may_not_read_is_told_nothing_and_each_match_is_recorded() {
         ..coffer_api::audit::AuditQuery::default()
     };
     let page = root.audit_query(&question).await.unwrap();
-    let told: Vec<_> = page.entries.iter().map(|entry| entry.entry["res"]["path"].as_str().unwrap().to_owned()).collect();
+    let told: Vec<_> =
+        page.entries.iter().map(|entry| entry.entry["res"]["path"].as_str().unwrap().to_owned()).collect();
     assert_eq!(told, ["secret/data/", "secret/data/acme/dev/A", "secret/data/"]);
     let text = serde_json::to_string(&page.entries.iter().map(|entry| &entry.entry).collect::<Vec<_>>()).unwrap();
     assert!(!text.contains(LONG) && text.contains("hmac"), "{text}");

@@ -8,8 +8,9 @@ use coffer_api::{
     copies::{CopyReply, SecretCopy},
     generate::{Generated, SecretPut, SecretRotate},
     secrets::{
-        DueSecret, Effective, HistoryEvent, Identified, MetadataPatch, NamedSecretSet, PatchReply, PatchResult, Rollback,
-        Secret, SecretChange, SecretInfo, SecretMetadata, SecretsPatch, ValueSearchSet, ValuesIdentify, Version, Versions,
+        DueSecret, Effective, HistoryEvent, Identified, MetadataPatch, NamedSecretSet, PatchReply, PatchResult,
+        Rollback, Secret, SecretChange, SecretInfo, SecretMetadata, SecretsPatch, ValueSearchSet, ValuesIdentify,
+        Version, Versions,
     },
 };
 use coffer_core::{Depth, Error, ValueSearch};

@@ -55,10 +55,13 @@ pub(crate) struct Params(Arc<Sent>);
 /// Parameters, and the memory they hold.
 struct Sent {
     body: Body,
-    /// What was sent, once it was read: names, and whether the value is `null`.
-    names: OnceLock<Box<[(Box<str>, bool)]>>,
+    /// What was sent, once it was read.
+    names: OnceLock<Vec<Sending>>,
     _share: Option<tokio::sync::OwnedSemaphorePermit>,
 }
+
+/// A name, and whether the value is `null`.
+type Sending = (Box<str>, bool);
 
 /// Which part of a list is wanted.
 pub(crate) struct Paging {

@@ -204,7 +204,8 @@ async fn copies_and_moves_are_whole_allowed_on_both_ends_and_recorded_there() {
     over["overwrite"] = json!(true);
     assert_eq!(copy(ROOT, over).await.is(200).json()["secrets"][0]["version"], 3);
     let moved = json!({"from": "acme:prod", "to": "acme:prod", "names": ["A"], "rename": "C", "move": true});
-    let may_not_delete = server.token_with(ROOT, r#"path "secret/data/acme/prod/+" { capabilities = ["create", "read"] }"#);
+    let may_not_delete =
+        server.token_with(ROOT, r#"path "secret/data/acme/prod/+" { capabilities = ["create", "read"] }"#);
     copy(&may_not_delete.await, moved.clone()).await.is(403);
     copy(ROOT, moved.clone()).await.is(200);
     server.root("GET", "/api/v1/secrets/acme:prod/A", Value::Null).await.is(404);

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{DirBuilder, File},
+    hash::{BuildHasher, Hasher},
     io::{self, IsTerminal, Write},
     os::unix::{
         ffi::OsStrExt,
@@ -183,7 +184,7 @@ impl MemoryFile {
                 Failure::local("there is no file system in memory for the editor's file")
                     .hint("mount a tmpfs at /dev/shm, or use 'coffer secrets set NAME=-'")
             })?
-            .join(format!("coffer-edit-{}-{}", std::process::id(), unlike()));
+            .join(format!("coffer-edit-{:x}-{:x}", std::process::id(), unlike()));
         DirBuilder::new().mode(0o700).create(&folder).map_err(|error| failed(&error))?;
         let broom = match broom(&folder) {
             Ok(broom) => broom,
@@ -242,8 +243,8 @@ fn broom(folder: &Path) -> io::Result<Child> {
 }
 
 /// A number that no folder of an earlier command has.
-fn unlike() -> u128 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
+fn unlike() -> u64 {
+    std::hash::RandomState::new().build_hasher().finish()
 }
 
 /// The kinds of file systems that lie in memory: tmpfs and ramfs.

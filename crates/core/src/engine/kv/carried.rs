@@ -135,13 +135,24 @@ impl Caller {
         let written = head.version(head.current).copied().unwrap_or_default();
         if way.copy.moves {
             let told = self.record("secret.delete", &source).fact("moved_to", &target);
-            parts.push((deleted(way, path, loaded, now)?, Record { version: Some(meta.number), ..told }));
+            parts.push((self.deleted(way, path, loaded, now)?, Record { version: Some(meta.number), ..told }));
         } else {
             let told = self.record("secret.copy", &source).fact("to", &target);
             edit.tell(Record { version: Some(meta.number), ..told });
         }
         parts.push((edit, record));
         Ok(self.describe(&head, &written))
+    }
+
+    /// The current version marked as deleted by hand.
+    fn deleted(&self, way: &Way<'_>, path: KvPath<'_>, loaded: Loaded, now: i64) -> Result<Edit, Error> {
+        let Loaded { opened, mut head, revision } = loaded;
+        let (current, data) = (head.current, opened.data());
+        head.version_mut(current).ok_or_else(Error::not_found)?.delete(now);
+        let mut edit = Edit::default();
+        self.active.follow_value(way.mount, path, &data, &entry::Data::Nothing, &mut edit)?;
+        edit.put(path.row(way.mount), entry::current(&head, &data)?, Some(Expect::Revision(revision)));
+        Ok(edit)
     }
 }
 
@@ -166,14 +177,4 @@ fn targets(copy: &SecretCopy) -> Result<Vec<&Name>, Error> {
         return Err(Error::invalid("body: a secret cannot take its own place"));
     }
     Ok(targets)
-}
-
-/// The current version marked as deleted by hand.
-fn deleted(way: &Way<'_>, path: KvPath<'_>, loaded: Loaded, now: i64) -> Result<Edit, Error> {
-    let Loaded { opened, mut head, revision } = loaded;
-    let current = head.current;
-    head.version_mut(current).ok_or_else(Error::not_found)?.delete(now);
-    let mut edit = Edit::default();
-    edit.put(path.row(way.mount), entry::current(&head, &opened.data())?, Some(Expect::Revision(revision)));
-    Ok(edit)
 }
