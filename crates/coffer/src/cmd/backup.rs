@@ -28,11 +28,12 @@ pub(crate) enum Command {
 /// Options of `backup create`.
 #[derive(Args)]
 #[command(after_help = "\
-Values in a backup are sealed as they are in the store: a restore needs what opens the seal too, the key
-file or shares, and says so. --with-seal-key puts the key file in, and needs a root token: whoever opens
-such a backup has every secret.
-The object keys, whose deletion is what destroys a key or a shredded secret, are a part of their own:
-remove object-keys.age from a backup, and what was destroyed since cannot be brought back from it.")]
+Values in a backup are sealed as they are in the store: a restore needs what opens the seal too,
+the key file or shares, and says so. --with-seal-key puts the key file in, and needs a root token:
+whoever opens such a backup has every secret.
+The object keys, whose deletion is what destroys a key or a shredded secret, are a part of their
+own: remove object-keys.age from a backup, and what was destroyed since cannot be brought back
+from it.")]
 pub(crate) struct Create {
     /// A folder, in which the backup gets one of its own; where there is none, a single file
     #[arg(long, value_name = "DIR|FILE")]
@@ -61,9 +62,9 @@ pub(crate) struct List {
 /// Options of `backup verify`.
 #[derive(Args)]
 #[command(after_help = "\
-Exit code 0: every row and every entry of the log is there and what was backed up. 8: something is damaged
-or missing, and is named. 5: the backup is older than --since says, or it was not opened for want of its
-key: then only its manifest and the digests of its parts are checked.")]
+Exit code 0: every row and every entry of the log is there and what was backed up. 8: something is
+damaged or missing, and is named. 5: the backup is older than --since says, or it was not opened
+for want of its key: then only its manifest and the digests of its parts are checked.")]
 pub(crate) struct Verify {
     /// The backup: its folder, or the file
     pub(crate) backup: PathBuf,
@@ -76,9 +77,10 @@ pub(crate) struct Verify {
 /// Options of `backup restore`.
 #[derive(Args)]
 #[command(after_help = "\
-The backup is verified first, and nothing is changed where something is wrong with it. What has happened
-since it was made is undone: revoke again what was revoked, and see docs/BACKUP.md for what else.
-Should it be cut off in the middle, no server starts on what is there: remove it, and restore again.")]
+The backup is verified first, and nothing is changed where something is wrong with it. What has
+happened since it was made is undone: revoke again what was revoked, and see docs/BACKUP.md for
+what else. Should it be cut off in the middle, no server starts on what is there: remove it, and
+restore again.")]
 pub(crate) struct Restore {
     /// The backup: its folder, or the file
     pub(crate) backup: PathBuf,

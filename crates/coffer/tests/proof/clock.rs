@@ -218,9 +218,12 @@ fn destroy(client: &mut Client, version: u64) -> crate::http::Answer {
 }
 
 /// RFC 3339 in UTC, which sorts.
+/// Comparable as text: the time is told without zeros at its end.
 fn time_of_last_version(client: &mut Client) -> String {
     let found: Value = client.get("/v1/secret/data/a").unwrap().expect(200).json();
-    found["data"]["metadata"]["created_time"].as_str().unwrap().to_owned()
+    let time = found["data"]["metadata"]["created_time"].as_str().unwrap().trim_end_matches('Z');
+    let (seconds, fraction) = time.split_once('.').unwrap_or((time, ""));
+    format!("{seconds}.{fraction:0<9}")
 }
 
 fn lookup(client: &Client, token: &str) -> u16 {

@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use crate::{
     auth::parameters::{LoginKind, OldSpelling},
+    backup::restored::Progress,
     engine::key::state::KeyState,
+    generate::{Class, Recipe, RsaBits},
     identity::GroupKind,
     mount::{
         MountKind,
@@ -39,6 +41,10 @@ macro_rules! pinned {
 #[test]
 fn stored_enums_keep_their_numbers_for_ever() {
     let pinned = [
+        pinned!(Class: Digits Lower Symbols Upper),
+        pinned!(Progress: Half Whole),
+        pinned!(RsaBits: B2048 B3072 B4096),
+        recipes(),
         pinned!(GroupKind: External Internal),
         pinned!(KeyState: PreActive Active Suspended Deactivated Compromised DestroyScheduled Destroyed),
         pinned!(Listing: Default Hidden Unauthenticated),
@@ -54,6 +60,39 @@ fn stored_enums_keep_their_numbers_for_ever() {
     collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
     let pinned: BTreeSet<String> = pinned.into_iter().map(str::to_owned).collect();
     assert_eq!(found, pinned, "every enum of the core that is serialised stands in this test");
+}
+
+/// As `pinned`, for variants that hold something: the first byte is the variant's number.
+fn recipes() -> &'static str {
+    let text = String::new;
+    let variants = [
+        Recipe::Base64 { bytes: 8 },
+        Recipe::Base64Url { bytes: 8 },
+        Recipe::Hex { bytes: 8 },
+        Recipe::Passphrase { words: 3, separator: text() },
+        Recipe::Password { length: 4, classes: Vec::new(), exclude: text() },
+        Recipe::Rsa(RsaBits::B2048),
+        Recipe::SshEd25519 { comment: text() },
+        Recipe::Uuid,
+        Recipe::X25519Base64,
+        Recipe::X25519Pem,
+    ];
+    for (number, variant) in (0..).zip(&variants) {
+        // One that is new is missed here, and goes last above.
+        match variant {
+            Recipe::Base64 { .. }
+            | Recipe::Base64Url { .. }
+            | Recipe::Hex { .. }
+            | Recipe::Passphrase { .. }
+            | Recipe::Password { .. }
+            | Recipe::Rsa(_)
+            | Recipe::SshEd25519 { .. }
+            | Recipe::Uuid
+            | Recipe::X25519Base64
+            | Recipe::X25519Pem => assert_eq!(stored(std::slice::from_ref(variant)).first(), Some(&number)),
+        }
+    }
+    "Recipe"
 }
 
 /// The names of enums that derive `Serialize`.

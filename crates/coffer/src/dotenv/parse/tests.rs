@@ -1,3 +1,5 @@
+//! What files are read to, and where they are refused.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
