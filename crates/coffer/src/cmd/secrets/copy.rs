@@ -10,9 +10,9 @@ use crate::{failure::Failure, scope::ScopeArguments, session::Session};
 #[command(after_help = "\
   coffer secrets copy DB_PASSWORD API_KEY -p acme -e prod --to-env staging
   coffer secrets move OLD_NAME --as NEW_NAME -p acme -e prod
-The server copies the current values as they are stored, references included, and how they are made;
-older versions and descriptions stay where they are. All names or none. What is moved is deleted
-where it was, and 'coffer secrets undelete' brings it back there.")]
+The server copies the current values as they are stored, references included, and how they are
+made; older versions and descriptions stay where they are. All names or none. What is moved is
+deleted where it was, and 'coffer secrets undelete' brings it back there.")]
 pub(crate) struct Arguments {
     /// The secrets
     #[arg(required = true, value_name = "NAME")]

@@ -9,8 +9,8 @@ use crate::{failure::Failure, scope::ScopeArguments, session::Session};
 /// Options of `secrets rotate`.
 #[derive(Args)]
 #[command(after_help = "\
-Makes a new value as the secret's last one was made. With a recipe, this time and from now on it is
-made by that. The value before stays as an older version.")]
+Makes a new value as the secret's last one was made. With a recipe, this time and from now on it
+is made by that. The value before stays as an older version.")]
 pub(crate) struct Arguments {
     /// The secret's name
     name: String,

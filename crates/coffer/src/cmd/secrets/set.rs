@@ -29,8 +29,8 @@ use crate::{
                 command runs, other processes of this machine can see it
 A value that is - or starts with @ comes over one of the first three.
 
-Many at once, all or none: --from-file FILE, or - for stdin, as a .env file (NAME=value lines) or as
-JSON, one {\"name\":\"A\",\"value\":\"b\"} a line.")]
+Many at once, all or none: --from-file FILE, or - for stdin, as a .env file (NAME=value lines) or
+as JSON, one {\"name\":\"A\",\"value\":\"b\"} a line.")]
 pub(crate) struct Arguments {
     /// What to set
     #[arg(required_unless_present = "from_file", value_name = "NAME[=VALUE]")]
