@@ -22,8 +22,8 @@ use crate::{
 /// Options of `secrets diff`.
 #[derive(Args)]
 #[command(after_help = "\
-  coffer secrets diff DB_PASSWORD -p acme -e prod            the version before and the current one
-  coffer secrets diff DB_PASSWORD 3 5 -p acme -e prod        two versions
+  coffer secrets diff DB_PASSWORD -p acme -e prod          the version before and the current one
+  coffer secrets diff DB_PASSWORD 3 5 -p acme -e prod      two versions
   coffer secrets diff DB_PASSWORD -p acme -e prod --with-env staging
 Values are compared as they are stored. Exit code 10 where they differ, 0 where they do not.")]
 pub(crate) struct Arguments {

@@ -30,8 +30,8 @@ use crate::{failure::Failure, input, scope::ScopeArguments, session::Session, va
 #[command(after_help = "\
 Opens $VISUAL, else $EDITOR, else vi, on a file in memory that nobody else can read, and saves
 what the editor leaves, if it changed and nobody else changed the secret meanwhile. The file goes
-away whatever happens. Editors keep things of their own: vim its viminfo and swap file, for example
-(VISUAL='vim -n -i NONE').
+away whatever happens. Editors keep things of their own: vim its viminfo and swap file, for
+example (VISUAL='vim -n -i NONE').
 A line break that the editor adds at the end of a value that had none is dropped again.")]
 pub(crate) struct Arguments {
     /// The secret's name; it is made where there is none
