@@ -51,9 +51,8 @@ pub fn encrypt(
     let len = u32::try_from(envelope.len()).ok().filter(|_| envelope.len() <= MAX_ENVELOPE_LEN).ok_or(Error::Format)?;
     let salt: [u8; SALT_LEN] = rng::bytes()?;
     let keys = Keys::derive(data_key, envelope, &salt)?;
-    let mut pieces = Pieces::new(output);
     for part in [MAGIC.as_slice(), &len.to_be_bytes(), envelope, &salt, keys.commitment.as_slice()] {
-        pieces.push(part)?;
+        output.write_all(part).map_err(Error::Write)?;
     }
     let mut chunks = Chunks::read(input, CHUNK_LEN)?;
     let mut total = 0;
@@ -61,10 +60,10 @@ pub fn encrypt(
         let (nonce, text) = (chunk.nonce(), chunk.bytes);
         total += u64::try_from(text.len()).unwrap_or(u64::MAX);
         let tag = keys.chunks.seal_in_place_separate_tag(nonce, Aad::empty(), &mut *text).map_err(|_| Error::Format)?;
-        pieces.push(text)?;
-        pieces.push(tag.as_ref())?;
+        output.write_all(text).map_err(Error::Write)?;
+        output.write_all(tag.as_ref()).map_err(Error::Write)?;
     }
-    pieces.finish()?;
+    output.flush().map_err(Error::Write)?;
     Ok(total)
 }
 
@@ -222,36 +221,6 @@ impl Chunks {
     }
 }
 
-/// An encrypted file on its way out, in pieces that end where pages of the system's cache do: chunks with their tags do not,
-/// and each page that two writes share costs as much as a page of its own.
-struct Pieces<'a, W> {
-    output: &'a mut W,
-    piece: Vec<u8>,
-}
-
-impl<'a, W: Write> Pieces<'a, W> {
-    fn new(output: &'a mut W) -> Self {
-        Self { output, piece: Vec::with_capacity(PIECE_LEN) }
-    }
-
-    fn push(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(PIECE_LEN - self.piece.len()));
-            self.piece.extend_from_slice(now);
-            bytes = later;
-            if self.piece.len() == PIECE_LEN {
-                self.output.write_all(&self.piece).map_err(Error::Write)?;
-                self.piece.clear();
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(), Error> {
-        self.output.write_all(&self.piece).and_then(|()| self.output.flush()).map_err(Error::Write)
-    }
-}
-
 /// As much as there is, up to the length of the buffer.
 fn fill_up(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Error> {
     let mut rest = buffer;
@@ -275,5 +244,3 @@ const KEY_LEN: usize = 32;
 const SALT_LEN: usize = 32;
 const COMMITMENT_LEN: usize = 32;
 const TAG_LEN: usize = 16;
-/// Bytes of an encrypted file that are written at once.
-const PIECE_LEN: usize = 256 * 1024;

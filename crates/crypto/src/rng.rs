@@ -21,8 +21,8 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], Error> {
     Ok(out)
 }
 
-/// Random bytes for the nonces of a batch of messages, drawn for a few dozen at once: a call of the kernel takes longer
-/// than to encrypt a short message. No byte is given out twice.
+/// Random bytes for the nonces of a batch of messages, drawn for a few dozen at once: a call of the kernel takes as long
+/// as to encrypt a short message, ten times a nonce's share of one for many. No byte is given out twice.
 ///
 /// Not for keys, and only for messages that are all there when the first is encrypted: a copy of the machine's memory then
 /// encrypts the same ones under the same nonces, which tells nobody anything.
