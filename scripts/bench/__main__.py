@@ -31,6 +31,7 @@ import report
 import rounds
 import scale
 import scans
+import searches
 import servers
 import syncs
 import writes
@@ -71,6 +72,7 @@ class Results:
     moves: dict = dataclasses.field(default_factory=dict)
     scans: dict = dataclasses.field(default_factory=dict)
     backups: dict = dataclasses.field(default_factory=dict)
+    searches: dict = dataclasses.field(default_factory=dict)
     slow: list = dataclasses.field(default_factory=list)
     scale: list = dataclasses.field(default_factory=list)
     starts: list = dataclasses.field(default_factory=list)
@@ -320,6 +322,8 @@ def _many(plan, programs, directory, results):
     results.scale = rounds.measure(plan, results.bare, 64, scale.pair(plan, few, many), plan.seconds)
     results.loaded_rss.append((results.many, machine.rss_mb(many.pid)))
     few.stop()
+    say(f"searches over {plan.many:,} names")
+    results.searches = searches.measure(many, plan.many)
     say(f"backups of {plan.many:,} secrets")
     results.backups = backups.measure(programs.coffer, many, directory)
     say(f"starts with {plan.many:,} secrets")

@@ -33,7 +33,7 @@ def judge(results):
     """Every bar of the bench."""
     return [
         *_reads(results), *_writes(results), *_logins(results), *_keys(results), *_lists(results), *_files(results),
-        *_moves(results), *_scans(results), *_backups(results), *_slow(results), *_scale(results), *_size(results),
+        *_moves(results), *_scans(results), *_searches(results), *_backups(results), *_slow(results), *_scale(results), *_size(results),
     ]
 
 
@@ -146,6 +146,12 @@ def _scans(results):
     growth = median(each.peak_mb for each in results.scans[large]) - median(each.peak_mb for each in results.scans[small])
     what = "peak memory for a tree 16 times as large, scanned"
     yield Bar(what, "< 8 MB more", f"{growth:.2f} MB more", growth < 8, "scan")
+
+
+def _searches(results):
+    slowest = max(median(max(search.ms) for search in found) for found in results.searches.values())
+    what = f"a page of a search over {results.plan.many:,} names, the slowest"
+    yield Bar(what, "< 300 ms", f"{slowest:.1f} ms", slowest < 300, "search")
 
 
 def _backups(results):

@@ -22,6 +22,7 @@ NOTES = {
     "file": "AES-256-GCM, and the copies from and to the system's page cache",
     "move": "a sealed row and a record for each secret, and a record again for each value that leaves",
     "scan": "reading the files; then the search for keywords, which looks at each byte, and the patterns where one is found",
+    "search": "each name is read from the store's index, in order; a page looks at 20,000 at most and tells where to go on",
     "backup": (
         "rows are read through the index, in the order of their keys, and lie in that of their writing; a restore reads all "
         "parts twice, and SQLite writes each row to its log and then to the database"

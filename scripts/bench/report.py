@@ -6,6 +6,8 @@ import bars as judging
 import files
 import keys
 import lists
+import moves
+import searches
 from load import CREATE, READ, UPDATE
 from openbao import CONFIG
 from plan import BARE_RATE, CONNECTIONS, STEAL
@@ -27,7 +29,7 @@ def render(results, bars):
     if plan.quick:
         lines[:0] = ["**QUICK RUN: shorter, fewer rounds, smaller stores. Good for trying, no result.**", ""]
     lines += _bars(bars)
-    for part in (_reads, _writes, _logins, _keys, _lists, _files, _scans, _backups, _slow, _scale, _commands):
+    for part in (_reads, _writes, _logins, _keys, _lists, _files, _moves, _scans, _searches, _backups, _slow, _scale, _commands):
         lines += part(results)
     return "\n".join(lines) + "\n"
 
@@ -189,6 +191,11 @@ def _files(results):
     yield from _table("Files, one at a time", ["", "", "GiB/s", "GiB per second of CPU", "peak memory MB"], rows)
 
 
+def _moves(results):
+    rows = [[how, spread(times, _two)] for how, times in results.moves.items()]
+    yield from _table(f"A .env file of {moves.SECRETS:,} secrets, by the command", ["", "seconds"], rows)
+
+
 def _scans(results):
     rows = [
         [name, spread((each.seconds for each in passes), _two), f"{median(each.bytes / each.seconds / 1e6 for each in passes):.0f}",
@@ -196,6 +203,17 @@ def _scans(results):
         for name, passes in results.scans.items()
     ]
     yield from _table("Scans for secrets", ["", "seconds", "MB/s", "seconds of CPU", "peak memory MB"], rows)
+
+
+def _searches(results):
+    rows = [
+        [case, found[0].found, len(found[0].ms), spread((search.ms[0] for search in found), _two),
+         spread((sum(search.ms) for search in found), _two)]
+        for case, found in results.searches.items()
+    ]
+    heads = ["a name that", "found", "pages", "ms, the first page", "ms, to the end"]
+    title = f"Searches by name over {results.plan.many:,} secrets, by pages of {searches.PAGE}"
+    yield from _table(title, heads, rows)
 
 
 def _backups(results):
