@@ -1,6 +1,7 @@
 //! The `coffer` binary: server, client and operator's tool in one. It must never reach inside a server: apart from
 //! `server` itself and the offline commands, everything goes over the native API.
 
+mod behind;
 mod cli;
 mod cmd;
 mod complete;

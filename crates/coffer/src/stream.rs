@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Read, Write},
     num::NonZeroU64,
     os::fd::{AsFd, AsRawFd},
     path::{Path, PathBuf},
@@ -12,6 +12,7 @@ use std::{
 use rustix::fs::{Access, Advice, AtFlags, CWD, Mode, OFlags};
 
 use crate::{
+    behind::Behind,
     failure::Failure,
     output::{Output, Progress, Unit},
     token_file::{beside, parent},
@@ -29,12 +30,9 @@ pub(crate) struct Source {
 /// Where a command writes. Dropped without [`Self::finish`], nothing of it is left, and a file that was there before is as it was;
 /// but what went to stdout, a device or a pipe is out.
 pub(crate) struct Target {
-    writer: BufWriter<File>,
+    writer: Behind,
     place: Place,
     name: String,
-    /// Bytes taken, and how many of them the system was asked to write to the disk already.
-    taken: u64,
-    begun: u64,
 }
 
 /// Who may read a new file.
@@ -169,7 +167,7 @@ impl Target {
     /// Where the system refuses.
     pub(crate) fn with_mode(self, mode: FileMode) -> Result<Self, Failure> {
         match self.place {
-            Place::File { .. } => rustix::fs::fchmod(self.writer.get_ref(), Mode::from_raw_mode(mode.0))
+            Place::File { .. } => rustix::fs::fchmod(self.writer.file(), Mode::from_raw_mode(mode.0))
                 .map_err(|error| self.failed(&error.into()))?,
             Place::Device | Place::Stdout => {}
         }
@@ -206,23 +204,15 @@ impl Target {
     }
 
     fn new(file: File, place: Place, name: String) -> Self {
-        Self { writer: BufWriter::with_capacity(BUFFER, file), place, name, taken: 0, begun: 0 }
-    }
-
-    /// Has the system begin to write a file while more of it is made: the sync at its end then waits for little.
-    fn begin_writing(&mut self) {
-        if !matches!(self.place, Place::File { .. }) {
-            return;
-        }
-        if let Some(stretch) = NonZeroU64::new(self.taken - self.begun).filter(|stretch| stretch.get() >= STRETCH) {
-            // Linux writes what it is told will not be needed. It is advice: the sync at the end is what counts.
-            let _ = rustix::fs::fadvise(self.writer.get_ref(), self.begun, Some(stretch), Advice::DontNeed);
-            self.begun = self.taken;
-        }
+        let written = match place {
+            Place::File { .. } => begin_writing,
+            Place::Device | Place::Stdout => |_: &File, _| {},
+        };
+        Self { writer: Behind::new(file, written), place, name }
     }
 
     fn settle(&mut self) -> io::Result<()> {
-        let file = self.writer.get_ref();
+        let file = self.writer.file();
         let Place::File { path, temporary } = &mut self.place else { return Ok(()) };
         file.sync_all()?;
         let new = match temporary {
@@ -242,10 +232,7 @@ impl Target {
 
 impl Write for Target {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let len = self.writer.write(buffer)?;
-        self.taken += u64::try_from(len).expect("a length in memory fits 64 bits");
-        self.begin_writing();
-        Ok(len)
+        self.writer.write(buffer)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -262,9 +249,15 @@ impl Drop for Target {
     }
 }
 
-/// Bytes that are written at once.
-const BUFFER: usize = 256 << 10;
-/// Bytes after which the system begins to write.
+/// Has the system begin to write a file to its disk while more of it is made: the sync at its end then waits for little.
+fn begin_writing(file: &File, len: u64) {
+    if len.is_multiple_of(STRETCH) {
+        // Linux writes what it is told will not be needed. It is advice: the sync at the end is what counts.
+        let _ = rustix::fs::fadvise(file, len.saturating_sub(STRETCH), NonZeroU64::new(STRETCH), Advice::DontNeed);
+    }
+}
+
+/// Bytes after which the system begins to write: a number of whole buffers, as they are written one by one.
 const STRETCH: u64 = 8 << 20;
 
 #[cfg(test)]
@@ -272,6 +265,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
+    use crate::behind::BUFFER;
 
     fn written(path: &Path, readers: Readers, text: &str) {
         let mut target = Target::open(Some(path), readers).unwrap();

@@ -186,7 +186,7 @@ impl Active {
         let after = (!after.is_empty()).then(|| Key::new(format!("{prefix}{after}"))).transpose()?;
         let limit = Limit::new(limit.clamp(1, 1000))?;
         let page = self.store.scan_keys(&Prefix::new(prefix.to_owned())?, after.as_ref(), limit).await?;
-        let names = page.items.iter().filter_map(|(key, _)| {
+        let names = page.items.iter().filter_map(|key| {
             std::str::from_utf8(key.as_bytes()).ok().and_then(|key| key.strip_prefix(prefix)).map(str::to_owned)
         });
         Ok(NamePage { names: names.collect(), more: page.more })

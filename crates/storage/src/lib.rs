@@ -44,13 +44,8 @@ pub trait Store: Send + Sync {
     /// A page ends early once its values reach 8 MiB, but has at least one entry if there is one.
     async fn scan(&self, prefix: &Prefix, after: Option<&Key>, limit: Limit) -> Result<Page<(Key, Entry)>, Error>;
 
-    /// As [`Store::scan`], without the values and so without their limit.
-    async fn scan_keys(
-        &self,
-        prefix: &Prefix,
-        after: Option<&Key>,
-        limit: Limit,
-    ) -> Result<Page<(Key, Revision)>, Error>;
+    /// The keys of [`Store::scan`] alone, read from their index: without the limit that values have.
+    async fn scan_keys(&self, prefix: &Prefix, after: Option<&Key>, limit: Limit) -> Result<Page<Key>, Error>;
 
     /// All or nothing, durable on return; every entry written carries the returned revision.
     ///

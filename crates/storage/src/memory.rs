@@ -58,17 +58,12 @@ impl Store for Memory {
         Ok(page(&state.entries, prefix, after, limit))
     }
 
-    async fn scan_keys(
-        &self,
-        prefix: &Prefix,
-        after: Option<&Key>,
-        limit: Limit,
-    ) -> Result<Page<(Key, Revision)>, Error> {
+    async fn scan_keys(&self, prefix: &Prefix, after: Option<&Key>, limit: Limit) -> Result<Page<Key>, Error> {
         let state = self.state.read();
         state.check_open()?;
         let range = Range::new(prefix, after);
         let mut found = entries_in(&state.entries, &range);
-        let items = found.by_ref().take(limit.get()).map(|(key, entry)| (key.clone(), entry.revision)).collect();
+        let items = found.by_ref().take(limit.get()).map(|(key, _)| key.clone()).collect();
         Ok(Page { items, more: found.next().is_some() })
     }
 

@@ -2,9 +2,11 @@
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
+    future,
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    pin::Pin,
 };
 
 use bytes::Bytes;
@@ -82,8 +84,8 @@ pub async fn restore(what: Restore<'_>) -> Result<Restored, BackupError> {
     if store.snapshot(0).await?.revision() != Revision(0) {
         return Err(BackupError::Refused("the store is not empty; a backup is restored into a new one alone".into()));
     }
-    let mut loading = Loading::new(store.as_ref(), &manifest);
-    loading.mark().await?;
+    let mut loading = Loading::new(store.as_ref(), Revision(manifest.revision));
+    loading.mark(&manifest).await?;
     loading.all(what.source, &manifest, Part::Store, what.opener).await?;
     match (what.object_keys, &later) {
         (ObjectKeys::Own, _) => loading.all(what.source, &manifest, Part::ObjectKeys, what.opener).await?,
@@ -93,6 +95,7 @@ pub async fn restore(what: Restore<'_>) -> Result<Restored, BackupError> {
         (ObjectKeys::Later(..) | ObjectKeys::None, _) => {}
     }
     let rows = loading.rows;
+    drop(loading);
     crate::failpoint::hit("restore-rows");
 
     DirBuilder::new().recursive(true).mode(0o700).create(what.data).map_err(failed("make", what.data))?;
@@ -161,22 +164,24 @@ fn check_empty(data: &Path, store: &str) -> Result<(), BackupError> {
 /// Rows on their way into the store.
 struct Loading<'a> {
     store: &'a dyn Store,
-    manifest: &'a Manifest,
     at: Revision,
     waiting: Vec<(Key, Sealed, Revision)>,
     bytes: usize,
     rows: u64,
+    /// What the store writes while the next rows are read.
+    written: Option<Load<'a>>,
 }
 
+type Load<'a> = Pin<Box<dyn Future<Output = Result<(), coffer_storage::Error>> + Send + 'a>>;
+
 impl<'a> Loading<'a> {
-    fn new(store: &'a dyn Store, manifest: &'a Manifest) -> Self {
-        let at = Revision(manifest.revision);
-        Self { store, manifest, at, waiting: Vec::new(), bytes: 0, rows: 0 }
+    fn new(store: &'a dyn Store, at: Revision) -> Self {
+        Self { store, at, waiting: Vec::new(), bytes: 0, rows: 0, written: None }
     }
 
     /// The first row of all: that the others are not all there.
-    async fn mark(&mut self) -> Result<(), BackupError> {
-        let row = RestoredRow::new(self.manifest, Progress::Half).sealed().map_err(internal)?;
+    async fn mark(&mut self, manifest: &Manifest) -> Result<(), BackupError> {
+        let row = RestoredRow::new(manifest, Progress::Half).sealed().map_err(internal)?;
         self.store.load(self.at, vec![(Key::new(keys::RESTORED)?, row, self.at)]).await.map_err(|error| match error {
             coffer_storage::Error::Conflict => {
                 BackupError::Refused("the store is not empty; a backup is restored into a new one alone".into())
@@ -205,17 +210,34 @@ impl<'a> Loading<'a> {
                 self.flush().await?;
             }
         }
-        self.flush().await
+        self.flush().await?;
+        self.settle().await
     }
 
+    /// Hands the rows over, once those before are written.
     async fn flush(&mut self) -> Result<(), BackupError> {
+        self.settle().await?;
         if self.waiting.is_empty() {
             return Ok(());
         }
         let rows = std::mem::take(&mut self.waiting);
         self.rows += u64::try_from(rows.len()).unwrap_or(u64::MAX);
         self.bytes = 0;
-        Ok(self.store.load(self.at, rows).await?)
+        let mut load: Load<'a> = self.store.load(self.at, rows);
+        // Asked once, the store has begun; a future that nobody asks does nothing.
+        tokio::select! {
+            biased;
+            outcome = &mut load => outcome?,
+            () = future::ready(()) => self.written = Some(load),
+        }
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<(), BackupError> {
+        match self.written.take() {
+            None => Ok(()),
+            Some(load) => Ok(load.await?),
+        }
     }
 }
 

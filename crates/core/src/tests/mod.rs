@@ -53,8 +53,8 @@ pub(crate) async fn rows(active: &Active, prefix: &str) -> Vec<String> {
     let mut after: Option<Key> = None;
     loop {
         let page = active.store.scan_keys(&prefix, after.as_ref(), Limit::MAX).await.unwrap();
-        after = page.items.last().map(|(key, _)| key.clone());
-        found.extend(page.items.iter().map(|(key, _)| String::from_utf8(key.as_bytes().to_vec()).unwrap()));
+        after = page.items.last().cloned();
+        found.extend(page.items.iter().map(|key| String::from_utf8(key.as_bytes().to_vec()).unwrap()));
         if !page.more {
             return found;
         }

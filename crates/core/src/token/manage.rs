@@ -443,7 +443,7 @@ impl Active {
     pub(crate) async fn interrupted_revocations(&self) -> Result<Vec<String>, Error> {
         let prefix = Prefix::new(keys::REVOKING)?;
         let page = self.store.scan_keys(&prefix, None::<&Key>, Limit::MAX).await?;
-        let text = page.items.iter().filter_map(|(key, _)| std::str::from_utf8(key.as_bytes()).ok());
+        let text = page.items.iter().filter_map(|key| std::str::from_utf8(key.as_bytes()).ok());
         Ok(text.filter_map(|key| key.strip_prefix(keys::REVOKING)).map(str::to_owned).collect())
     }
 }

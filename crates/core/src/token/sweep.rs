@@ -32,7 +32,7 @@ async fn round(active: &Arc<Active>) -> Result<bool, Error> {
     let minute = u64::try_from(active.clock.now() / 60_000).unwrap_or(0);
     let mut edit = Edit::default();
     let mut trees = Vec::new();
-    for (key, _) in &page.items {
+    for key in &page.items {
         let Some((bucket, accessor)) = std::str::from_utf8(key.as_bytes())
             .ok()
             .and_then(|key| key.strip_prefix(keys::TOKEN_EXPIRY))

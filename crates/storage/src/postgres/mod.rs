@@ -170,12 +170,7 @@ impl Store for Postgres {
         page_of(&rows)
     }
 
-    async fn scan_keys(
-        &self,
-        prefix: &Prefix,
-        after: Option<&Key>,
-        limit: Limit,
-    ) -> Result<Page<(Key, Revision)>, Error> {
+    async fn scan_keys(&self, prefix: &Prefix, after: Option<&Key>, limit: Limit) -> Result<Page<Key>, Error> {
         let range = Range::new(prefix, after);
         let range = &range;
         let items = count(limit.get())?;
@@ -184,8 +179,7 @@ impl Store for Postgres {
                 session.client.query(&session.statements.scan_keys, &[&range.from, &range.to, &items]).await
             })
             .await?;
-        let found = rows.iter().take(limit.get()).map(|row| Ok((key(row)?, Revision::stored(column(row, 1)?)?)));
-        let items: Result<_, Error> = found.collect();
+        let items: Result<_, Error> = rows.iter().take(limit.get()).map(key).collect();
         Ok(Page { items: items?, more: rows.len() > limit.get() })
     }
 

@@ -63,7 +63,7 @@ SELECT key, revision, value, total FROM (
 ";
 
 pub(super) const SCAN_KEYS: &str =
-    "SELECT key, revision FROM coffer.entries WHERE key >= $1 AND key < $2 ORDER BY key LIMIT $3::int8 + 1";
+    "SELECT key FROM coffer.entries WHERE key >= $1 AND key < $2 ORDER BY key LIMIT $3::int8 + 1";
 
 /// Opens a group's transaction for good: whoever commits or takes the leadership next waits for its end.
 pub(super) const LOCK: &str = "

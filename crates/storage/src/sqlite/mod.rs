@@ -133,12 +133,7 @@ impl Store for Sqlite {
         self.scanning(move |readers| readers.scan(&range, limit)).await
     }
 
-    async fn scan_keys(
-        &self,
-        prefix: &Prefix,
-        after: Option<&Key>,
-        limit: Limit,
-    ) -> Result<Page<(Key, Revision)>, Error> {
+    async fn scan_keys(&self, prefix: &Prefix, after: Option<&Key>, limit: Limit) -> Result<Page<Key>, Error> {
         let range = Range::new(prefix, after);
         self.scanning(move |readers| readers.scan_keys(&range, limit)).await
     }

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, Row, params};
 
 use super::connection::{Purpose, connect, failed};
-use crate::entry::{Entry, Filling, Limit, Page, Revision};
+use crate::entry::{Entry, Filling, Limit, Page};
 use crate::error::Error;
 use crate::key::{Key, Range};
 
@@ -47,11 +47,11 @@ impl Readers {
     }
 
     /// Reads a page of keys.
-    pub(super) fn scan_keys(&self, range: &Range, limit: Limit) -> Result<Page<(Key, Revision)>, Error> {
+    pub(super) fn scan_keys(&self, range: &Range, limit: Limit) -> Result<Page<Key>, Error> {
         self.with(|connection| {
             let read = failed("scanning keys");
             let mut statement = connection
-                .prepare_cached("SELECT key, revision FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key")
+                .prepare_cached("SELECT key FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key")
                 .map_err(read)?;
             let mut rows = statement.query(params![range.from, range.to]).map_err(read)?;
             let mut items = Vec::new();
@@ -59,7 +59,7 @@ impl Readers {
                 if items.len() >= limit.get() {
                     return Ok(Page { items, more: true });
                 }
-                items.push((key(row)?, row.get(1).map_err(read)?));
+                items.push(key(row)?);
             }
             Ok(Page { items, more: false })
         })

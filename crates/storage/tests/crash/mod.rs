@@ -80,10 +80,10 @@ async fn sqlite_whose_log_cannot_be_written_fails_the_commit_and_recovers() {
     let store = backend.open().await;
     assert_eq!(value(&*store, "before").await.unwrap(), "kept");
     assert_eq!(value(&*store, "after").await.unwrap(), "kept");
-    let revisions: Vec<_> = store.scan_keys(&prefix(""), None, limit(10)).await.unwrap().items;
-    let names: Vec<&[u8]> = revisions.iter().map(|(key, _)| key.as_bytes()).collect();
+    let entries = store.scan(&prefix(""), None, limit(10)).await.unwrap().items;
+    let names: Vec<&[u8]> = entries.iter().map(|(key, _)| key.as_bytes()).collect();
     assert_eq!(names, [b"after".as_slice(), b"before", b"between"]);
-    assert!(commit(&*store, vec![put("new", "x")]).await.unwrap() > revisions[0].1);
+    assert!(commit(&*store, vec![put("new", "x")]).await.unwrap() > entries[0].1.revision);
 }
 
 /// Runs in a process of its own, for the test above.

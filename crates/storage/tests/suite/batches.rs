@@ -1,6 +1,6 @@
 //! Batches: expectations, atomicity, limits and revisions.
 
-use coffer_storage::{Batch, Error, Expect, Revision, Sealed};
+use coffer_storage::{Batch, Error, Expect, Key, Revision, Sealed};
 
 use crate::backend::{Backend, check, commit, delete, delete_if, limit, prefix, put, put_if, revision, value};
 
@@ -61,7 +61,7 @@ pub(crate) async fn batch_with_deletes_removes_only_its_keys(backend: Backend) {
     commit(store, vec![put("a", "1"), put("a\x00", "2"), put("b", "3")]).await.unwrap();
     commit(store, vec![delete("a"), delete("never there")]).await.unwrap();
     let page = store.scan_keys(&prefix(""), None, limit(10)).await.unwrap();
-    let keys: Vec<&[u8]> = page.items.iter().map(|(key, _)| key.as_bytes()).collect();
+    let keys: Vec<&[u8]> = page.items.iter().map(Key::as_bytes).collect();
     assert_eq!(keys, [b"a\x00".as_slice(), b"b"]);
 }
 
@@ -73,8 +73,8 @@ pub(crate) async fn entries_of_one_batch_share_its_revision(backend: Backend) {
     for name in ["a", "b", "c"] {
         assert_eq!(revision(store, name).await, Some(made));
     }
-    let page = store.scan_keys(&prefix(""), None, limit(10)).await.unwrap();
-    assert_eq!(page.items.iter().filter(|(_, revision)| *revision == made).count(), 3);
+    let page = store.scan(&prefix(""), None, limit(10)).await.unwrap();
+    assert_eq!(page.items.iter().filter(|(_, entry)| entry.revision == made).count(), 3);
 }
 
 pub(crate) async fn revisions_increase_strictly(backend: Backend) {

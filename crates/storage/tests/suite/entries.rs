@@ -50,7 +50,7 @@ pub(crate) async fn longest_key_is_stored_and_scanned(backend: Backend) {
     let page = store.scan_keys(&prefix(&high), None, limit(2)).await.unwrap();
     assert_eq!(page.items.len(), 1);
     let page = store.scan_keys(&prefix(""), Some(&key(&low)), limit(2)).await.unwrap();
-    assert_eq!(page.items[0].0, key(&high));
+    assert_eq!(page.items[0], key(&high));
     assert!(store.scan_keys(&prefix(""), Some(&key(&high)), limit(2)).await.unwrap().items.is_empty());
 }
 

@@ -36,7 +36,7 @@ async fn sweep(active: &Arc<Active>) -> Result<bool, Error> {
     let page = active.store.scan_keys(&Prefix::new(keys::SECRET_ID_EXPIRY)?, None::<&Key>, Limit::new(ROUND)?).await?;
     let minute = u64::try_from(active.clock.now() / 60_000).unwrap_or(0);
     let mut edit = Edit::default();
-    for (key, _) in &page.items {
+    for key in &page.items {
         let Some((bucket, place)) =
             text(key).and_then(|key| key.strip_prefix(keys::SECRET_ID_EXPIRY)).and_then(|place| place.split_once('/'))
         else {

@@ -78,7 +78,7 @@ pub(crate) async fn sweep_all(active: &Arc<Active>) -> Result<(), Error> {
         let minute = u64::try_from(active.clock.now() / 60_000).unwrap_or(0);
         let page = active.store.scan_keys(&prefix, after.as_ref(), Limit::new(ROUND)?).await?;
         let mut past = false;
-        for (key, _) in &page.items {
+        for key in &page.items {
             let Some((bucket, mount, id)) = parse(key) else { continue };
             if bucket > minute {
                 past = true;
@@ -94,7 +94,7 @@ pub(crate) async fn sweep_all(active: &Arc<Active>) -> Result<(), Error> {
                 Err(error) => outcome = Err(error),
             }
         }
-        after = page.items.last().map(|(key, _)| key.clone());
+        after = page.items.last().cloned();
         if past || !page.more {
             break;
         }
