@@ -3,6 +3,7 @@
 #[path = "../../tests/it/harness.rs"]
 #[allow(dead_code, reason = "the tests from outside need more of it")]
 mod harness;
+mod key_administrator;
 mod key_list;
 mod key_mounts;
 mod key_sweep;
