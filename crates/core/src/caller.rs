@@ -92,10 +92,16 @@ impl Caller {
             (Some(_) | None, _) => parameters,
         };
         let (acl, now) = (&self.authority.acl, self.active.clock.now());
+        let usual = acl.has_built_in().then(|| self.active.mounts.usual(path)).flatten();
         let decide = |operation| {
             let request = Request { path, operation, parameters, wrap_ttl: self.cx.wrap_ttl, now };
             match (acl.check(&request), asked) {
                 (Decision::Allow(_), Logical::Spelled(path)) if path.is_denied(acl, operation, now) => {
+                    Err(Denial::DenyRule)
+                }
+                (Decision::Allow(_), _)
+                    if usual.as_deref().is_some_and(|usual| acl.withholds(path, usual, operation, now)) =>
+                {
                     Err(Denial::DenyRule)
                 }
                 (Decision::Allow(grant), Logical::One(_) | Logical::Spelled(_)) => Ok(grant),

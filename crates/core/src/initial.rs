@@ -24,7 +24,7 @@ use crate::{
     mount::Mount,
     ops,
     policies::{ADMINISTRATOR, PolicyRow},
-    policy::{Policy, builtin},
+    policy::builtin,
     record::{Actor, Record},
     token::{create::Wanted, manage::forget},
 };
@@ -81,8 +81,9 @@ pub(crate) async fn recover(active: &Arc<Active>, config: &Config, cx: &Context)
     let mut record = Record::of_request(CREATE_INITIAL, String::new(), actor, cx);
     let stored = active.row::<PolicyRow>(&policy_row).await?;
     let restored = stored.is_none_or(|stored| stored.value.text != builtin::ADMINISTRATOR);
+    let row = PolicyRow::plain(builtin::ADMINISTRATOR, active.clock.now());
+    let policy = row.parse(ADMINISTRATOR).map_err(Error::internal)?;
     if restored {
-        let row = PolicyRow::plain(builtin::ADMINISTRATOR, active.clock.now());
         edit.put(policy_row, codec::encode(&row)?, None);
         record = record.fact("policy_restored", ADMINISTRATOR);
     }
@@ -91,7 +92,6 @@ pub(crate) async fn recover(active: &Arc<Active>, config: &Config, cx: &Context)
         record = record.fact("entity_replaced", entity.to_string());
     }
     // Whether the store had to change or not: this is the way back from whatever went wrong.
-    let policy = Policy::parse(ADMINISTRATOR, builtin::ADMINISTRATOR).map_err(Error::internal)?;
     edit.in_force(move |active| {
         active.policies.put(ADMINISTRATOR, policy);
         active.authority_changed();

@@ -150,6 +150,14 @@ impl Mounts {
         ends.filter_map(|end| path.get(..end)).find_map(|prefix| table.get(prefix)).cloned()
     }
 
+    /// A path of a key engine as if that lay where the built-in policies speak of it; `None` for what lies there, and for
+    /// paths of everything else.
+    pub(crate) fn usual(&self, path: &str) -> Option<String> {
+        let path = path.trim_start_matches('/');
+        let mount = self.resolve(path).filter(|mount| mount.kind == MountKind::Transit && mount.path != KEYS)?;
+        Some(format!("{KEYS}{}", path.strip_prefix(&mount.path)?))
+    }
+
     /// Puts a mount in the place of the one at `from`, in one step.
     pub(crate) fn rename(&self, from: &str, mount: Mount) {
         let mount = Arc::new(mount);
@@ -286,6 +294,9 @@ impl Caller {
     }
 }
 
+/// Where key engines usually lie.
+const KEYS: &str = "transit/";
+
 /// Seconds that may be negative elsewhere.
 pub(crate) fn signed(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
@@ -332,6 +343,25 @@ mod tests {
         assert!(mounts.resolve("a/data/x").is_none());
         assert_eq!(mounts.resolve("b/c/data/x").unwrap().id, old.id);
         assert_eq!(mounts.all().len(), 1);
+    }
+
+    #[test]
+    fn path_of_a_key_engine_elsewhere_is_told_as_if_it_lay_at_transit() {
+        let mounts = Mounts::default();
+        for (path, kind) in [
+            ("transit/", MountKind::Transit),
+            ("tk/", MountKind::Transit),
+            ("transit/deep/", MountKind::Transit),
+            ("tk/kv/", MountKind::KvV2),
+        ] {
+            mounts.put(Mount::new(path, kind, MountEnable::default(), 0).unwrap());
+        }
+        let usual = |path: &str| mounts.usual(path);
+        assert_eq!(usual("tk/encrypt/k").as_deref(), Some("transit/encrypt/k"));
+        assert_eq!(usual("/transit/deep/keys/k/csr").as_deref(), Some("transit/keys/k/csr"));
+        for other in ["transit/encrypt/k", "tk/kv/encrypt/k", "tk", "secret/data/a"] {
+            assert_eq!(usual(other), None, "{other}");
+        }
     }
 
     #[test]

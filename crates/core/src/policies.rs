@@ -65,7 +65,12 @@ impl PolicyRow {
     /// # Errors
     /// As [`Policy::parse`].
     pub(crate) fn parse(&self, name: &str) -> Result<Policy, ParseError> {
-        Ok(Policy::parse(name, &self.text)?.until(self.settings.until_ms).taking(self.settings.values))
+        let policy = Policy::parse(name, &self.text)?.until(self.settings.until_ms).taking(self.settings.values);
+        // Who changes the text gets what he writes.
+        Ok(match name == ADMINISTRATOR && self.text == builtin::ADMINISTRATOR {
+            true => policy.built_in(),
+            false => policy,
+        })
     }
 }
 

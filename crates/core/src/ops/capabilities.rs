@@ -69,6 +69,11 @@ impl Caller {
 
     fn held(&self, authority: &Authority, paths: &[String]) -> Vec<(String, Vec<&'static str>)> {
         let now = self.active.clock.now();
-        paths.iter().map(|path| (path.clone(), authority.acl.capabilities(path, now).names())).collect()
+        let acl = &authority.acl;
+        let held = |path: &str| match acl.has_built_in().then(|| self.active.mounts.usual(path)).flatten() {
+            Some(usual) => acl.capabilities_of_engine(path, &usual, now),
+            None => acl.capabilities(path, now),
+        };
+        paths.iter().map(|path| (path.clone(), held(path).names())).collect()
     }
 }

@@ -25,6 +25,8 @@ pub struct Acl {
     dropped: Vec<DroppedRule>,
     /// The same with its patterns in lower case, where some deny and some are not.
     in_lower_case: Option<Box<Acl>>,
+    /// The built-in ones among the policies by themselves, where there are such.
+    built_in: Option<Box<Acl>>,
 }
 
 /// How patterns are taken.
@@ -48,6 +50,8 @@ pub(super) struct Source {
     pub(super) policy: Arc<str>,
     pub(super) capabilities: Capabilities,
     pub(super) expiry: Option<i64>,
+    /// Whether its policy is a built-in one.
+    built_in: bool,
 }
 
 /// Whether someone may do anything at all in some place.
@@ -94,6 +98,10 @@ impl Acl {
         if acl.slots.iter().any(denies) && acl.slots.iter().any(has_capitals) {
             acl.in_lower_case = Some(Box::new(Acl::compile_as(Letters::Lower, &policies, subject)));
         }
+        let built_in: Vec<&Policy> = policies.into_iter().filter(|policy| policy.is_built_in()).collect();
+        if !built_in.is_empty() {
+            acl.built_in = Some(Box::new(Acl::compile_as(Letters::AsWritten, &built_in, subject)));
+        }
         acl
     }
 
@@ -106,6 +114,7 @@ impl Acl {
             segments: SegmentIndex::new(),
             dropped: Vec::new(),
             in_lower_case: None,
+            built_in: None,
         };
         let mut by_pattern = HashMap::new();
         for policy in policies {
@@ -141,6 +150,36 @@ impl Acl {
     /// The same for a path without case, given in lower case: the case of patterns is of no account.
     pub fn denies_in_any_case(&self, path: &str, operation: Operation, now: i64) -> bool {
         self.in_lower_case.as_deref().unwrap_or(self).denies(path, operation, now)
+    }
+
+    /// Whether there are built-in policies, so that [`Acl::withholds`] may say yes.
+    pub fn has_built_in(&self) -> bool {
+        self.built_in.is_some()
+    }
+
+    /// Whether nothing allows a request but built-in policies, and these deny it at `usual`: its path as if its engine
+    /// lay where those policies speak of it. It is asked of requests that [`Acl::check`] allows.
+    pub fn withholds(&self, path: &str, usual: &str, operation: Operation, now: i64) -> bool {
+        let denied = self.built_in.as_deref().is_some_and(|built_in| built_in.denies(usual, operation, now));
+        denied && !self.of_others(path, operation, now).contains(operation.capability())
+    }
+
+    /// What [`Acl::capabilities`] gives without what is withheld by [`Acl::withholds`].
+    pub fn capabilities_of_engine(&self, path: &str, usual: &str, now: i64) -> Capabilities {
+        match self.built_in.as_deref().is_some_and(|built_in| built_in.denies(usual, Operation::List, now)) {
+            true => self.of_others(path, Operation::List, now),
+            false => self.capabilities(path, now),
+        }
+    }
+
+    /// What the pattern in charge of `path` holds by policies that are not built in.
+    fn of_others(&self, path: &str, operation: Operation, now: i64) -> Capabilities {
+        let Some((slot, _)) = self.in_charge(path.trim_start_matches('/'), operation, now) else {
+            return Capabilities::EMPTY;
+        };
+        let counts = |source: &&Source| !source.built_in && source.expiry.is_none_or(|expiry| now <= expiry);
+        let held = slot.sources.iter().filter(counts).map(|source| source.capabilities);
+        held.fold(Capabilities::EMPTY, Capabilities::joined)
     }
 
     /// What the pattern in charge of `path` holds. As a list sees it: with or without a final `/`.
@@ -256,6 +295,7 @@ impl Acl {
                 policy: Arc::clone(policy.shared_name()),
                 capabilities: rule.permissions.capabilities,
                 expiry: rule.expiry,
+                built_in: policy.is_built_in(),
             });
         }
     }

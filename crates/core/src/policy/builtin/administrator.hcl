@@ -24,7 +24,8 @@ path "sys/backup/seal-key" {
   capabilities = ["deny"]
 }
 
-# Keys are managed, not used and not taken out. Repeat this for transit engines that are mounted elsewhere.
+# Keys are managed, not used and not taken out. While this text is as it came, that holds of every transit engine,
+# wherever it is mounted or moved to; where it is changed, repeat this for those that are mounted elsewhere.
 path "transit/encrypt/*" {
   capabilities = ["deny"]
 }

@@ -13,13 +13,15 @@ enum Class {
     Look,
     /// Changes a key or its settings, and tells nothing secret.
     Manage,
+    /// Needs no key.
+    Tool,
     /// Does something with a secret part, or takes it out.
     Use,
 }
 
-use Class::{Look, Manage, Use};
+use Class::{Look, Manage, Tool, Use};
 
-const OPERATIONS: [(Class, Operation, &str); 60] = [
+const OPERATIONS: [(Class, Operation, &str); 65] = [
     (Look, List, "transit/keys/"),
     (Look, Read, "transit/keys/k"),
     (Look, Read, "transit/config/keys"),
@@ -47,9 +49,14 @@ const OPERATIONS: [(Class, Operation, &str); 60] = [
     (Manage, Update, "transit/import-keys"),
     (Manage, Update, "transit/config/keys"),
     (Manage, Update, "transit/cache-config"),
+    (Manage, Read, "transit/cache-config"),
+    (Manage, Delete, "transit/keys/k/soft-delete"),
+    (Manage, Update, "transit/keys/k/soft-delete-restore"),
     (Manage, Update, "transit/restore"),
     (Manage, Update, "transit/restore/k"),
     (Manage, Read, "transit/wrapping_key"),
+    (Tool, Update, "transit/random/16"),
+    (Tool, Update, "transit/hash/sha2-512"),
     (Use, Create, "transit/encrypt/k"),
     (Use, Update, "transit/encrypt/k"),
     (Use, Update, "transit/decrypt/k"),
@@ -98,7 +105,7 @@ fn acl(texts: &[&str]) -> Acl {
 #[test]
 fn roles_may_do_with_keys_what_the_table_says() {
     let roles: [(&str, &[&str], &[Class]); 5] = [
-        ("administrator", &[ADMINISTRATOR, DEFAULT], &[Look, Manage]),
+        ("administrator", &[ADMINISTRATOR, DEFAULT], &[Look, Manage, Tool]),
         ("auditor", &[AUDITOR, DEFAULT], &[Look]),
         ("default", &[DEFAULT], &[]),
         ("operator", &[OPERATOR, DEFAULT], &[]),
@@ -120,6 +127,49 @@ fn roles_may_do_with_keys_what_the_table_says() {
                 "{role} with a grant: {operation} {path}"
             );
         }
+    }
+}
+
+/// Whether it may be done at `tk/`, in an engine of keys that lies there.
+fn allowed_elsewhere(acl: &Acl, operation: Operation, usual: &str) -> bool {
+    let path = usual.replacen("transit/", "tk/", 1);
+    acl.check(&Request { path: &path, operation, parameters: &(), wrap_ttl: None, now: 0 }).is_allowed()
+        && !acl.withholds(&path, usual, operation, 0)
+}
+
+#[test]
+fn administrator_may_in_every_engine_what_the_table_says_and_use_what_another_policy_grants() {
+    let built_in = || Policy::parse("administrator", ADMINISTRATOR).unwrap().built_in();
+    let with = |texts: &[&str]| {
+        let others = texts.iter().map(|text| Policy::parse("p", text).unwrap());
+        let policies: Vec<Policy> = std::iter::once(built_in()).chain(others).collect();
+        Acl::compile(policies.iter(), &Subject::anonymous())
+    };
+    let alone = with(&[DEFAULT]);
+    // What is granted at `transit/` is that engine's; what holds everywhere is held here too, for what it names.
+    let elsewhere = GRANT.replace("transit/", "tk/");
+    let everything = r#"path "*" { capabilities = ["read"] }"#;
+    let ended = r#"path "*" { capabilities = ["update"] expiration = "1969-12-31T23:59:59Z" }"#;
+    for (class, operation, path) in OPERATIONS {
+        assert_eq!(allowed_elsewhere(&alone, operation, path), class != Use, "{operation} {path}");
+        assert_eq!(allowed_elsewhere(&with(&[GRANT]), operation, path), class != Use, "granted there: {path}");
+        assert_eq!(allowed_elsewhere(&with(&[ended]), operation, path), class != Use, "granted once: {path}");
+        let granted = operation == Update && matches!(path, "transit/encrypt/k" | "transit/decrypt/k");
+        let held = allowed_elsewhere(&with(&[&elsewhere]), operation, path);
+        assert_eq!(held, class != Use || granted, "granted here: {operation} {path}");
+        let held = allowed_elsewhere(&with(&[everything]), operation, path);
+        assert_eq!(held, class != Use || operation == Read, "granted everywhere: {operation} {path}");
+        let held = alone.capabilities_of_engine(&path.replacen("transit/", "tk/", 1), path, 0);
+        assert_eq!(held.is_denied(), class == Use, "{path}: {held}");
+    }
+}
+
+#[test]
+fn policies_of_others_withhold_nothing_anywhere() {
+    let written = acl(&[ADMINISTRATOR]);
+    assert!(!written.has_built_in());
+    for (class, operation, path) in OPERATIONS {
+        assert!(allowed_elsewhere(&written, operation, path), "{class:?}: {operation} {path}");
     }
 }
 

@@ -2,18 +2,21 @@
 
 use coffer_crypto::Error;
 use coffer_crypto::hash::Algorithm as Hash;
-use coffer_crypto::keys::{Algorithm, KeyMaterial, Marshal, PublicKey, SignOptions};
+use coffer_crypto::keys::{Algorithm, KeyMaterial, Marshal, PublicKey, SignOptions, Usage};
 use proptest::prelude::*;
 
 use super::{over, public, unhex};
 
 #[test]
 fn ciphertexts_cut_or_edited_do_not_open() {
-    for algorithm in Algorithm::ALL.into_iter().filter(|algorithm| algorithm.uses().is_some()) {
+    let ciphers = Algorithm::ALL.into_iter().filter(|algorithm| algorithm.supports(Usage::Encrypt));
+    let ciphers: Vec<Algorithm> = ciphers.filter(|algorithm| !algorithm.is_asymmetric()).collect();
+    assert_eq!(ciphers.len(), 5, "{ciphers:?}");
+    for algorithm in ciphers {
         let key = KeyMaterial::generate(algorithm).unwrap().prepare().unwrap();
         let sealed = key.encrypt(b"aad", b"plaintext").unwrap();
         for len in 0..sealed.len() {
-            let wanted = len < 28;
+            let wanted = len < sealed.len() - b"plaintext".len();
             match key.decrypt(b"aad", &sealed[..len]) {
                 Err(Error::Truncated) => assert!(wanted, "{len}"),
                 Err(Error::Authentication) => assert!(!wanted, "{len}"),

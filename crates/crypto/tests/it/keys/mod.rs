@@ -1,13 +1,17 @@
 //! Keys that users own: every algorithm by published vectors, beside second implementations, and under attack.
 
 mod acvp;
+mod agreement;
 mod certificate;
 mod golden;
 mod hostile;
+mod jwk;
+mod macs;
 mod openssl;
 mod round_trip;
 mod second;
 mod vectors;
+mod xaes;
 
 use coffer_crypto::hash::Algorithm as Hash;
 use coffer_crypto::keys::{Algorithm, KeyMaterial, PreparedKey, PublicKey, SignOptions};

@@ -43,6 +43,47 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn signatures_oaep_and_wrapped_keys_round_trip(
+        message in prop::collection::vec(any::<u8>(), 0..2000),
+        short in prop::collection::vec(any::<u8>(), 0..=190),
+        target in prop::collection::vec(any::<u8>(), 1..600),
+        at in any::<prop::sample::Index>(),
+    ) {
+        for material in &*RANDOM {
+            let key = material.prepare().unwrap();
+            let algorithm = material.algorithm();
+            if algorithm.supports(Usage::Sign) {
+                let signature = key.sign(&SignOptions::default(), &message).unwrap();
+                prop_assert!(key.verify(&SignOptions::default(), &message, &signature).unwrap(), "{:?}", algorithm);
+                let mut edited = signature.clone();
+                edited[at.index(signature.len())] ^= 1;
+                prop_assert!(!key.verify(&SignOptions::default(), &message, &edited).unwrap(), "{:?}", algorithm);
+                let longer = [&message[..], &[0]].concat();
+                prop_assert!(!key.verify(&SignOptions::default(), &longer, &signature).unwrap(), "{:?}", algorithm);
+            }
+            if algorithm == Algorithm::Rsa2048 {
+                let sealed = key.encrypt(b"", &short).unwrap();
+                prop_assert_eq!(&*key.decrypt(b"", &sealed).unwrap(), &short);
+            }
+            if algorithm.supports(Usage::Wrap) {
+                let wrapped = key.wrap(&target).unwrap();
+                prop_assert_eq!(&*key.unwrap(&wrapped).unwrap(), &target, "{:?}", algorithm);
+                let mut edited = wrapped.clone();
+                edited[at.index(wrapped.len())] ^= 1;
+                prop_assert!(key.unwrap(&edited).is_err(), "{:?}", algorithm);
+            }
+            if algorithm.supports(Usage::Encapsulate) {
+                let made = key.encapsulate().unwrap();
+                prop_assert_eq!(&key.decapsulate(&made.ciphertext).unwrap(), &made.shared, "{:?}", algorithm);
+            }
+        }
+    }
+}
+
 #[test]
 fn signatures_round_trip_with_every_option_there_is() {
     for algorithm in of_usage(Usage::Sign) {
@@ -264,3 +305,10 @@ const CIPHERS: [Algorithm; 5] = [
     Algorithm::XChaCha20Poly1305,
     Algorithm::Xaes256Gcm,
 ];
+
+/// A key of each algorithm but the slowest to make.
+static RANDOM: std::sync::LazyLock<Vec<KeyMaterial>> = std::sync::LazyLock::new(|| {
+    let slow = [Algorithm::Rsa3072, Algorithm::Rsa4096];
+    let quick = Algorithm::ALL.into_iter().filter(|algorithm| !slow.contains(algorithm));
+    quick.map(|algorithm| KeyMaterial::generate(algorithm).unwrap()).collect()
+});

@@ -1,6 +1,7 @@
 //! What a key may be asked for, in every state.
 
 use super::*;
+use crate::engine::key::state::KeyStep;
 
 fn version(number: u32, state: KeyState) -> KeyVersion {
     KeyVersion {
@@ -123,6 +124,59 @@ fn rotation_ends_the_version_before_at_once_or_after_the_overlap_or_never() {
             assert_eq!(key.version(2).unwrap().state, KeyState::Active);
         }
     }
+}
+
+#[test]
+fn version_that_is_superseded_while_it_is_suspended_ends_when_it_is_resumed() {
+    for (deactivates, overlap, resumed_at, state, due) in [
+        (true, 0, 1_000, KeyState::Deactivated, None),
+        (true, 0, 9_000, KeyState::Deactivated, None),
+        (true, 500, 1_200, KeyState::Active, Some(1_500)),
+        (true, 500, 1_500, KeyState::Deactivated, None),
+        (false, 500, 9_000, KeyState::Active, None),
+    ] {
+        let mut key = entry(&[KeyState::Active]);
+        (key.deactivate_on_rotate, key.overlap_ms) = (deactivates, overlap);
+        key.step(1, KeyStep::Suspend, 500).unwrap();
+        key.add(version(2, KeyState::Active)).unwrap();
+        key.make_primary(2, 1_000).unwrap();
+        assert_eq!(key.version(1).unwrap().state, KeyState::Suspended, "a rotation lets nothing decrypt again");
+        assert_eq!(key.due_ms(), None);
+        key.resume(1, resumed_at).unwrap();
+        let resumed = key.version(1).unwrap();
+        assert_eq!((resumed.state, key.due_ms(), key.primary), (state, due, Some(2)), "{overlap} {resumed_at}");
+        assert_eq!(resumed.deactivated_ms, (state == KeyState::Deactivated).then_some(resumed_at));
+    }
+}
+
+#[test]
+fn suspension_within_the_overlap_keeps_its_end_and_every_older_version_has_one() {
+    let mut key = entry(&[KeyState::Active]);
+    key.overlap_ms = 500;
+    key.add(version(2, KeyState::Active)).unwrap();
+    key.make_primary(2, 1_000).unwrap();
+    key.step(1, KeyStep::Suspend, 1_100).unwrap();
+    key.resume(1, 1_200).unwrap();
+    assert_eq!((key.version(1).unwrap().state, key.due_ms()), (KeyState::Active, Some(1_500)));
+    // What lost its place, and what was rolled back from, is superseded by the next rotation too.
+    key.step(2, KeyStep::Suspend, 1_250).unwrap();
+    key.resume(2, 1_260).unwrap();
+    assert_eq!((key.primary, key.version(2).unwrap().deactivate_at_ms), (None, None));
+    key.add(version(3, KeyState::Active)).unwrap();
+    key.make_primary(3, 1_300).unwrap();
+    let ends: Vec<_> = key.versions.iter().map(|version| version.deactivate_at_ms).collect();
+    assert_eq!(ends, [Some(1_500), Some(1_800), None]);
+    key.roll_back(2, 1_400).unwrap();
+    assert_eq!(key.version(3).unwrap().deactivate_at_ms, None);
+    key.overlap_ms = 0;
+    key.add(version(4, KeyState::Active)).unwrap();
+    key.make_primary(4, 1_450).unwrap();
+    let states: Vec<_> = key.versions.iter().map(|version| version.state).collect();
+    let (active, over) = (KeyState::Active, KeyState::Deactivated);
+    assert_eq!(states, [active, over, over, active], "the first one's overlap was promised");
+    // Whatever somebody does with it otherwise, it does.
+    key.step(1, KeyStep::Compromise, 1_460).unwrap();
+    assert_eq!(key.version(1).unwrap().deactivate_at_ms, None);
 }
 
 #[test]

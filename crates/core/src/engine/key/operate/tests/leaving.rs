@@ -1,5 +1,6 @@
 //! What leaves: exports, public keys, wrapped keys, backups, certificates.
 
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use coffer_api::Code;
 use coffer_crypto::{
     certificate::Certificate,
@@ -108,6 +109,16 @@ async fn public_key_verifies_elsewhere_as_pem_and_as_jwk() {
         let jwk: serde_json::Value = serde_json::from_str(&jwk).unwrap();
         assert_eq!(jwk["kty"], kty);
         assert!(jwk.get("d").is_none());
+        // Its numbers, in the order in which PEM has them, are the last thing there.
+        let number = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
+        let numbers = match algorithm {
+            Algorithm::EcdsaP384 => [&[4], &number("x")[..], &number("y")].concat(),
+            Algorithm::Ed25519 => number("x"),
+            // Between them, what DER says of the exponent.
+            _ => [&number("n")[..], &[2, 3], &number("e")].concat(),
+        };
+        let spki: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        assert!(STANDARD.decode(spki).unwrap().ends_with(&numbers), "{name}: {jwk}");
     }
     world.make("k", KeyCreate::native(Algorithm::Aes256Gcm)).await;
     assert!(world.root.key_public(&world.mount, "k", None, PublicFormat::Pem).await.is_err());
