@@ -15,7 +15,8 @@ test:
 	scripts/install-test-deps.sh
 	cargo test --locked --workspace --no-fail-fast
 
-# Kills the server under load two hundred times on each store, and compares 100,000 random requests with the original.
+# Kills the server under load two hundred times on each store, compares 100,000 random requests with the original, and
+# follows README.md on a machine of its own, as root and as somebody else.
 stress:
 	scripts/stress.sh
 

@@ -295,23 +295,37 @@ mod tests {
 
     #[test]
     fn statuses_and_codes_map_to_the_documented_exits() {
-        for (code, exit) in [
-            (Code::NotFound, 3),
-            (Code::Denied, 4),
-            (Code::Unauthenticated, 4),
-            (Code::Conflict, 5),
-            (Code::KeyState, 5),
-            (Code::Unresolved, 5),
-            (Code::Sealed, 7),
-            (Code::Unavailable, 7),
-            (Code::Integrity, 8),
-            (Code::Internal, 2),
-            (Code::Invalid, 1),
-            (Code::TooLarge, 1),
-        ] {
-            assert_eq!(exit_of_code(code).code(), exit, "{code:?}");
+        let exits = [
+            ("audit_unavailable", 7),
+            ("conflict", 5),
+            ("denied", 4),
+            ("disk_full", 7),
+            ("integrity", 8),
+            ("internal", 2),
+            ("invalid", 1),
+            ("invalid_credentials", 4),
+            ("key_state", 5),
+            ("method_not_allowed", 2),
+            ("not_found", 3),
+            ("rate_limited", 2),
+            ("sealed", 7),
+            ("standby", 7),
+            ("too_large", 1),
+            ("unauthenticated", 4),
+            ("unavailable", 7),
+            ("unresolved", 5),
+            ("unsupported", 2),
+        ];
+        // Every code that a client can be told, as the API's description lists them.
+        let document: serde_json::Value = serde_json::from_str(include_str!("../../../openapi.json")).unwrap();
+        let codes = document["components"]["schemas"]["Code"]["enum"].as_array().unwrap();
+        assert_eq!(codes, &exits.map(|(name, _)| serde_json::Value::from(name)));
+        for (name, exit) in exits {
+            let code: Code = serde_json::from_value(name.into()).unwrap();
+            assert_eq!(exit_of_code(code).code(), exit, "{name}");
         }
-        for (status, exit) in [(400, 2), (401, 4), (403, 4), (404, 3), (409, 5), (412, 5), (500, 2), (503, 7)] {
+        for (status, exit) in [(400, 2), (401, 4), (403, 4), (404, 3), (409, 5), (412, 5), (429, 2), (500, 2), (503, 7)]
+        {
             assert_eq!(exit_of_status(status).code(), exit, "{status}");
         }
     }

@@ -128,6 +128,7 @@ pub use seal::{
     rekey::{Rekey, RekeyEnd, RekeyProgress, RekeyStart, Verification, VerificationProgress},
     shares::{AskedSplit, NewShares, Share, Split},
 };
+pub use spelled::explain;
 pub use start::{StartError, Started};
 pub use time::rfc3339;
 pub use token::{

@@ -2,7 +2,22 @@
 //! without their final slash. Policies decide about a path as it was sent, as they do everywhere; but what they deny by
 //! a thing's own path stays denied however somebody spells it.
 
-use crate::policy::{Acl, Operation};
+use crate::policy::{Acl, Decision, Denial, Explanation, Operation, Request};
+
+/// As [`Acl::explain`], and as a server decides: what policies deny by a thing's own path is denied in every spelling.
+pub fn explain(acl: &Acl, request: &Request<'_>) -> Explanation {
+    let mut explanation = acl.explain(request);
+    let spelled = Spelled::known(&explanation.path, request.operation);
+    let denied = spelled.filter(|path| path.is_denied(acl, request.operation, request.now));
+    match (&explanation.decision, denied) {
+        (Decision::Allow(_), Some(path)) => {
+            explanation.decision = Decision::Deny(Denial::DenyRule);
+            explanation.denied_as = Some(path.own);
+        }
+        (Decision::Allow(_) | Decision::Deny(_), _) => {}
+    }
+    explanation
+}
 
 /// The logical path of a thing as it was sent, and the thing's own.
 #[derive(Clone, Debug)]
@@ -39,6 +54,23 @@ impl Spelled {
     /// The path of something that is found with and without a slash at the end.
     pub(crate) fn with_slash(sent: &str) -> Self {
         Self { sent: sent.to_owned(), own: sent.trim_end_matches('/').to_owned(), spelling: Spelling::Slash }
+    }
+
+    /// A path as those take it whom requests for it come to; `None` where it has one spelling. Lists have.
+    fn known(sent: &str, operation: Operation) -> Option<Self> {
+        match operation {
+            Operation::List | Operation::Scan => return None,
+            Operation::Create | Operation::Delete | Operation::Patch | Operation::Read | Operation::Update => {}
+        }
+        let is_below =
+            |area: &str| sent.strip_prefix(area).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if ["identity/entity", "identity/group"].into_iter().any(is_below) && !ONE_SPELLING.contains(&sent) {
+            Some(Self::in_any_case(sent))
+        } else if ["sys/auth", "sys/mounts"].into_iter().any(is_below) {
+            Some(Self::with_slash(sent))
+        } else {
+            None
+        }
     }
 
     /// The thing's own path.
@@ -91,6 +123,9 @@ impl<'p> From<&'p str> for Logical<'p> {
     }
 }
 
+/// What is done to several entities, and names none of them in its path.
+const ONE_SPELLING: [&str; 2] = ["identity/entity/batch-delete", "identity/entity/merge"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +170,29 @@ mod tests {
             path "sys/mounts/kv" { capabilities = ["deny"] }"#);
         for (sent, is_denied) in [("sys/mounts/kv", true), ("sys/mounts/kv/", true), ("sys/mounts/k", false)] {
             assert_eq!(Spelled::with_slash(sent).is_denied(&acl, Operation::Read, 0), is_denied, "{sent}");
+        }
+    }
+
+    #[test]
+    fn explanation_of_another_spelling_denies_what_is_denied_by_its_own() {
+        let acl = acl(r#"
+            path "identity/*" { capabilities = ["read", "update", "list"] }
+            path "identity/entity/name/ann" { capabilities = ["deny"] }
+            path "identity/entity-alias/id/ann" { capabilities = ["deny"] }
+            path "sys/*" { capabilities = ["read"] }
+            path "sys/mounts/kv" { capabilities = ["deny"] }
+        "#);
+        for (path, operation, denied_as) in [
+            ("identity/entity/name/Ann", Operation::Read, Some("identity/entity/name/ann")),
+            ("identity/entity/name/Anna", Operation::Read, None),
+            ("identity/entity-alias/id/Ann", Operation::Read, None),
+            ("identity/entity/Name/", Operation::List, None),
+            ("sys/mounts/kv/", Operation::Read, Some("sys/mounts/kv")),
+            ("sys/mountskv", Operation::Read, None),
+        ] {
+            let explanation = explain(&acl, &Request { path, operation, parameters: &(), wrap_ttl: None, now: 0 });
+            assert_eq!(explanation.denied_as.as_deref(), denied_as, "{path}");
+            assert_eq!(explanation.decision.is_allowed(), denied_as.is_none(), "{path}");
         }
     }
 }

@@ -1,5 +1,8 @@
 //! `coffer server`: flags and environment over a configuration file, then the server until it is told to stop.
 
+#[cfg(test)]
+mod settings;
+
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
 
 use clap::Args;

@@ -17,6 +17,7 @@ mod shares;
 mod stub;
 mod terminal;
 mod tls;
+mod tokens;
 mod tutorial;
 mod userpass;
 mod verify;

@@ -60,6 +60,14 @@ impl Server {
         self.coffer_with_input(args, "")
     }
 
+    /// As [`Self::coffer`], with this token.
+    pub fn coffer_as(&self, token: &str, args: &[&str]) -> Said {
+        let file = self.home().join("token");
+        std::fs::write(&file, token).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        self.coffer(&[args, &["--token-file", "token"]].concat())
+    }
+
     /// Starts a command against this server, with pipes.
     pub fn spawn(&self, args: &[&str]) -> Child {
         let mut command = self.command(args);

@@ -1,7 +1,9 @@
 //! The server killed at each point of a commit. What was answered is stored and recorded; what was not is both or
 //! neither, and which of the two each point decides.
 
-use std::sync::atomic::AtomicU64;
+use std::{collections::HashMap, process::Command, sync::atomic::AtomicU64};
+
+use serde_json::json;
 
 use crate::{
     audit_log::{self, Records, agent},
@@ -18,7 +20,7 @@ enum Fate {
     LoggedLater,
     /// In the store and after the restart in the log; before it perhaps.
     Logged,
-    /// In the store and in the log at once.
+    /// In the store and in the log at once: whether what is in the log's file was synced, a kill does not tell.
     LoggedAtOnce,
     /// No request was under way: the point lies after the answer.
     Answered,
@@ -46,9 +48,54 @@ at! {
     kill_before_commit: "before-commit", Undone;
     kill_after_commit: "after-commit", LoggedLater;
     kill_after_append: "after-append", Logged;
+    kill_before_log_sync: "before-log-sync", LoggedAtOnce;
     kill_after_sync: "after-sync", LoggedAtOnce;
     kill_before_outbox_delete: "before-outbox-delete", Answered;
     kill_after_outbox_delete: "after-outbox-delete", Answered;
+}
+
+/// What a kill leaves in the kernel's memory hides a sync that did not happen, so strace tells.
+#[test]
+fn points_around_the_sync_of_the_log_have_it_before_them_or_not() {
+    for (point, is_synced) in [("before-log-sync", false), ("after-sync", true)] {
+        let node = Node::new(Engine::Sqlite);
+        let server = node.start();
+        let token = node.login(&server);
+        server.stop();
+        let trace = node.home().join("strace");
+        let mut strace = Command::new("strace");
+        let traced = ["-f", "-y", "-s", "0", "-e", "trace=pwrite64,write,fdatasync,fsync", "-e", "signal=none", "-o"];
+        strace.args(traced).arg(&trace);
+        let point = format!("{point}:9");
+        let mut server = node.prepare_under(strace).env("COFFER_TEST_FAILPOINT", &point).start();
+        let mut lone = Load::new("traced", 1, 7);
+        lone.run(&server, &token, |_: &AtomicU64| {});
+        server.wait();
+        assert!(lone.answered() > 0 && lone.pending() == 1, "{point}");
+        let text = std::fs::read_to_string(&trace).unwrap();
+        let (written, synced) = last_write_and_sync(&text);
+        assert_eq!(synced > written, is_synced, "{point}: written at line {written:?}, synced at {synced:?}:\n{text}");
+    }
+}
+
+/// The order of the code is the order for every store. The row waits for a moment before it goes; of several tries one
+/// sees the answer even on a machine that stands still just then, and none would if the point lay before it.
+#[test]
+fn points_around_the_deletion_of_the_outbox_row_lie_after_the_answer() {
+    for point in ["before-outbox-delete", "after-outbox-delete"] {
+        let answered = (0..5).any(|_| {
+            let node = Node::new(Engine::Sqlite);
+            let server = node.start();
+            let token = node.login(&server);
+            server.stop();
+            let server = node.prepare().env("COFFER_TEST_FAILPOINT", point).start();
+            let body = json!({ "data": { "value": "v" } });
+            let answer = server.client().with_token(&token).post("/v1/secret/data/lone", &body);
+            server.wait_killed();
+            answer.is_ok_and(|answer| answer.expect(200).is_success())
+        });
+        assert!(answered, "{point}: the server dies before it answers");
+    }
 }
 
 #[test]
@@ -133,4 +180,27 @@ fn die_at(node: &Node, token: &str, load: &mut Load, point: &str, passage: u32) 
 
 fn found(records: &Records, wanted: &str) -> bool {
     records.values().any(|record| agent(record) == Some(wanted))
+}
+
+/// The lines at which a segment of the log was last written to, and last synced with success. A line is
+/// `PID call(FD<PATH>…) = RESULT`, or two of them where others came between.
+fn last_write_and_sync(trace: &str) -> (Option<usize>, Option<usize>) {
+    let mut syncing: HashMap<&str, bool> = HashMap::new();
+    let (mut written, mut synced) = (None, None);
+    for (number, line) in trace.lines().enumerate() {
+        let (pid, call) = line.split_once(' ').unwrap();
+        let call = call.trim_start();
+        let of_segment = call.contains("/audit/segments/") && call.contains(".seg>");
+        let is_sync = call.starts_with("fdatasync(") || call.starts_with("fsync(");
+        if is_sync && call.ends_with("<unfinished ...>") {
+            syncing.insert(pid, of_segment);
+        } else if is_sync && of_segment && call.ends_with("= 0") {
+            synced = Some(number);
+        } else if call.starts_with("<... f") && call.contains("sync resumed") {
+            synced = if syncing.remove(pid) == Some(true) && call.ends_with("= 0") { Some(number) } else { synced };
+        } else if of_segment && call.contains("write") {
+            written = Some(number);
+        }
+    }
+    (written, synced)
 }

@@ -317,6 +317,7 @@ impl Writer {
         if !self.shared.ledger.is_behind() {
             return Ok(());
         }
+        crate::failpoint::hit("before-log-sync");
         let started = Instant::now();
         if let Err(error) = open.file.sync_data().named("sync", &open.path) {
             self.fall_back(&error);

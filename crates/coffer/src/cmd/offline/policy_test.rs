@@ -1,17 +1,19 @@
 //! `coffer policy test`: decides one request by policy files alone, and says why.
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
+mod subject;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
 use coffer_core::{
     clock::{SystemTimeSource, TimeSource},
-    policy::{
-        Acl, Decision, Entity, Explanation, Group, Operation, ParameterVerdict, Policy, Request, Subject, builtin,
-    },
+    explain,
+    policy::{Acl, Decision, Explanation, Operation, ParameterVerdict, Policy, Request, TemplateValues, builtin},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use self::subject::Person;
 use crate::{
     duration,
     failure::{Exit, Failure},
@@ -25,6 +27,9 @@ use crate::{
 The path is the logical one, with its mount, as policies name it:
   coffer policy test --policy api.hcl --path secret/data/acme/prod/api/URL --operation read
 A token has the policy `default` too unless it was made without: --builtin default adds it.
+Templates take what is said of the entity; without it their rules do not exist:
+  coffer policy test --policy api.hcl --path secret/data/acme/KEY --operation read \\
+    --alias auth_userpass_1a2b3c4d:name=ann --group ops:id=0190… --group ops:metadata.team=acme
 Exit code 0 means allowed, 4 denied.")]
 pub(crate) struct Arguments {
     /// A policy file, HCL or JSON, - for stdin; its name without the extension is the policy's
@@ -48,18 +53,14 @@ pub(crate) struct Arguments {
     /// When [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<jiff::Timestamp>,
-    /// For templates: the entity's id
-    #[arg(long, value_name = "ID")]
-    entity_id: Option<String>,
-    /// For templates: the entity's name
-    #[arg(long, value_name = "NAME")]
-    entity_name: Option<String>,
-    /// For templates: the entity's metadata; repeat for more
-    #[arg(long = "entity-metadata", value_name = "KEY=VALUE")]
-    metadata: Vec<String>,
-    /// For templates: a group of the entity, by name; repeat for more
-    #[arg(long = "group", value_name = "NAME")]
-    groups: Vec<String>,
+    #[command(flatten)]
+    person: Person,
+    /// As the setting allow_wildcards_in_identity_templates: values may hold * and +
+    #[arg(long)]
+    template_wildcards: bool,
+    /// As the setting allow_slashes_in_identity_templates: values may hold /
+    #[arg(long)]
+    template_slashes: bool,
 }
 
 /// A decision for programs.
@@ -75,6 +76,8 @@ struct Report {
     patterns: Vec<Pattern>,
     parameters: Vec<Parameter>,
     dropped: Vec<Dropped>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    denied_as: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -103,7 +106,7 @@ struct Dropped {
 /// Where a policy cannot be read, or an option is malformed.
 pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let policies = arguments.policies()?;
-    let metadata = arguments.metadata()?;
+    let known = arguments.person.known()?;
     let data = arguments.data()?;
     let operation = Operation::ALL
         .into_iter()
@@ -111,14 +114,17 @@ pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, 
         .ok_or_else(|| Failure::local("no such operation"))?;
     let path = coffer_server::logical_path(arguments.path.clone(), operation)
         .map_err(|error| Failure::local(error.to_string()).hint("the server refuses such a request as invalid"))?;
-    let acl = Acl::compile(&policies, &arguments.subject(&metadata));
-    let explanation = acl.explain(&Request {
-        path: &path,
-        operation,
-        parameters: &data,
-        wrap_ttl: arguments.wrap_ttl,
-        now: arguments.at.map_or_else(|| SystemTimeSource.wall(), jiff::Timestamp::as_millisecond),
-    });
+    let acl = Acl::compile(&policies, &known.subject());
+    let explanation = explain(
+        &acl,
+        &Request {
+            path: &path,
+            operation,
+            parameters: &data,
+            wrap_ttl: arguments.wrap_ttl,
+            now: arguments.at.map_or_else(|| SystemTimeSource.wall(), jiff::Timestamp::as_millisecond),
+        },
+    );
     session.output.show_lines(&report(&explanation), |_| explanation.to_string())?;
     match explanation.decision {
         Decision::Allow(_) => Ok(ExitCode::SUCCESS),
@@ -128,6 +134,7 @@ pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, 
 
 impl Arguments {
     fn policies(&self) -> Result<Vec<Policy>, Failure> {
+        let values = TemplateValues { wildcards: self.template_wildcards, slashes: self.template_slashes };
         let mut policies = Vec::new();
         for path in &self.policies {
             let text = input::text_file(path, TEXT_LIMIT)?;
@@ -135,7 +142,7 @@ impl Arguments {
                 path.file_stem().map_or_else(|| "policy".to_owned(), |stem| stem.to_string_lossy().to_lowercase());
             let policy = Policy::parse(&name, &text)
                 .map_err(|error| Failure::local(format!("{} is not a policy: {error}", path.display())))?;
-            policies.push(policy);
+            policies.push(policy.taking(values));
         }
         for name in &self.builtins {
             for known in builtin::ALL.iter().filter(|known| known.name == name) {
@@ -157,23 +164,6 @@ impl Arguments {
             data.insert(key.to_owned(), value);
         }
         Ok(data)
-    }
-
-    fn metadata(&self) -> Result<BTreeMap<String, String>, Failure> {
-        let pairs = self.metadata.iter().map(|pair| split(pair, "--entity-metadata"));
-        pairs.map(|pair| pair.map(|(key, value)| (key.to_owned(), value.to_owned()))).collect()
-    }
-
-    fn subject<'a>(&'a self, metadata: &'a BTreeMap<String, String>) -> Subject<'a> {
-        let is_known = self.entity_id.is_some() || self.entity_name.is_some() || !metadata.is_empty();
-        let entity = Entity {
-            id: self.entity_id.as_deref().unwrap_or_default(),
-            name: self.entity_name.as_deref().unwrap_or_default(),
-            metadata: metadata.iter().collect(),
-            aliases: Vec::new(),
-        };
-        let groups = self.groups.iter().map(|name| Group { name, ..Group::default() }).collect();
-        Subject { entity: is_known.then_some(entity), groups }
     }
 }
 
@@ -214,6 +204,7 @@ fn report(explanation: &Explanation) -> Report {
             .iter()
             .map(|rule| Dropped { policy: rule.policy.clone(), path: rule.path.clone() })
             .collect(),
+        denied_as: explanation.denied_as.clone(),
     }
 }
 
