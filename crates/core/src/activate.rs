@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::{
     Config, Context, Error, StartError,
     active::Active,
-    audit::{catch_up, query::summarise},
+    audit::{catch_up, query::summarise, registered},
     auth::Logins,
     backup::restored,
     barrier::{self, Barrier},
@@ -236,6 +236,7 @@ pub(crate) async fn activate(
     let started = Record::system(if is_new { "system.init" } else { "system.start" })
         .fact("version", env!("CARGO_PKG_VERSION"))
         .fact("epoch", epoch.0.to_string())
+        .fact("logs", registered::digest_now(&active).await?)
         .fact("cluster", root.cluster_id.to_string());
     active.log_synced(&started).await?;
     for attempt in core.take_attempts() {
@@ -426,8 +427,7 @@ async fn open_log(
     };
     // Size 0 registers that the log exists before its directory does: nothing was logged yet that could be missing.
     let known = known.filter(|head| head.size > 0).map(|head| Head { size: head.size, root: head.root });
-    let opened = open_with(core, &row, &seed, known).await?;
-    let log = match opened {
+    let log = match open_with(core, &row, &seed, known).await? {
         Ok(log) => log,
         // A rotation reached the log and not the row: the next key is stored, and it is the one in force.
         Err(OpenError::OtherKey { signed_by }) => {

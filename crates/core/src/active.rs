@@ -120,7 +120,7 @@ impl Active {
 
     pub(crate) fn may_change(&self, urgency: Urgency) -> Result<(), Error> {
         self.lease.check()?;
-        if self.outbox.is_broken() {
+        if self.outbox.holds_up(urgency) {
             return Err(Error::new(
                 Code::AuditUnavailable,
                 "the audit log cannot be written, so nothing may change; it recovers by itself",
@@ -130,6 +130,18 @@ impl Active {
             Urgency::Essential => Ok(()),
             Urgency::Ordinary => self.space.check_change(),
         }
+    }
+
+    /// For what cannot be undone: no value or key goes while it is not known what time it is.
+    ///
+    /// # Errors
+    /// [`Code::Unavailable`] while the clock is in doubt.
+    pub(crate) fn may_destroy(&self) -> Result<(), Error> {
+        if self.clock.is_in_doubt() {
+            let message = "the clock is in doubt, so nothing is destroyed; see `coffer operator clock-accept`";
+            return Err(Error::new(Code::Unavailable, message));
+        }
+        Ok(())
     }
 
     /// The entry under `key`, checked, from the cache or the store.
@@ -225,6 +237,8 @@ impl Active {
         for some in records.chunks(RECORDS_TOGETHER) {
             match self.read_durability {
                 ReadDurability::Synced => self.log_all_synced(some).await?,
+                // What protects has no change of its own to be synced with, as a seal, and may use what is kept for it.
+                ReadDurability::Written if some.iter().any(is_essential) => self.log_all_synced(some).await?,
                 ReadDurability::Written => {
                     let appended = self.log.append_relaxed(self.entries(some)).await;
                     let ticket = appended.map_err(|error| self.log_broke(error))?;
@@ -242,7 +256,7 @@ impl Active {
 
     async fn log_all_synced(&self, records: &[Record]) -> Result<(), Error> {
         let entries = self.entries(records);
-        let appended = match records.iter().any(|record| record.urgency() == Urgency::Essential) {
+        let appended = match records.iter().any(is_essential) {
             true => self.log.append_reserved(entries).await,
             false => self.log.append(entries).await,
         };
@@ -267,13 +281,17 @@ impl Active {
     }
 
     fn log_broke(&self, error: crate::tlog::AppendError) -> Error {
-        self.outbox.broke();
+        self.outbox.broke(&error);
         Error::new(
             Code::AuditUnavailable,
             "the audit log cannot be written, so nothing is answered; it recovers by itself",
         )
         .caused_by(error)
     }
+}
+
+fn is_essential(record: &Record) -> bool {
+    record.urgency() == Urgency::Essential
 }
 
 /// Names below a prefix.

@@ -333,7 +333,7 @@ impl Active {
             match synced {
                 Ok(()) => self.outbox.logged(row),
                 Err(error) => {
-                    self.outbox.unlogged(row, entries);
+                    self.outbox.unlogged(row, entries, &error);
                     broken = Some(error);
                 }
             }

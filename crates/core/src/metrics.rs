@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     pub(crate) cache_misses: Counter,
     pub(crate) denied: Counter,
     pub(crate) unauthenticated: Counter,
+    pub(crate) scrub_elsewhere: Counter,
     pub(crate) scrub_findings: Counter,
     pub(crate) scrub_rounds: Counter,
     pub(crate) scrubbed: Counter,
@@ -68,7 +69,16 @@ impl Core {
         out.counter("coffer_leadership_lost_total", "Times this node lost the leadership.", metrics.takeovers.value());
         out.counter("coffer_scrub_checked_total", "Entries of log and store re-verified.", metrics.scrubbed.value());
         out.gauge("coffer_scrub_findings", "Entries that failed re-verification.", metrics.scrub_findings.value());
-        out.counter("coffer_scrub_rounds_total", "Rounds of re-verification.", metrics.scrub_rounds.value());
+        out.gauge(
+            "coffer_scrub_recorded_elsewhere",
+            "Entries that the last round could not compare: other nodes' logs have their records.",
+            metrics.scrub_elsewhere.value(),
+        );
+        out.counter(
+            "coffer_scrub_rounds_total",
+            "Rounds of re-verification that came to their end.",
+            metrics.scrub_rounds.value(),
+        );
         out.counter(
             "coffer_sweep_visited_total",
             "Places in indexes of expiry that a sweep looked at: those due, and of the minute that runs.",

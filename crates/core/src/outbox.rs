@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use coffer_storage::Revision;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -11,10 +12,10 @@ use crate::{
     Error,
     active::Active,
     codec::{self, Persisted},
-    commit::Edit,
+    commit::{Edit, Urgency},
     keys,
     record::Record,
-    tlog::Head,
+    tlog::{AppendError, Head},
 };
 
 /// Rows deleted in one batch.
@@ -39,8 +40,30 @@ struct Inner {
     logged: Vec<String>,
     /// Rows whose record is not, with the entries.
     unlogged: Vec<(String, Vec<Vec<u8>>)>,
-    /// Whether the last attempt to write the log failed.
-    broken: bool,
+    /// Why the last attempt to write the log failed.
+    broken: Option<Fault>,
+}
+
+/// Why the log cannot be written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fault {
+    /// There is no space; the log has kept some for what protects.
+    Full,
+    Other,
+}
+
+impl Fault {
+    fn of(error: &AppendError) -> Self {
+        match error {
+            AppendError::Write(error) if error.is_full() => Self::Full,
+            AppendError::CallSize { .. }
+            | AppendError::Closed
+            | AppendError::EntrySize(_)
+            | AppendError::Reserved
+            | AppendError::Tampered(_)
+            | AppendError::Write(_) => Self::Other,
+        }
+    }
 }
 
 /// Size and root up to which a node's log is known to be whole (`log-head/{node}`).
@@ -69,22 +92,35 @@ impl Outbox {
     }
 
     /// The row's record could not be logged: try again.
-    pub(crate) fn unlogged(&self, row: String, entries: Vec<Vec<u8>>) {
+    pub(crate) fn unlogged(&self, row: String, entries: Vec<Vec<u8>>, error: &AppendError) {
         let mut inner = self.inner.lock();
         inner.unlogged.push((row, entries));
-        inner.broken = true;
+        inner.broken = Some(Fault::of(error));
         self.wake.notify_one();
     }
 
     /// The log could not be written.
-    pub(crate) fn broke(&self) {
-        self.inner.lock().broken = true;
+    pub(crate) fn broke(&self, error: &AppendError) {
+        self.inner.lock().broken = Some(Fault::of(error));
         self.wake.notify_one();
     }
 
     /// Whether changes have to wait for the log.
     pub(crate) fn is_broken(&self) -> bool {
-        self.inner.lock().broken
+        self.inner.lock().broken.is_some()
+    }
+
+    /// Whether a change of this urgency has to wait for the log. Where nothing is wrong but that the disk is full, what
+    /// protects does not: the log has space of its own for its record.
+    pub(crate) fn holds_up(&self, urgency: Urgency) -> bool {
+        let inner = self.inner.lock();
+        match (inner.broken, urgency) {
+            (None, Urgency::Essential | Urgency::Ordinary) => false,
+            (Some(Fault::Full), Urgency::Essential) => !inner.unlogged.is_empty(),
+            (Some(Fault::Full), Urgency::Ordinary) | (Some(Fault::Other), Urgency::Essential | Urgency::Ordinary) => {
+                true
+            }
+        }
     }
 
     /// Rows that await deletion or logging.
@@ -139,11 +175,11 @@ pub(crate) async fn delete_logged(active: &Active) -> Result<(), Error> {
 }
 
 /// Registers the log as far as it is synced by now: what a store read from here on says of it, and what has no outbox row
-/// in that store, is in the log up to there.
-pub(crate) async fn register(active: &Active) -> Result<(), Error> {
+/// in that store, is in the log up to there. Gives the revision at which that is so.
+pub(crate) async fn register(active: &Active) -> Result<Revision, Error> {
     delete_logged(active).await?;
     let _registering = active.outbox.registering.lock().await;
-    active.commit_bookkeeping(head_of(active)?).await.map(drop)
+    active.commit_bookkeeping(head_of(active)?).await
 }
 
 /// An edit that registers the log's head.
@@ -176,7 +212,7 @@ async fn mend(active: &Arc<Active>) {
         if empty && log_and_sync(active, probe).await.is_ok() {
             let mut inner = active.outbox.inner.lock();
             if inner.unlogged.is_empty() {
-                inner.broken = false;
+                inner.broken = None;
                 tracing::info!("the audit log can be written again");
                 return;
             }
@@ -188,7 +224,7 @@ async fn mend(active: &Arc<Active>) {
     }
 }
 
-async fn log_and_sync(active: &Active, entries: Vec<Vec<u8>>) -> Result<(), crate::tlog::AppendError> {
+async fn log_and_sync(active: &Active, entries: Vec<Vec<u8>>) -> Result<(), AppendError> {
     let ticket = active.log.append(entries).await?;
     active.log.synced(&ticket).await.map(drop)
 }

@@ -9,6 +9,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use coffer_crypto::{envelope, hash::sha256};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::{backup::restored, keys, tlog};
 
@@ -20,6 +21,16 @@ pub(crate) struct Ledger {
     parts: u64,
     /// The newest time of a record, UTC milliseconds: the node's own clock, which may be ahead of the verifier's.
     newest_ms: i64,
+    last_start: Option<Start>,
+}
+
+/// What a node said when it began to lead.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Start {
+    pub(crate) epoch: u64,
+    pub(crate) node: String,
+    /// [`digest`](super::registered::digest) of the logs that the store registered then.
+    pub(crate) logs: String,
 }
 
 /// A key's last record.
@@ -53,10 +64,24 @@ pub(crate) enum Standing {
 struct Changes<'a> {
     #[serde(borrow, default)]
     changes: Vec<Changed<'a>>,
+    #[serde(borrow, default)]
+    cls: Cow<'a, str>,
+    #[serde(borrow, default)]
+    facts: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    node: Cow<'a, str>,
     #[serde(default)]
     rev: Option<u64>,
     #[serde(borrow, default)]
     t: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct StartFacts<'a> {
+    #[serde(borrow)]
+    epoch: Cow<'a, str>,
+    #[serde(borrow)]
+    logs: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +102,7 @@ impl Ledger {
 
     /// A ledger of one part of `parts`; the parts of one round share the hasher.
     pub(crate) fn part(part: u64, parts: u64, hasher: RandomState) -> Self {
-        Self { last: HashMap::new(), hasher, part, parts, newest_ms: 0 }
+        Self { last: HashMap::new(), hasher, part, parts, newest_ms: 0, last_start: None }
     }
 
     /// Takes in an entry of the log.
@@ -93,6 +118,9 @@ impl Ledger {
         let record: Changes<'_> = serde_json::from_slice(entry).map_err(|error| error.to_string())?;
         let time_ms = record.t.parse::<i128>().ok().and_then(|ns| i64::try_from(ns / 1_000_000).ok());
         self.newest_ms = self.newest_ms.max(time_ms.unwrap_or(0));
+        if ["system.init", "system.start"].contains(&record.cls.as_ref()) {
+            self.see_start(&record);
+        }
         if record.changes.is_empty() {
             return Ok(());
         }
@@ -118,6 +146,11 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// The start of the highest epoch.
+    pub(crate) fn last_start(&self) -> Option<&Start> {
+        self.last_start.as_ref()
     }
 
     /// Compares a live entry with its last record.
@@ -162,6 +195,15 @@ impl Ledger {
         self.last.iter().filter(move |(_, last)| gone(last)).map(|(key, last)| (key.as_str(), last.revision))
     }
 
+    fn see_start(&mut self, record: &Changes<'_>) {
+        let facts = record.facts.and_then(|facts| serde_json::from_str::<StartFacts<'_>>(facts.get()).ok());
+        let Some((epoch, facts)) = facts.and_then(|facts| Some((facts.epoch.parse().ok()?, facts))) else { return };
+        if self.last_start.as_ref().is_none_or(|last| last.epoch < epoch) {
+            let (node, logs) = (record.node.clone().into_owned(), facts.logs.into_owned());
+            self.last_start = Some(Start { epoch, node, logs });
+        }
+    }
+
     fn is_ours(&self, key: &str) -> bool {
         self.parts == 1 || self.hasher.hash_one(key) % self.parts == self.part
     }
@@ -204,6 +246,21 @@ mod tests {
         assert_eq!(ledger.compare("kv/unknown", 1, b"x"), Standing::Elsewhere);
         assert!(matches!(ledger.compare("clock", 1, b"plain"), Standing::Altered(_)));
         assert_eq!(ledger.missing(0).collect::<Vec<_>>(), [("kv/c", 6)]);
+    }
+
+    #[test]
+    fn last_start_is_that_of_the_highest_epoch_and_tells_its_logs() {
+        let start = |class: &str, epoch: &str| {
+            let facts = serde_json::json!({"cluster": "c", "epoch": epoch, "logs": format!("of {epoch}")});
+            serde_json::to_vec(&serde_json::json!({"cls": class, "facts": facts, "node": "n"})).unwrap()
+        };
+        let mut ledger = Ledger::whole();
+        for (class, epoch) in [("system.init", "1"), ("system.start", "12"), ("system.start", "9"), ("other", "20")] {
+            ledger.absorb(&start(class, epoch)).unwrap();
+        }
+        ledger.absorb(br#"{"cls":"system.start","facts":{"epoch":"x"}}"#).unwrap();
+        let last = Start { epoch: 12, node: "n".to_owned(), logs: "of 12".to_owned() };
+        assert_eq!(ledger.last_start(), Some(&last));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod ledger;
 pub(crate) mod query;
+pub(crate) mod registered;
 pub(crate) mod scrub;
 
 use std::{collections::HashSet, sync::Arc};

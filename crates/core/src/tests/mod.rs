@@ -1,6 +1,7 @@
 //! The core as a whole, with a look at the rows that it keeps.
 
 mod constant_time;
+mod doubt;
 #[path = "../../tests/it/harness.rs"]
 #[allow(dead_code, reason = "the tests from outside need more of it")]
 mod harness;

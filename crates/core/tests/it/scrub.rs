@@ -8,12 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coffer_api::{audit::AuditQuery, secrets::SetOptions};
-use coffer_core::{Caller, Core};
+use coffer_api::{audit::AuditQuery, secrets::SetOptions, token::TokenCreate};
+use coffer_core::{Caller, Core, CreatePath};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::harness::{caller, config, context, name, scope, value};
+use crate::harness::{caller as harness_caller, config, context, name, scope, value};
 
 /// More than any round takes here.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ async fn scrubbing(dir: &TempDir) -> (Arc<Core>, Caller) {
     let core = Core::start(config).await.unwrap().0;
     let initial = fs::read_to_string(dir.path().join("initial-token")).unwrap();
     let admin = core.login_initial(context(), initial.trim()).await.unwrap();
-    let caller = caller(&core, admin.token.expose()).await;
+    let caller = harness_caller(&core, admin.token.expose()).await;
     for i in 0..20 {
         let key = name(&format!("KEY_{}", i % 7));
         caller.secret_set(&scope("acme:prod:api"), &key, &value("x"), SetOptions::default()).await.unwrap();
@@ -122,6 +122,69 @@ async fn scrub_reports_a_row_without_a_record_and_one_that_is_gone() {
     reach(&core, "coffer_scrub_findings", 2).await;
     whole_round(&core).await;
     assert_eq!(metric(&core, "coffer_scrub_findings"), 2);
+    drop(caller);
+    core.shutdown().await;
+}
+
+#[tokio::test]
+async fn scrub_is_not_blinded_by_a_row_that_claims_another_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let (core, caller) = scrubbing(&dir).await;
+    whole_round(&core).await;
+    {
+        let store = Connection::open(dir.path().join("store.db")).unwrap();
+        store.busy_timeout(PATIENCE).unwrap();
+        // As like a registered log as somebody without keys can make it.
+        let sql = "INSERT INTO entries (key, revision, value) SELECT CAST('log/x' AS BLOB), revision, value
+            FROM entries WHERE key >= CAST('log/' AS BLOB) AND key < CAST('log0' AS BLOB)";
+        assert_eq!(store.execute(sql, []).unwrap(), 1);
+        let sql = "UPDATE entries SET key = CAST(key || '-moved' AS BLOB) WHERE key = CAST('policy/auditor' AS BLOB)";
+        assert_eq!(store.execute(sql, []).unwrap(), 1);
+    }
+    reach(&core, "coffer_scrub_findings", 3).await;
+    whole_round(&core).await;
+    assert_eq!(metric(&core, "coffer_scrub_findings"), 3, "the log's row, the one without a record, the one gone");
+    assert_eq!(metric(&core, "coffer_scrub_recorded_elsewhere"), 0);
+    drop(caller);
+    core.shutdown().await;
+}
+
+#[tokio::test]
+async fn scrub_of_a_store_with_two_logs_counts_what_it_cannot_compare_and_finds_the_rest() {
+    let first = tempfile::tempdir().unwrap();
+    let (core, caller) = scrubbing(&first).await;
+    let issued = caller.token_create(CreatePath::Orphan, TokenCreate::default(), &()).await.unwrap();
+    drop(caller);
+    core.shutdown().await;
+    // Another node on the same store: its own directory, its own log.
+    let second = tempfile::tempdir().unwrap();
+    let mut config = config(second.path());
+    config.storage = format!("sqlite:{}", first.path().join("store.db").display());
+    config.seal_key_file = first.path().join("seal.key");
+    config.audit.scrub_every = Some(Duration::from_millis(20));
+    let core = Core::start(config).await.unwrap().0;
+    let caller = harness_caller(&core, issued.token.expose()).await;
+    let here = name("WRITTEN_HERE");
+    caller.secret_set(&scope("acme:prod:api"), &here, &value("x"), SetOptions::default()).await.unwrap();
+    whole_round(&core).await;
+    assert_eq!(metric(&core, "coffer_scrub_findings"), 0);
+    let elsewhere = metric(&core, "coffer_scrub_recorded_elsewhere");
+    assert!(elsewhere >= 7 + 5, "{elsewhere}: secrets and policies at least");
+    {
+        let store = Connection::open(first.path().join("store.db")).unwrap();
+        store.busy_timeout(PATIENCE).unwrap();
+        let gone = "DELETE FROM entries WHERE key >= CAST('kv/' AS BLOB) AND key < CAST('kv0' AS BLOB)
+            AND instr(key, CAST('WRITTEN_HERE' AS BLOB)) > 0";
+        assert_eq!(store.execute(gone, []).unwrap(), 1);
+        // Of the time of the other node, which has a log of its own; that one did not lead since.
+        let added = "INSERT INTO entries (key, revision, value) SELECT CAST('policy/added' AS BLOB), revision, value
+            FROM entries WHERE key = CAST('policy/auditor' AS BLOB)";
+        assert_eq!(store.execute(added, []).unwrap(), 1);
+    }
+    reach(&core, "coffer_scrub_findings", 2).await;
+    whole_round(&core).await;
+    assert_eq!(metric(&core, "coffer_scrub_findings"), 2, "{:?}", reported(&caller).await);
+    assert_eq!(metric(&core, "coffer_scrub_recorded_elsewhere"), elsewhere + 1);
     drop(caller);
     core.shutdown().await;
 }

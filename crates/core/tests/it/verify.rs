@@ -75,6 +75,19 @@ async fn edits_of_the_store_are_found() {
 }
 
 #[tokio::test]
+async fn row_that_claims_another_log_excuses_nothing() {
+    let (dir, key) = stopped().await;
+    let claim = "INSERT INTO entries (key, revision, value) SELECT CAST('log/x' AS BLOB), revision, value
+        FROM entries WHERE key >= CAST('log/' AS BLOB) AND key < CAST('log0' AS BLOB)";
+    let moved = "UPDATE entries SET key = CAST(key || '-moved' AS BLOB) WHERE key = CAST('policy/auditor' AS BLOB)";
+    assert_eq!(edit(dir.path(), moved), 1);
+    assert_eq!(verify(dir.path(), &key).await.finding_count, 2, "one without a record, one gone");
+    assert_eq!(edit(dir.path(), claim), 1);
+    let report = verify(dir.path(), &key).await;
+    assert!(report.findings.iter().any(|finding| finding.contains("other logs than at its last start")), "{report:?}");
+}
+
+#[tokio::test]
 async fn store_with_one_of_its_two_logs_is_inconclusive_without_a_finding() {
     let (dir, first) = stopped().await;
     // Another node on the same store: its own directory, its own log.

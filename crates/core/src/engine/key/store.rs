@@ -266,7 +266,7 @@ impl Active {
     /// is held.
     ///
     /// # Errors
-    /// Where it does not encode.
+    /// [`Code::Unavailable`] where a version is destroyed while the clock is in doubt; where it does not encode.
     pub(crate) fn key_put(
         &self,
         before: Option<&Found<KeyEntry>>,
@@ -280,6 +280,9 @@ impl Active {
         for version in entry.versions.iter().filter(|version| version.state == KeyState::Destroyed) {
             let was = before.and_then(|before| before.version(version.number));
             if was.is_none_or(|was| was.state != KeyState::Destroyed) {
+                if version.object.is_some() {
+                    self.may_destroy()?;
+                }
                 shred(entry, version, edit);
             }
         }

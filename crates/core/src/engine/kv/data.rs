@@ -182,7 +182,10 @@ impl Active {
         let shred = head.shred || mount.option("shred") == Some("true");
         let number = head.current + 1;
         let old = head.current;
-        let freed = prune(mount, &mut head, number, edit);
+        let freed = match self.clock.is_in_doubt() {
+            true => keep_all(&head)?,
+            false => prune(mount, &mut head, number, edit),
+        };
         let mut reused = None;
         if let Some(opened) = &opened
             && head.version(old).is_some_and(|version| !version.destroyed)
@@ -344,6 +347,17 @@ fn prune(mount: &Mount, head: &mut Head, number: u64, edit: &mut Edit) -> Vec<u3
     let gone: Vec<VersionMeta> = head.versions.drain(..gone).collect();
     gone.iter().filter_map(|version| version.object).for_each(|object| edit.delete(object_row(object), None));
     gone.iter().filter_map(|version| version.slot).collect()
+}
+
+/// While the clock is in doubt no version goes; the first write afterwards removes what is too many then.
+fn keep_all(head: &Head) -> Result<Vec<u32>, Error> {
+    if u64::try_from(head.versions.len()).is_ok_and(|kept| kept < MAX_VERSIONS) {
+        return Ok(Vec::new());
+    }
+    let message = format!(
+        "there are {MAX_VERSIONS} versions, and none is removed while the clock is in doubt; see `coffer operator clock-accept`"
+    );
+    Err(Error::new(Code::Unavailable, message))
 }
 
 /// Milliseconds until a new version is deleted; 0 = never.

@@ -197,7 +197,8 @@ impl Caller {
     /// Removes a key with all versions.
     ///
     /// # Errors
-    /// [`coffer_api::Code::Denied`] without delete on `{mount}metadata/{path}`.
+    /// [`coffer_api::Code::Denied`] without delete on `{mount}metadata/{path}`; [`coffer_api::Code::Unavailable`] while
+    /// the clock is in doubt.
     pub async fn kv_metadata_delete(&self, mount: &Mount, path: &str) -> Result<(), Error> {
         let logical = format!("{}metadata/{path}", mount.path);
         let record = self.record("metadata.delete", &logical);
@@ -209,6 +210,7 @@ impl Caller {
                 let Some(Loaded { opened, mut head, revision }) = self.active.kv_load(mount, path).await? else {
                     return Ok(Done::Unlogged(()));
                 };
+                self.active.may_destroy()?;
                 let mut edit = Edit::under(guard);
                 // Oldest first and the entry last, so that an interrupted removal leaves a key that tells the truth.
                 let some = head.versions.len().min(REMOVED_TOGETHER);

@@ -99,7 +99,8 @@ impl Caller {
     /// Deletes a value for good; nothing there is no error.
     ///
     /// # Errors
-    /// [`Code::Denied`] without delete on `{mount}{path}`; [`Code::Unavailable`] where the mount changed meanwhile.
+    /// [`Code::Denied`] without delete on `{mount}{path}`; [`Code::Unavailable`] where the mount changed meanwhile, and
+    /// while the clock is in doubt.
     pub async fn kv1_delete(&self, mount: &Mount, path: &str) -> Result<(), Error> {
         let logical = format!("{}{path}", mount.path);
         let record = self.record("secret.delete", &logical);
@@ -114,6 +115,7 @@ impl Caller {
             let Some(Loaded { head, revision, .. }) = self.active.kv_load(mount, path).await? else {
                 return Ok(Done::Unlogged(()));
             };
+            self.active.may_destroy()?;
             let mut edit = Edit::under(guard);
             delete_objects(&head, &mut edit);
             edit.delete(path.row(mount), Some(Expect::Revision(revision)));
