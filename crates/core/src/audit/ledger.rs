@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
 };
 
@@ -20,6 +20,11 @@ pub(crate) struct Ledger {
     parts: u64,
     /// The newest time of a record, UTC milliseconds: the node's own clock, which may be ahead of the verifier's.
     newest_ms: i64,
+    /// The highest revision of a record.
+    newest_revision: u64,
+    /// Backups with which a log goes on, and those whose restore has ended.
+    continued: HashSet<String>,
+    restored: HashSet<String>,
 }
 
 /// A key's last record.
@@ -53,10 +58,20 @@ pub(crate) enum Standing {
 struct Changes<'a> {
     #[serde(borrow, default)]
     changes: Vec<Changed<'a>>,
+    #[serde(borrow, default)]
+    cls: Cow<'a, str>,
+    #[serde(borrow, default)]
+    facts: Facts<'a>,
     #[serde(default)]
     rev: Option<u64>,
     #[serde(borrow, default)]
     t: Cow<'a, str>,
+}
+
+#[derive(Default, Deserialize)]
+struct Facts<'a> {
+    #[serde(borrow, default)]
+    backup: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +92,8 @@ impl Ledger {
 
     /// A ledger of one part of `parts`; the parts of one round share the hasher.
     pub(crate) fn part(part: u64, parts: u64, hasher: RandomState) -> Self {
-        Self { last: HashMap::new(), hasher, part, parts, newest_ms: 0 }
+        let (continued, restored) = (HashSet::new(), HashSet::new());
+        Self { last: HashMap::new(), hasher, part, parts, newest_ms: 0, newest_revision: 0, continued, restored }
     }
 
     /// Takes in an entry of the log.
@@ -93,6 +109,12 @@ impl Ledger {
         let record: Changes<'_> = serde_json::from_slice(entry).map_err(|error| error.to_string())?;
         let time_ms = record.t.parse::<i128>().ok().and_then(|ns| i64::try_from(ns / 1_000_000).ok());
         self.newest_ms = self.newest_ms.max(time_ms.unwrap_or(0));
+        self.newest_revision = self.newest_revision.max(record.rev.unwrap_or(0));
+        match (record.cls.as_ref(), record.facts.backup) {
+            ("log.continue", Some(backup)) => drop(self.continued.insert(backup.into_owned())),
+            ("system.restore", Some(backup)) => drop(self.restored.insert(backup.into_owned())),
+            _ => {}
+        }
         if record.changes.is_empty() {
             return Ok(());
         }
@@ -126,11 +148,7 @@ impl Ledger {
             return if is_envelope(value) { Standing::Outbox } else { altered(key, "is not sealed") };
         }
         if key == keys::RESTORED {
-            return if restored::is_row(value) {
-                Standing::Agrees
-            } else {
-                altered(key, "is not what a restore writes")
-            };
+            return self.compare_restored(key, value);
         }
         if keys::is_bookkeeping(key) {
             return if is_envelope(value) { Standing::Agrees } else { altered(key, "is not sealed") };
@@ -152,6 +170,20 @@ impl Ledger {
             Some(digest) if *digest == sha256(&[value]) => Standing::Agrees,
             Some(_) => altered(key, "is not what was recorded"),
             None => altered(key, "was deleted, and is there again"),
+        }
+    }
+
+    /// What a restore left stands until a server has started on it: it has no record of its own, but the log says whether one has.
+    fn compare_restored(&self, key: &str, value: &[u8]) -> Standing {
+        let Some((backup, revision)) = restored::of_row(value) else {
+            return altered(key, "is not what a restore writes");
+        };
+        if self.restored.contains(&backup) {
+            return altered(key, "names a restore that has ended: it was put back");
+        }
+        match self.continued.contains(&backup) || self.newest_revision <= revision {
+            true => Standing::Agrees,
+            false => altered(key, "names a restore that the log knows nothing of"),
         }
     }
 
@@ -204,6 +236,23 @@ mod tests {
         assert_eq!(ledger.compare("kv/unknown", 1, b"x"), Standing::Elsewhere);
         assert!(matches!(ledger.compare("clock", 1, b"plain"), Standing::Altered(_)));
         assert_eq!(ledger.missing(0).collect::<Vec<_>>(), [("kv/c", 6)]);
+    }
+
+    #[test]
+    fn row_of_a_restore_agrees_until_a_server_has_started_on_it() {
+        let (row, backup) = restored::tests::row(7);
+        let stands = |records: &[String]| {
+            let mut ledger = Ledger::whole();
+            records.iter().for_each(|record| ledger.absorb(record.as_bytes()).unwrap());
+            ledger.compare(keys::RESTORED, 8, &row) == Standing::Agrees
+        };
+        let of = |class: &str| format!(r#"{{"cls":"{class}","facts":{{"backup":"{backup}"}}}}"#);
+        let change = |rev: u64| format!(r#"{{"changes":[],"cls":"kv.write","rev":{rev}}}"#);
+        assert!(stands(&[]) && stands(&[change(7)]), "nobody started");
+        assert!(stands(&[change(7), of("log.continue"), change(9)]), "somebody is about to");
+        assert!(!stands(&[change(7), of("log.continue"), change(9), of("system.restore")]));
+        assert!(!stands(&[change(8)]), "the log goes on, and was not begun for it");
+        assert!(matches!(Ledger::whole().compare(keys::RESTORED, 8, b"x"), Standing::Altered(_)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The core as a whole, with a look at the rows that it keeps.
 
+mod backups;
 #[path = "../../tests/it/harness.rs"]
 #[allow(dead_code, reason = "the tests from outside need more of it")]
 mod harness;
