@@ -263,8 +263,8 @@ async fn is_unlogged(active: &Active, until: u64) -> Result<bool, Error> {
     let prefix = Prefix::new(format!("{}{}/", keys::OUTBOX, active.node))?;
     let mut after: Option<Key> = None;
     loop {
-        let page = active.store.scan_keys(&prefix, after.as_ref(), Limit::MAX).await?;
-        if page.items.iter().any(|(_, revision)| revision.0 <= until) {
+        let page = active.store.scan(&prefix, after.as_ref(), Limit::MAX).await?;
+        if page.items.iter().any(|(_, entry)| entry.revision.0 <= until) {
             return Ok(true);
         }
         after = page.items.last().map(|(key, _)| key.clone());
