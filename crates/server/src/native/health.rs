@@ -45,7 +45,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
 #[utoipa::path(get, path = "/openapi.json", tag = "health", operation_id = "openapi", security(()),
     responses((status = 200, body = Object)))]
 pub(super) async fn openapi_json() -> Response {
-    error::respond(error::success(Success::Body), error::JSON, Bytes::from_static(openapi::text().as_bytes()))
+    error::respond(error::success(Success::Body), error::JSON, Bytes::from_static(openapi::TEXT.as_bytes()))
 }
 
 fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {

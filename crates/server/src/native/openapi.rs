@@ -1,6 +1,5 @@
-//! The OpenAPI document, made from the handlers; `openapi.json` in the repository is this text.
-
-use std::sync::LazyLock;
+//! The OpenAPI document, made from the handlers. What is served is `openapi.json` in the repository, which a test holds to it: so the
+//! program holds the text alone, and not what makes it.
 
 use utoipa::{
     Modify, OpenApi,
@@ -130,16 +129,12 @@ impl Modify for Token {
     }
 }
 
-/// The document as text: pretty JSON with a newline at its end, in a stable order.
+/// The document as the handlers make it: pretty JSON with a newline at its end, in a stable order.
 pub fn document() -> String {
-    text().to_owned()
+    let mut text = Api::openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
 }
 
-pub(super) fn text() -> &'static str {
-    static TEXT: LazyLock<String> = LazyLock::new(|| {
-        let mut text = Api::openapi().to_pretty_json().unwrap_or_default();
-        text.push('\n');
-        text
-    });
-    &TEXT
-}
+/// The document as it is served.
+pub(super) const TEXT: &str = include_str!("../../../../openapi.json");
