@@ -18,6 +18,7 @@ mod key_life;
 mod key_moving;
 mod key_operations;
 mod key_roles;
+mod key_states;
 mod keys;
 mod kv;
 mod kv1;

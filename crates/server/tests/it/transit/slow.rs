@@ -37,8 +37,10 @@ async fn requests_are_answered_while_many_rsa_keys_are_made() {
     }
     took.sort_unstable();
     assert!(made < MADE, "all keys were made before: nothing is shown");
-    // Alone the two take a few milliseconds; a thread that seeks primes keeps its own for a second.
+    // Alone the two take a few milliseconds; a thread that seeks primes keeps its own for a second. All but two of them were
+    // quick, and as many keys were being made meanwhile.
     assert!(took[ASKED / 2].as_millis() < 100, "{took:?}");
+    assert!(took[ASKED - 3].as_millis() < 500, "{took:?}");
     // Who goes away leaves a place.
     making.shutdown().await;
     key(&server, "last", json!({"type": "rsa-2048"})).await;
