@@ -246,7 +246,7 @@ pub(crate) fn combine(shares: &[Secret]) -> Result<Secret, Error> {
 
 /// The error of shares that were given to an unseal: those that go together and open nothing have Vault's words for that.
 pub(crate) fn at_unseal(error: Error) -> Error {
-    if error.public() != WRONG_SHARES {
+    if error.vault_words() != WRONG_SHARES {
         return error;
     }
     error.in_vault(

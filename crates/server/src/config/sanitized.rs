@@ -11,7 +11,6 @@ use super::Config;
 pub(crate) struct Sanitized {
     api_addr: String,
     default_lease_ttl: u64,
-    disable_mlock: bool,
     enable_ui: bool,
     listeners: [Listener; 1],
     log_level: &'static str,
@@ -42,7 +41,6 @@ struct Seal {
 
 #[derive(Debug, Serialize)]
 struct Storage {
-    disable_clustering: bool,
     #[serde(rename = "type")]
     kind: String,
 }
@@ -56,13 +54,12 @@ impl Sanitized {
         Self {
             api_addr: config.advertise.clone().unwrap_or_default(),
             default_lease_ttl: config.limits.default_lease_ttl,
-            disable_mlock: false,
             enable_ui: false,
             listeners: [Listener { config: ListenerConfig { address, tls_disable }, kind: "tcp" }],
             log_level: config.log_level.unwrap_or_default(),
             max_lease_ttl: config.limits.max_lease_ttl,
             seals: [Seal { disabled: false, kind: config.seal.name() }],
-            storage: Storage { disable_clustering: true, kind },
+            storage: Storage { kind },
         }
     }
 }

@@ -47,13 +47,17 @@ impl Page {
         }
         let wanted = text_header(headers, &header::ACCESS_CONTROL_REQUEST_METHOD).unwrap_or_default();
         if !METHODS.split(',').any(|method| method == wanted) {
-            return Self::Answered(error::respond(StatusCode::METHOD_NOT_ALLOWED, error::JSON, Bytes::new()));
+            let mut response = error::respond(StatusCode::METHOD_NOT_ALLOWED, error::JSON, Bytes::new());
+            response.headers_mut().remove(header::CONTENT_TYPE);
+            return Self::Answered(response);
         }
         let mut response = done();
         *response.status_mut() = StatusCode::OK;
         let mut allowed: Vec<&str> = HEADERS.to_vec();
         allowed.extend(cors.headers.iter().map(String::as_str));
         let told = response.headers_mut();
+        told.remove(header::CONTENT_TYPE);
+        told.remove(header::STRICT_TRANSPORT_SECURITY);
         told.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
         told.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("300"));
         if let Ok(allowed) = HeaderValue::try_from(allowed.join(",")) {

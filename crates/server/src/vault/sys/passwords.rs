@@ -23,6 +23,7 @@ pub(super) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
     match (name, call.verb) {
         ("", Verb::List) => list(call).await,
         ("", _) => Err(Failure::unsupported_operation()),
+        (_, Verb::List | Verb::Patch | Verb::Scan) => Err(Failure::unsupported_operation()),
         (name, _) if name.ends_with('/') => Err(Failure::unsupported_path()),
         (name, Verb::Read) => read(call, name).await,
         (name, Verb::Write) => write(call, name).await,
@@ -30,7 +31,6 @@ pub(super) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
             call.caller.password_policy_delete(name).await?;
             Ok(done())
         }
-        (_, Verb::List | Verb::Patch | Verb::Scan) => Err(Failure::unsupported_operation()),
     }
 }
 
@@ -52,7 +52,7 @@ async fn read(call: &mut VaultCall, name: &str) -> Outcome {
 async fn write(call: &mut VaultCall, name: &str) -> Outcome {
     let params = call.params().await?;
     let fields = params.fields()?;
-    let given = fields.given("policy")?.ok_or_else(|| Failure::invalid("missing policy"))?;
+    let given = fields.given("policy")?.ok_or_else(|| Failure::invalid("1 error occurred:\n\t* missing policy\n\n"))?;
     let decoded = STANDARD.decode(given.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let text = decoded.unwrap_or_else(|| given.to_string());
     match call.caller.password_policy_write(name, &text, &fields).await? {
