@@ -213,6 +213,7 @@ pub(crate) async fn activate(
         key_uses: UseCounters::default(),
         backing_up: Arc::default(),
         key_sweep: tokio::sync::Mutex::default(),
+        settings: crate::ops::settings::Settings::default(),
         value_keys: ValueKeys::default(),
         purging: tokio::sync::Mutex::default(),
         loaded: LoadedKeys::new(),
@@ -232,6 +233,7 @@ pub(crate) async fn activate(
     active.load_mounts().await?;
     active.load_value_keys().await?;
     active.load_policies().await?;
+    active.load_settings().await?;
     active.load_groups().await?;
     let started = Record::system(if is_new { "system.init" } else { "system.start" })
         .fact("version", env!("CARGO_PKG_VERSION"))

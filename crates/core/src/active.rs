@@ -64,6 +64,7 @@ pub(crate) struct Active {
     pub(crate) mounts: Mounts,
     pub(crate) moves: Moves,
     pub(crate) policies: Policies,
+    pub(crate) settings: crate::ops::settings::Settings,
     pub(crate) identity: Identity,
     pub(crate) tokens: Tokens,
     pub(crate) refusals: Refusals,

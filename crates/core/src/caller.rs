@@ -77,16 +77,14 @@ impl Caller {
         self.query = Some(query);
     }
 
-    /// Asks the policies about one logical request: as it was sent, and whether they deny what it names in
-    /// another spelling.
+    /// Asks the policies about one logical request, as it was sent.
     pub(crate) fn authorise<'p>(
         &self,
         path: impl Into<Logical<'p>>,
         operation: Operation,
         parameters: &dyn Parameters,
     ) -> Result<Grant, Error> {
-        let asked = path.into();
-        let path = asked.sent();
+        let path = path.into().sent();
         let parameters = match (&self.query, operation) {
             (Some(query), Operation::Read) => query,
             (Some(_) | None, _) => parameters,
@@ -95,17 +93,14 @@ impl Caller {
         let usual = acl.has_built_in().then(|| self.active.mounts.usual(path)).flatten();
         let decide = |operation| {
             let request = Request { path, operation, parameters, wrap_ttl: self.cx.wrap_ttl, now };
-            match (acl.check(&request), asked) {
-                (Decision::Allow(_), Logical::Spelled(path)) if path.is_denied(acl, operation, now) => {
-                    Err(Denial::DenyRule)
-                }
-                (Decision::Allow(_), _)
+            match acl.check(&request) {
+                Decision::Allow(_)
                     if usual.as_deref().is_some_and(|usual| acl.withholds(path, usual, operation, now)) =>
                 {
                     Err(Denial::DenyRule)
                 }
-                (Decision::Allow(grant), Logical::One(_) | Logical::Spelled(_)) => Ok(grant),
-                (Decision::Deny(denial), _) => Err(denial),
+                Decision::Allow(grant) => Ok(grant),
+                Decision::Deny(denial) => Err(denial),
             }
         };
         let denial = match decide(operation) {

@@ -30,6 +30,9 @@ pub struct Context {
     pub user_agent: Option<String>,
     /// What it is asked in.
     pub dialect: Dialect,
+    /// Headers that its records have, by name in small letters, sorted: what [`Core::logged_headers`](crate::Core::logged_headers)
+    /// makes of them.
+    pub headers: Vec<(String, String)>,
     /// Response wrapping asked for.
     pub wrap_ttl: Option<Duration>,
 }

@@ -26,6 +26,10 @@ pub(crate) const MOUNT_PURGE: &str = "mount-purge/";
 pub(crate) const VERSION: &str = "version/";
 /// Policy texts: `policy/{name}`.
 pub(crate) const POLICY: &str = "policy/";
+/// Password policies: `password-policy/{name}`.
+pub(crate) const PASSWORD_POLICY: &str = "password-policy/";
+/// What clients set of the server: `setting/cors`, `setting/logged-header/{name}`, `setting/ui-header/{name}`.
+pub(crate) const SETTING: &str = "setting/";
 /// Entities: `entity/{id}`, with their names and aliases as index rows.
 pub(crate) const ENTITY: &str = "entity/";
 /// `entity-name/{name}` -> id.

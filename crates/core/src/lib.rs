@@ -113,6 +113,7 @@ pub use ops::{
     identity_merge::EntityMerge,
     list::ListPart,
     policy::{PolicyEnd, PolicyFound, PolicyNames, PolicyWrite},
+    settings::{Cors, LoggedHeader, UiHeader},
     system::{KeyStatus, RotateKey, Rotation},
     tools::MAX_RANDOM,
 };
@@ -128,11 +129,10 @@ pub use seal::{
     rekey::{Rekey, RekeyEnd, RekeyProgress, RekeyStart, Verification, VerificationProgress},
     shares::{AskedSplit, NewShares, Share, Split},
 };
-pub use spelled::explain;
 pub use start::{StartError, Started};
 pub use time::rfc3339;
 pub use token::{
-    create::CreatePath,
+    create::{CreatePath, ROOT_PATH},
     leases::LeaseInfo,
     role::{OldNames, RoleRow},
     wanted::CreateMore,

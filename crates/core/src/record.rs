@@ -11,7 +11,7 @@ use crate::{Context, Error, commit::Urgency};
 
 /// Bytes of changes in one entry of the log (an entry holds at most 65,535); more are split over several entries
 /// of one commit.
-const CHANGES_PER_ENTRY: usize = 40_000;
+const CHANGES_PER_ENTRY: usize = 36_000;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -217,7 +217,16 @@ impl Record {
             Outcome::Success => "success",
         });
         if let Some(request) = &self.request {
-            w.raw(",\"req\":{\"id\":\"");
+            w.raw(",\"req\":{");
+            if !request.headers.is_empty() {
+                w.raw("\"headers\":{");
+                let mut first = true;
+                for (name, value) in &request.headers {
+                    w.field(&mut first, name, Some(value));
+                }
+                w.raw("},");
+            }
+            w.raw("\"id\":\"");
             w.raw(request.request_id.as_hyphenated().encode_lower(&mut id));
             w.raw("\",\"method\":");
             w.string(request.method);
@@ -365,6 +374,7 @@ mod tests {
             path: "/v1/secret/data/a\"\n\u{1}ü".into(),
             user_agent: Some("x".repeat(1000)),
             dialect: crate::Dialect::Native,
+            headers: vec![("x-a".to_owned(), "\"".to_owned()), ("x-b".to_owned(), "hmac:1:eA".to_owned())],
             wrap_ttl: None,
         }
     }

@@ -19,7 +19,9 @@ use uuid::Uuid;
 use crate::{
     arriving::Arriving,
     body::Bodies,
+    config::Sanitized,
     error,
+    in_flight::InFlight,
     listener::{Answer, Peer},
     native,
     request_id::RequestIds,
@@ -36,6 +38,8 @@ struct Shared {
     bodies: Bodies,
     own_uid: u32,
     timeout: Duration,
+    sanitized: Arc<Sanitized>,
+    in_flight: InFlight,
 }
 
 /// The listener's side: the application with its routes.
@@ -54,9 +58,20 @@ pub(crate) struct Origin {
 
 impl App {
     /// `timeout` bounds the wait for an answer.
-    pub(crate) fn new(core: Arc<Core>, bodies: Bodies, timeout: Duration) -> Self {
+    pub(crate) fn new(core: Arc<Core>, bodies: Bodies, timeout: Duration, sanitized: Arc<Sanitized>) -> Self {
         let own_uid = rustix::process::geteuid().as_raw();
-        Self(Arc::new(Shared { core, ids: RequestIds::new(), bodies, own_uid, timeout }))
+        let in_flight = InFlight::default();
+        Self(Arc::new(Shared { core, ids: RequestIds::new(), bodies, own_uid, timeout, sanitized, in_flight }))
+    }
+
+    /// The configuration, for who may read it.
+    pub(crate) fn sanitized(&self) -> &Arc<Sanitized> {
+        &self.0.sanitized
+    }
+
+    /// What is being answered.
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.0.in_flight
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -88,6 +103,11 @@ impl App {
                 // It is ASCII by now, so that every byte is a character.
                 .map(|text| text.get(..256).unwrap_or(text).to_owned()),
             dialect,
+            headers: self.core().logged_headers(|name| {
+                let values: Vec<&str> =
+                    parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+                (!values.is_empty()).then(|| values.join(", "))
+            }),
             wrap_ttl: None,
         }
     }
@@ -122,6 +142,7 @@ impl Server {
 impl Answer for Server {
     async fn answer(&self, peer: Peer, request: Request<Arriving>) -> Response {
         let origin = Origin { id: self.app.0.ids.next(), peer };
+        let _flight = self.app.0.in_flight.enter(origin, &request);
         let dialect = Dialect::of(self.app.core(), &request);
         let uri = request.uri().clone();
         let effect = Effect::of(request.method());

@@ -9,6 +9,7 @@ pub mod config;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
+mod in_flight;
 mod listener;
 mod logical;
 mod native;

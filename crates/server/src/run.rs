@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     app::{App, Server as Requests},
     body::Bodies,
-    config::{Config, Limits, ReadDurability},
+    config::{Config, Limits, ReadDurability, Sanitized},
     listener::{self, ConnectionLimits, LocalSocket, SocketError},
     tls::{Tls, TlsError},
 };
@@ -32,6 +32,7 @@ pub struct Server {
     tls: Option<Arc<Tls>>,
     local: Option<LocalSocket>,
     limits: Limits,
+    sanitized: Arc<Sanitized>,
     is_dev: bool,
 }
 
@@ -112,7 +113,8 @@ impl Server {
             Some(data) => Some(LocalSocket::bind(&data.join(SOCKET))?),
             None => None,
         };
-        Ok(Self { core, started, address, tcp, tls, local, limits: config.limits, is_dev: config.dev.is_some() })
+        let (sanitized, is_dev) = (Arc::new(Sanitized::of(&config, address)), config.dev.is_some());
+        Ok(Self { core, started, address, tcp, tls, local, limits: config.limits, sanitized, is_dev })
     }
 
     /// Where it listens; the actual port where the configuration asked for any.
@@ -157,8 +159,9 @@ impl Server {
 
     /// Serves until `stop` is ready, lets requests under way finish, and stops the core.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let Self { core, tcp, tls, local, limits, .. } = self;
-        let app = App::new(Arc::clone(&core), Bodies::new(limits.request_body_bytes, REQUEST_TIMEOUT), REQUEST_TIMEOUT);
+        let Self { core, tcp, tls, local, limits, sanitized, .. } = self;
+        let bodies = Bodies::new(limits.request_body_bytes, REQUEST_TIMEOUT);
+        let app = App::new(Arc::clone(&core), bodies, REQUEST_TIMEOUT, sanitized);
         let connections = ConnectionLimits {
             connections: limits.max_connections,
             head: HEAD_TIMEOUT,

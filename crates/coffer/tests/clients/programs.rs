@@ -62,7 +62,21 @@ fn table(program: impl FnOnce(&Path) -> Command) {
     let said = String::from_utf8(output.stdout).unwrap();
     let problems = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{}:\n{said}{problems}", output.status);
-    print(said.lines().last().expect("a line with the counts"));
+    print_counts(said.lines().last().expect("a line with the counts"));
+}
+
+/// Prints a table's counts (`NAME: 3 calls, …, 2 later`), which docs/COMPATIBILITY.md must have as well.
+pub fn print_counts(line: &str) {
+    print(line);
+    let (name, counts) = line.split_once(": ").unwrap();
+    let first = |text: &str| text.split_whitespace().next().unwrap_or_default().to_owned();
+    let (calls, later) = (first(counts), first(counts.rsplit(", ").next().unwrap()));
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/COMPATIBILITY.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut rows = page.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+    let is_of_it = |row: &Vec<&str>| row.len() == 6 && first(row[1]).trim_matches('`') == name && row[1].contains('(');
+    let told = rows.find(is_of_it).map(|row| (row[3].to_owned(), row[4].to_owned()));
+    assert_eq!(told, Some((calls, later)), "what docs/COMPATIBILITY.md says of {name}, and what there is");
 }
 
 /// Prints past the test harness, which keeps to itself what a test that passes prints.

@@ -73,11 +73,8 @@ impl Comparison<'_> {
                 }
             }
             (Value::String(a), Value::String(b)) if self.bao.name(a) == self.coffer.name(b) => {}
-            // A mask of numbers that depend on the moment is of use also where they happen to be equal.
             _ if bao == coffer => {
-                if bao.is_i64() {
-                    self.covered(at, Some(bao), Some(coffer));
-                }
+                self.masks.see_equal(&Place { request: self.request, at, bao: Some(bao), coffer: Some(coffer) });
             }
             _ => self.differ(at, Some(bao), Some(coffer)),
         }

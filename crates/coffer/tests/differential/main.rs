@@ -3,11 +3,12 @@
 #![allow(
     clippy::indexing_slicing,
     clippy::print_stderr,
-    clippy::print_stdout,
     clippy::unwrap_used,
     unreachable_pub,
     reason = "a test fails by panicking, and says what it saw"
 )]
+
+use std::io::Write;
 
 mod compare;
 mod dice;
@@ -22,3 +23,8 @@ mod transit;
 #[allow(dead_code, reason = "shared with the proofs, which use all of it")]
 #[path = "../proof/http.rs"]
 mod http;
+
+/// Prints past the test harness, which keeps to itself what a test that passes prints.
+fn print(line: &str) {
+    std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
+}

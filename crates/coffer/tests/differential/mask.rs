@@ -70,6 +70,15 @@ impl Masks {
         found.is_some()
     }
 
+    /// A mask of numbers that depend on the moment is of use also where they happen to be equal. No other is.
+    pub fn see_equal(&self, place: &Place<'_>) {
+        let is_of_a_moment =
+            |mask: &&Mask| matches!(&mask.allows, Allows::Format(format) if format.starts_with("within:"));
+        if let Some(mask) = self.0.iter().filter(is_of_a_moment).find(|mask| mask.covers(place)) {
+            mask.used.set(mask.used.get() + 1);
+        }
+    }
+
     /// Masks that covered nothing.
     pub fn unused(&self) -> Vec<String> {
         let unused = self.0.iter().filter(|mask| mask.used.get() == 0);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     dice::Dice,
     http::{Answer, Client},
+    print,
     servers::{Pair, ROOT, Start},
 };
 
@@ -15,7 +16,7 @@ use crate::{
 fn random_policies_decide_as_in_the_original() {
     let seed = std::env::var("COFFER_SEED").map_or_else(|_| Dice::fresh_seed(), |seed| seed.parse().unwrap());
     let wanted = if std::env::var_os("COFFER_STRESS").is_some() { 100_000 } else { 2_000 };
-    println!("seed {seed}: COFFER_SEED={seed} repeats this run");
+    print(&format!("seed {seed}: COFFER_SEED={seed} repeats this run"));
     let mut dice = Dice::new(seed);
     let mut both = Both::start();
     let (mut asked, mut allowed, mut refused_policies) = (0, 0, 0);
@@ -34,16 +35,28 @@ fn random_policies_decide_as_in_the_original() {
         }
         asked += requests.len();
     }
-    println!(
+    print(&format!(
         "{asked} requests under {} policy sets decided alike, {allowed} allowed, {refused_policies} texts refused by both",
         asked / REQUESTS
-    );
+    ));
     assert!(allowed > asked / 20 && allowed < asked - asked / 20, "one side is hardly tested");
 }
 
-/// Policies that a token has together.
+/// Policies that a token has together, and how it comes by them.
 #[derive(Clone)]
-struct Set(Vec<Vec<String>>);
+struct Set {
+    policies: Vec<Vec<String>>,
+    holder: Holder,
+}
+
+/// Who a token is for.
+#[derive(Clone, Copy, Debug)]
+enum Holder {
+    /// Nobody: it names its policies.
+    Nobody,
+    /// A user, who has the policies in turn by the login, by the entity and by a group of it.
+    User,
+}
 
 /// A request, with the path as policies see it.
 #[derive(Clone)]
@@ -51,6 +64,8 @@ struct Request {
     method: &'static str,
     path: String,
     body: Option<Value>,
+    /// Response wrapping, as seconds.
+    wrap: Option<&'static str>,
 }
 
 /// Where the servers differ.
@@ -70,7 +85,10 @@ struct Both {
 impl Both {
     fn start() -> Self {
         let pair = Pair::start(Start::Dev);
-        let (bao, coffer) = (pair.bao.client(), pair.coffer.client());
+        let (mut bao, mut coffer) = (pair.bao.client(), pair.coffer.client());
+        for client in [&mut bao, &mut coffer] {
+            set_up(client);
+        }
         Self { _pair: pair, bao, coffer }
     }
 
@@ -111,9 +129,9 @@ impl Both {
         let mut allowed = 0;
         let mut before = String::new();
         for request in requests {
-            let Request { method, path, body } = request;
-            let a = ask(&mut self.bao, bao, method, path, body.as_ref());
-            let b = ask(&mut self.coffer, coffer, method, path, body.as_ref());
+            let Request { method, path, body, wrap } = request;
+            let a = ask_wrapped(&mut self.bao, bao, method, path, body.as_ref(), *wrap);
+            let b = ask_wrapped(&mut self.coffer, coffer, method, path, body.as_ref(), *wrap);
             if (a.status == 403) != (b.status == 403) {
                 let coffer = format!("{b}\n  after:\n{before}");
                 return Err(Disagreement { request: Some(request.clone()), bao: a.to_string(), coffer });
@@ -132,7 +150,7 @@ impl Both {
         for client in [&mut self.bao, &mut self.coffer] {
             ask(client, ROOT, "PUT", "sys/policies/acl/ask", Some(&json!({ "policy": own }))).expect(204);
         }
-        for (number, rules) in set.0.iter().enumerate() {
+        for (number, rules) in set.policies.iter().enumerate() {
             let name = format!("p{number}");
             let (path, body) = (format!("sys/policies/acl/{name}"), json!({ "policy": rules.concat() }));
             let a = ask(&mut self.bao, ROOT, "PUT", &path, Some(&body));
@@ -143,12 +161,7 @@ impl Both {
                 _ => return Err(Disagreement { request: None, bao: a.to_string(), coffer: b.to_string() }),
             }
         }
-        let body = json!({"policies": names, "no_default_policy": true, "type": "batch", "ttl": "10m"});
-        let made = |client: &mut Client| {
-            let made = ask(client, ROOT, "POST", "auth/token/create", Some(&body)).expect(200).json();
-            made["auth"]["client_token"].as_str().unwrap().to_owned()
-        };
-        Ok((made(&mut self.bao), made(&mut self.coffer), refused))
+        Ok((token(&mut self.bao, set.holder, &names), token(&mut self.coffer, set.holder, &names), refused))
     }
 
     /// Leaves out what is not needed for the disagreement.
@@ -157,7 +170,7 @@ impl Both {
         let mut shown = found.to_string();
         let mut position = 0;
         // Where capabilities differ without the request that was asked about, the whole set is the answer.
-        while !requests.is_empty() && position < set.0.iter().map(Vec::len).sum() {
+        while !requests.is_empty() && position < set.policies.iter().map(Vec::len).sum() {
             let smaller = set.without(position);
             self.reset();
             match self.compare(&smaller, &requests).0 {
@@ -172,20 +185,21 @@ impl Both {
 impl Set {
     fn random(dice: &mut Dice) -> Self {
         let policies = 1 + dice.below(3);
-        Self((0..policies).map(|_| (0..=dice.below(4)).map(|_| rule(dice)).collect()).collect())
+        let policies = (0..policies).map(|_| (0..=dice.below(4)).map(|_| rule(dice)).collect()).collect();
+        Self { policies, holder: *dice.one(&[Holder::Nobody, Holder::User]) }
     }
 
     /// Without the rule at this position, counted over all policies.
     fn without(&self, mut position: usize) -> Self {
         let mut set = self.clone();
-        for rules in &mut set.0 {
+        for rules in &mut set.policies {
             if position < rules.len() {
                 rules.remove(position);
                 break;
             }
             position -= rules.len();
         }
-        set.0.retain(|rules| !rules.is_empty());
+        set.policies.retain(|rules| !rules.is_empty());
         set
     }
 }
@@ -197,7 +211,7 @@ impl Request {
         let body = dice.one(&BODIES).to_owned();
         let body = || Some(serde_json::from_str(body).unwrap());
         let query = *dice.one(&["", "", "", "?version=1", "?limit=1", "?limit=3", "?after=a&limit=2"]);
-        let (method, path, body) = match dice.below(14) {
+        let (method, path, body) = match dice.below(20) {
             0..3 => ("GET", format!("secret/data/{key}{query}"), None),
             3..6 => (*dice.one(&["POST", "PUT"]), format!("secret/data/{key}"), body()),
             6 => ("PATCH", format!("secret/data/{key}"), body()),
@@ -206,12 +220,17 @@ impl Request {
             9 => ("SCAN", format!("secret/metadata/{folder}{query}"), None),
             10 => ("GET", format!("secret/metadata/{key}"), None),
             11 => ("POST", format!("secret/{}/{key}", dice.one(&["metadata", "undelete", "destroy"])), body()),
-            _ => {
+            12 | 13 => {
                 let (method, path) = *dice.one(&SYSTEM);
                 (method, path.to_owned(), (method == "POST").then(|| json!({})))
             }
+            _ => {
+                let (method, path, body) = *dice.one(&ELSEWHERE);
+                (method, path.to_owned(), (!body.is_empty()).then(|| serde_json::from_str(body).unwrap()))
+            }
         };
-        Self { method, path, body }
+        let wrap = (dice.below(4) == 0).then(|| *dice.one(&["30", "90", "300"]));
+        Self { method, path, body, wrap }
     }
 
     /// The body, as shown.
@@ -222,14 +241,17 @@ impl Request {
 
 impl std::fmt::Display for Set {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().enumerate().try_for_each(|(number, rules)| writeln!(f, "# p{number}\n{}", rules.concat()))
+        writeln!(f, "# held by: {:?}", self.holder)?;
+        self.policies.iter().enumerate().try_for_each(|(number, rules)| writeln!(f, "# p{number}\n{}", rules.concat()))
     }
 }
 
 impl std::fmt::Display for Disagreement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.request {
-            Some(request) => write!(f, "{} {} {}", request.method, request.path, request.text())?,
+            Some(request) => {
+                write!(f, "{} {} {} wrapped: {:?}", request.method, request.path, request.text(), request.wrap)?;
+            }
             None => f.write_str("capabilities or policy")?,
         }
         write!(f, "\n  bao:    {}\n  coffer: {}", self.bao, self.coffer)
@@ -239,9 +261,11 @@ impl std::fmt::Display for Disagreement {
 /// A rule for a random pattern: one that names a path of the requests, with wildcards in places that mean something
 /// and in places that do not.
 fn rule(dice: &mut Dice) -> String {
-    let mut path = match dice.below(8) {
+    let mut path = match dice.below(12) {
         0 => dice.one(&SYSTEM).1.to_owned(),
-        1 => format!("secret/metadata/{}", dice.one(&["", "a", "a/", "a/b", "b", "nosuch"])),
+        1..4 => dice.one(&ELSEWHERE).1.to_owned(),
+        4 => return templated(dice),
+        5 => format!("secret/metadata/{}", dice.one(&["", "a", "a/", "a/b", "b", "nosuch"])),
         _ => format!("secret/{}/{}", dice.one(&["data", "data", "data", "metadata", "undelete"]), dice.one(&KEYS)),
     };
     if dice.below(3) == 0 {
@@ -272,9 +296,67 @@ fn rule(dice: &mut Dice) -> String {
     rule
 }
 
+/// A rule for what the user's entity and group are called and say of themselves.
+fn templated(dice: &mut Dice) -> String {
+    let path = dice.one(&TEMPLATES);
+    let held: Vec<&str> = CAPABILITIES.iter().copied().filter(|_| dice.below(3) > 0).collect();
+    format!("path {path:?} {{ capabilities = {held:?} }}\n")
+}
+
+/// A user with an entity and a group, and something below each path of [`ELSEWHERE`].
+fn set_up(client: &mut Client) {
+    let mut post = |path: &str, body: &Value| ask(client, ROOT, "POST", path, Some(body)).json();
+    for (path, kind) in [("mounts/kv1", "kv"), ("mounts/transit", "transit"), ("auth/userpass", "userpass")] {
+        post(&format!("sys/{path}"), &json!({ "type": kind }));
+    }
+    post("sys/auth/approle", &json!({"type": "approle"}));
+    post("kv1/there", &json!({"x": "y"}));
+    post("transit/keys/k", &json!({}));
+    post("auth/approle/role/there", &json!({"token_ttl": 60}));
+    post("auth/userpass/users/u", &json!({"password": "p"}));
+    let login = post("auth/userpass/login/u", &json!({"password": "p"}));
+    let entity = &login["auth"]["entity_id"];
+    assert!(entity.is_string(), "{login}");
+    post(&format!("identity/entity/id/{}", entity.as_str().unwrap()), &json!({"name": "b", "metadata": {"team": "a"}}));
+    post("identity/group", &json!({"name": "grp", "member_entity_ids": [entity]}));
+}
+
+/// A token with these policies.
+fn token(client: &mut Client, holder: Holder, names: &[String]) -> String {
+    let made = match holder {
+        Holder::Nobody => {
+            let body = json!({"policies": names, "no_default_policy": true, "type": "batch", "ttl": "10m"});
+            ask(client, ROOT, "POST", "auth/token/create", Some(&body)).expect(200).json()
+        }
+        Holder::User => {
+            let turn = |turn: usize| -> Vec<&String> { names.iter().skip(turn).step_by(3).collect() };
+            let body = json!({"token_policies": turn(0), "token_no_default_policy": true, "token_type": "batch"});
+            ask(client, ROOT, "POST", "auth/userpass/users/u", Some(&body)).expect(204);
+            for (path, policies) in [("identity/entity/name/b", turn(1)), ("identity/group/name/grp", turn(2))] {
+                let answer = ask(client, ROOT, "POST", path, Some(&json!({ "policies": policies })));
+                assert!(answer.is_success(), "{path}: {answer}");
+            }
+            ask(client, ROOT, "POST", "auth/userpass/login/u", Some(&json!({"password": "p"}))).expect(200).json()
+        }
+    };
+    made["auth"]["client_token"].as_str().unwrap().to_owned()
+}
+
 fn ask(client: &mut Client, token: &str, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    ask_wrapped(client, token, method, path, body, None)
+}
+
+fn ask_wrapped(
+    client: &mut Client,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+    wrap: Option<&str>,
+) -> Answer {
     let media = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
-    let headers = [("X-Vault-Token", token), ("Content-Type", media)];
+    let mut headers = vec![("X-Vault-Token", token), ("Content-Type", media)];
+    headers.extend(wrap.map(|seconds| ("X-Vault-Wrap-TTL", seconds)));
     let body = body.map(Value::to_string).unwrap_or_default();
     client.send_with(method, &format!("/v1/{path}"), &headers, body.as_bytes()).unwrap()
 }
@@ -313,6 +395,48 @@ const SYSTEM: [(&str, &str); 12] = [
     ("GET", "sys/remount"),
     ("GET", "sys/plugins/catalog/x"),
     ("POST", "auth/token/renew"),
+];
+
+/// Requests outside KV v2, with what they send: some create or update, some need sudo, some name a thing in another
+/// spelling. What they change they change on both servers alike.
+const ELSEWHERE: [(&str, &str, &str); 27] = [
+    ("GET", "sys/mounts/kv1", ""),
+    ("GET", "sys/mounts/kv1/", ""),
+    ("GET", "sys/mounts/kv1/tune", ""),
+    ("POST", "sys/mounts/kv1/tune", r#"{"description": "d"}"#),
+    ("DELETE", "sys/mounts/nosuch", ""),
+    ("DELETE", "sys/mounts/nosuch/", ""),
+    ("GET", "identity/entity/name/b", ""),
+    ("GET", "identity/entity/name/B", ""),
+    ("POST", "identity/entity/name/B", "{}"),
+    ("GET", "identity/group/name/grp", ""),
+    ("GET", "identity/group/name/GRP", ""),
+    ("LIST", "identity/entity/name", ""),
+    ("GET", "kv1/there", ""),
+    ("POST", "kv1/there", r#"{"x": "z"}"#),
+    ("POST", "kv1/new", r#"{"other": "text"}"#),
+    ("DELETE", "kv1/new", ""),
+    ("LIST", "kv1", ""),
+    ("GET", "transit/keys/k", ""),
+    ("POST", "transit/encrypt/k", r#"{"plaintext": "aGk="}"#),
+    ("POST", "transit/keys/k/rotate", "{}"),
+    ("GET", "auth/approle/role/there", ""),
+    ("GET", "auth/approle/role/THERE", ""),
+    ("POST", "auth/approle/role/there", r#"{"token_ttl": 90}"#),
+    ("POST", "auth/approle/role/new", r#"{"token_ttl": 90}"#),
+    ("DELETE", "auth/approle/role/new", ""),
+    ("POST", "auth/userpass/users/new", r#"{"password": "p"}"#),
+    ("DELETE", "auth/userpass/users/new", ""),
+];
+
+/// Paths of templates: the user's entity is called `b` and has the team `a`, and others have neither.
+const TEMPLATES: [&str; 6] = [
+    "secret/data/{{identity.entity.metadata.team}}/*",
+    "secret/data/{{identity.entity.metadata.team}}/b",
+    "secret/data/{{identity.entity.name}}/c",
+    "secret/metadata/{{identity.entity.metadata.nosuch}}/*",
+    "identity/entity/name/{{identity.entity.name}}",
+    "kv1/{{identity.groups.names.grp.id}}",
 ];
 
 const CONSTRAINTS: [&str; 24] = [

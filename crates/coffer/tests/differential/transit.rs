@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     http::Client,
+    print,
     servers::{Pair, ROOT, Start},
 };
 
@@ -60,7 +61,7 @@ fn values_of_one_server_are_used_by_the_other() {
             checked += brought_over(&kind, &mut coffer, &mut bao);
         }
     }
-    println!("transit: {checked} values of one server used by the other");
+    print(&format!("transit: {checked} values of one server used by the other"));
 }
 
 #[test]
@@ -104,7 +105,36 @@ fn backups_of_the_original_are_restored_with_all_their_versions() {
         coffer.post(&format!("restore/{name}-trimmed"), &json!({"backup": backup}));
         checked += used(&kind, &format!("{name}-trimmed"), &new, &mut coffer);
     }
-    println!("transit: {checked} values of the original used after the restoration of its backups");
+    print(&format!("transit: {checked} values of the original used after the restoration of its backups"));
+}
+
+#[test]
+fn keys_derived_from_one_agreement_are_the_same_on_both() {
+    let pair = Pair::start(Start::Dev);
+    let (mut bao, mut coffer) = (Side::new("bao", pair.bao.client()), Side::new("coffer", pair.coffer.client()));
+    let mut checked = 0;
+    for curve in ["ecdsa-p256", "ecdsa-p384", "ecdsa-p521"] {
+        let (from, to) = (&mut bao, &mut coffer);
+        let base = format!("base-{curve}");
+        let create = json!({"type": curve, "exportable": true});
+        from.post(&format!("keys/{base}"), &create);
+        let import = with_all(create, json!({"ciphertext": wrapped_for(to, &base, from)["1"]}));
+        to.post(&format!("keys/{base}/import"), &import);
+        let peer = format!("peer-{curve}");
+        from.post(&format!("keys/{peer}"), &json!({"type": curve}));
+        let peer = from.get(&format!("keys/{peer}"))["keys"]["1"]["public_key"].clone();
+        for of in ["aes128-gcm96", "aes256-gcm96", "chacha20-poly1305", "xchacha20-poly1305"] {
+            let name = format!("of-{curve}-{of}");
+            let body = json!({"base_key_name": base, "peer_public_key": peer, "derived_key_type": of});
+            for side in [&mut *from, &mut *to] {
+                side.post(&format!("derive-key/{name}"), &body);
+            }
+            let kind = Kind { name: "derived", create: json!({}), with: json!({}), encrypts: true, signs: false };
+            let (one, other) = (made(&kind, &name, from), made(&kind, &name, to));
+            checked += used(&kind, &name, &one, to) + used(&kind, &name, &other, from);
+        }
+    }
+    print(&format!("transit: {checked} values under keys derived on one server used on the other"));
 }
 
 /// The key goes over, wrapped for the other's import, with both of its versions.
@@ -117,19 +147,15 @@ fn brought_over(kind: &Kind, from: &mut Side, to: &mut Side) -> usize {
     from.post(&format!("keys/{name}/rotate"), &json!({}));
     let new = made(kind, &name, from);
 
-    let wrapping = to.get("wrapping_key");
-    let destination = format!("destination-{name}");
-    let import = json!({"type": "rsa-4096", "public_key": wrapping["public_key"]});
-    from.post(&format!("keys/{destination}/import"), &import);
-    let wrapped = from.get(&format!("byok-export/{destination}/{name}"));
+    let wrapped = wrapped_for(to, &name, from);
     let mut import = create;
     // An imported key is not convergent by itself, and as long as it is.
     for own in ["convergent_encryption", "key_size"] {
         import.as_object_mut().unwrap().remove(own);
     }
-    import["ciphertext"] = wrapped["keys"]["1"].clone();
+    import["ciphertext"] = wrapped["1"].clone();
     to.post(&format!("keys/{name}/import"), &import);
-    to.post(&format!("keys/{name}/import_version"), &json!({"ciphertext": wrapped["keys"]["2"]}));
+    to.post(&format!("keys/{name}/import_version"), &json!({"ciphertext": wrapped["2"]}));
 
     let (a, b) = (from.get(&format!("keys/{name}")), to.get(&format!("keys/{name}")));
     for same in ["type", "derived", "latest_version", "min_decryption_version", "exportable", "kdf", "key_size"] {
@@ -138,6 +164,15 @@ fn brought_over(kind: &Kind, from: &mut Side, to: &mut Side) -> usize {
     same_keys(kind, &name, from, to);
     let back = made(kind, &name, to);
     used(kind, &name, &old, to) + used(kind, &name, &new, to) + used(kind, &name, &back, from)
+}
+
+/// A key's versions, wrapped for the other server's import.
+fn wrapped_for(to: &mut Side, name: &str, from: &mut Side) -> Value {
+    let wrapping = to.get("wrapping_key");
+    let destination = format!("destination-{name}");
+    let import = json!({"type": "rsa-4096", "public_key": wrapping["public_key"]});
+    from.post(&format!("keys/{destination}/import"), &import);
+    from.get(&format!("byok-export/{destination}/{name}"))["keys"].clone()
 }
 
 /// What the key makes.
@@ -241,11 +276,13 @@ fn kinds() -> Vec<Kind> {
         kind("derived-aes128", derived("aes128-gcm96"), context(), true, false),
         kind("derived-aes256", derived("aes256-gcm96"), context(), true, false),
         kind("derived-chacha20", derived("chacha20-poly1305"), context(), true, false),
+        kind("derived-xchacha20", derived("xchacha20-poly1305"), context(), true, false),
         kind("convergent-aes128", convergent("aes128-gcm96"), context(), true, false),
         kind("convergent-aes256", convergent("aes256-gcm96"), context(), true, false),
         kind("convergent-chacha20", convergent("chacha20-poly1305"), context(), true, false),
         kind("rsa-2048", plain("rsa-2048"), json!({}), true, true),
         kind("rsa-3072", plain("rsa-3072"), json!({}), true, true),
+        kind("rsa-4096", plain("rsa-4096"), json!({}), true, true),
         kind("ecdsa-p256", plain("ecdsa-p256"), json!({}), false, true),
         kind("ecdsa-p384", plain("ecdsa-p384"), json!({}), false, true),
         kind("ecdsa-p521", plain("ecdsa-p521"), json!({}), false, true),

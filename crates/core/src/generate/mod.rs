@@ -1,6 +1,7 @@
 //! Values that the server makes: recipes as they are stored with a secret, and what comes of them.
 
 mod characters;
+pub(crate) mod policy;
 mod words;
 
 use std::sync::Arc;

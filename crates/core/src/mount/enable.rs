@@ -48,14 +48,16 @@ pub struct MountEnable {
 }
 
 impl Caller {
-    /// Every mount (login methods begin with `auth/`), for `sys/mounts` and `sys/auth`.
+    /// Every mount (login methods begin with `auth/`) but those of the store's own that nobody has used yet, for `sys/mounts` and `sys/auth`.
     ///
     /// # Errors
     /// [`coffer_api::Code::Denied`] without read on `path`.
     pub async fn mount_list(&self, path: &str) -> Result<Vec<Arc<Mount>>, Error> {
         self.recorded(self.record("mount.list", path), async {
             self.authorise(path, Operation::Read, &())?;
-            Ok(Done::Unlogged(self.active.mounts.all()))
+            let mut mounts = self.active.mounts.all();
+            mounts.retain(|mount| !mount.is_unused());
+            Ok(Done::Unlogged(mounts))
         })
         .await
     }
@@ -73,7 +75,8 @@ impl Caller {
         let asked = asked_as(logical);
         self.recorded(self.record("mount.read", &asked), async {
             self.authorise(&asked, Operation::Read, &())?;
-            self.active.mounts.at(path).map(Done::Unlogged).ok_or_else(absent)
+            let found = self.active.mounts.at(path).filter(|mount| !mount.is_unused());
+            found.map(Done::Unlogged).ok_or_else(absent)
         })
         .await
     }
@@ -142,7 +145,15 @@ impl Caller {
     /// # Errors
     /// [`coffer_api::Code::Denied`] without delete on the path; [`coffer_api::Code::Invalid`] for a fixed mount.
     pub async fn mount_disable(&self, path: &str) -> Result<(), Error> {
-        let logical = asked_as(&logical(path));
+        self.mount_disable_as(&logical(path), path).await
+    }
+
+    /// The same, asked for as `logical`.
+    ///
+    /// # Errors
+    /// As there, with delete on `logical`.
+    pub async fn mount_disable_as(&self, logical: &str, path: &str) -> Result<(), Error> {
+        let logical = asked_as(logical);
         let record = self.record("mount.disable", &logical);
         self.recorded(record.clone(), async {
             self.authorise(&logical, Operation::Delete, &())?;
@@ -191,7 +202,7 @@ impl Caller {
         let found = self.active.row::<PurgeRow>(&purge_row(id)).await?.ok_or_else(nothing)?;
         let old = asked_as(&logical(&found.value.path));
         self.authorise(&old, Operation::Update, parameters).map_err(|_| {
-            let asked = asked.own();
+            let asked = asked.sent();
             let why = format!("the option {RESTORE:?} needs update on the old path of that engine as well");
             Error::new(Code::Denied, format!("permission denied: update on {asked}: {why}"))
         })?;

@@ -120,6 +120,11 @@ impl Mount {
         }
     }
 
+    /// Whether it came with the store and nothing is in it: to clients it is not there until something is.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.standing == Standing::Provisional
+    }
+
     /// Something was set in it.
     pub(crate) fn used(&mut self) {
         match self.standing {

@@ -62,6 +62,7 @@ impl Caller {
         self.recorded(self.record("mount.list", UI_MOUNTS), async {
             let mut mounts = self.active.mounts.all();
             mounts.retain(|mount| mount.tuning.listing == Listing::Unauthenticated || self.has_access(mount));
+            mounts.retain(|mount| !mount.is_unused());
             Ok(Done::Unlogged(mounts))
         })
         .await

@@ -377,11 +377,18 @@ fn check_text(text: &str) -> Result<(), Error> {
 
 /// The row of a policy.
 pub(crate) fn row(name: &str) -> Result<String, Error> {
+    checked_name(name)?;
+    Ok(format!("{}{name}", keys::POLICY))
+}
+
+/// # Errors
+/// [`coffer_api::Code::Invalid`] where a name is none that a policy may have.
+pub(super) fn checked_name(name: &str) -> Result<(), Error> {
     if name.is_empty() || name.len() > 256 || name.chars().any(char::is_control) {
         return Err(Error::invalid("a policy's name has 1 to 256 printable bytes"));
     }
     if name.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
         return Err(Error::invalid("a policy's name has no empty or relative segments"));
     }
-    Ok(format!("{}{name}", keys::POLICY))
+    Ok(())
 }

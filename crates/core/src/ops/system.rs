@@ -96,6 +96,17 @@ impl Caller {
         .await
     }
 
+    /// Whether the caller may know what `path` tells of the running server.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without read on `path`.
+    pub async fn system_read(&self, path: &str) -> Result<(), Error> {
+        self.recorded(self.record("system.read", path), async {
+            self.authorise(path, Operation::Read, &()).map(|_| Done::Unlogged(()))
+        })
+        .await
+    }
+
     /// Replaces a key by a new one; what the old one made stays readable, until [`Caller::retire`] where there is that.
     ///
     /// # Errors

@@ -23,17 +23,8 @@ pub struct Acl {
     prefixes: PrefixIndex,
     segments: SegmentIndex,
     dropped: Vec<DroppedRule>,
-    /// The same with its patterns in lower case, where some deny and some are not.
-    in_lower_case: Option<Box<Acl>>,
     /// The built-in ones among the policies by themselves, where there are such.
     built_in: Option<Box<Acl>>,
-}
-
-/// How patterns are taken.
-#[derive(Clone, Copy)]
-enum Letters {
-    AsWritten,
-    Lower,
 }
 
 /// One pattern with the rules for it.
@@ -92,20 +83,15 @@ impl Acl {
     /// only alone; beside others it grants nothing.
     pub fn compile<'p>(policies: impl IntoIterator<Item = &'p Policy>, subject: &Subject<'_>) -> Acl {
         let policies: Vec<&Policy> = policies.into_iter().collect();
-        let mut acl = Acl::compile_as(Letters::AsWritten, &policies, subject);
-        let denies = |slot: &Slot| slot.sources.iter().any(|source| source.capabilities.is_denied());
-        let has_capitals = |slot: &Slot| slot.pattern.text().chars().any(|c| !c.to_lowercase().eq([c]));
-        if acl.slots.iter().any(denies) && acl.slots.iter().any(has_capitals) {
-            acl.in_lower_case = Some(Box::new(Acl::compile_as(Letters::Lower, &policies, subject)));
-        }
+        let mut acl = Acl::compile_all(&policies, subject);
         let built_in: Vec<&Policy> = policies.into_iter().filter(|policy| policy.is_built_in()).collect();
         if !built_in.is_empty() {
-            acl.built_in = Some(Box::new(Acl::compile_as(Letters::AsWritten, &built_in, subject)));
+            acl.built_in = Some(Box::new(Acl::compile_all(&built_in, subject)));
         }
         acl
     }
 
-    fn compile_as(letters: Letters, policies: &[&Policy], subject: &Subject<'_>) -> Acl {
+    fn compile_all(policies: &[&Policy], subject: &Subject<'_>) -> Acl {
         let mut acl = Acl {
             root: matches!(policies, [only] if only.is_root()),
             slots: Vec::new(),
@@ -113,13 +99,12 @@ impl Acl {
             prefixes: PrefixIndex::default(),
             segments: SegmentIndex::new(),
             dropped: Vec::new(),
-            in_lower_case: None,
             built_in: None,
         };
         let mut by_pattern = HashMap::new();
         for policy in policies {
             for rule in policy.rules() {
-                acl.add(letters, policy, rule, subject, &mut by_pattern);
+                acl.add(policy, rule, subject, &mut by_pattern);
             }
         }
         acl.build_indexes();
@@ -145,11 +130,6 @@ impl Acl {
     pub fn denies(&self, path: &str, operation: Operation, now: i64) -> bool {
         let in_charge = self.in_charge(path.trim_start_matches('/'), operation, now);
         !self.root && in_charge.is_some_and(|(slot, _)| slot.pool.at(now).capabilities().is_denied())
-    }
-
-    /// The same for a path without case, given in lower case: the case of patterns is of no account.
-    pub fn denies_in_any_case(&self, path: &str, operation: Operation, now: i64) -> bool {
-        self.in_lower_case.as_deref().unwrap_or(self).denies(path, operation, now)
     }
 
     /// Whether there are built-in policies, so that [`Acl::withholds`] may say yes.
@@ -266,20 +246,9 @@ impl Acl {
         self.slots.get(slot).is_some_and(|slot| slot.pool.is_live(now))
     }
 
-    fn add(
-        &mut self,
-        letters: Letters,
-        policy: &Policy,
-        rule: &Rule,
-        subject: &Subject<'_>,
-        by_pattern: &mut HashMap<Box<str>, usize>,
-    ) {
-        let pattern = match (rule.path.resolve(subject, policy.values()), letters) {
-            (Ok(path), Letters::AsWritten) => Pattern::parse(&path).ok(),
-            (Ok(path), Letters::Lower) => Pattern::parse(&path.to_lowercase()).ok(),
-            (Err(_), _) => None,
-        };
-        let Some(pattern) = pattern else {
+    fn add(&mut self, policy: &Policy, rule: &Rule, subject: &Subject<'_>, by_pattern: &mut HashMap<Box<str>, usize>) {
+        let resolved = rule.path.resolve(subject, policy.values()).ok();
+        let Some(pattern) = resolved.and_then(|path| Pattern::parse(&path).ok()) else {
             let dropped = DroppedRule { policy: policy.name().to_owned(), path: rule.path.text().to_owned() };
             self.dropped.push(dropped);
             return;

@@ -26,8 +26,6 @@ pub struct Explanation {
     pub parameters: Vec<ParameterReport>,
     /// The rules that do not exist for this subject.
     pub dropped: Vec<DroppedRule>,
-    /// The own path of what was asked for in another spelling, where that is what policies deny.
-    pub denied_as: Option<String>,
 }
 
 /// A pattern that matches the path.
@@ -101,7 +99,6 @@ impl Explanation {
             candidates: Vec::new(),
             parameters: Vec::new(),
             dropped: acl.dropped().to_vec(),
-            denied_as: None,
         };
         if acl.is_root() {
             return explanation;
@@ -226,9 +223,6 @@ impl fmt::Display for Explanation {
             && let Some(limit) = grant.pagination_limit
         {
             write!(f, "\n  at most {limit} entries a page")?;
-        }
-        if let Some(own) = &self.denied_as {
-            write!(f, "\n  the same thing as {own}, which a rule denies")?;
         }
         for DroppedRule { policy, path } in &self.dropped {
             write!(

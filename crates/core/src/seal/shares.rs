@@ -222,14 +222,37 @@ impl Given {
 pub(crate) fn combine(shares: &[Secret]) -> Result<Secret, Error> {
     let key = shamir::combine(shares).map_err(|error| match error {
         coffer_crypto::Error::Parameters(why) => {
-            Error::invalid(format!("invalid key: failed to compute combined key: {why}"))
+            let refused = Error::invalid(format!("invalid key: failed to compute combined key: {why}"));
+            let vault = |why: &str| format!("invalid key: failed to compute combined key: {why}");
+            let x = |share: &Secret| share.expose().last().copied();
+            let mut seen = std::collections::BTreeSet::new();
+            if shares.windows(2).any(|pair| matches!(pair, [one, other] if one.len() != other.len())) {
+                refused.in_vault(vault("all parts must be the same length"))
+            } else if !shares.iter().all(|share| seen.insert(x(share))) {
+                refused.in_vault(vault("duplicate part detected"))
+            } else {
+                Error::invalid(WRONG_SHARES)
+            }
         }
         error => error.into(),
     })?;
     match key.len() {
         KEY_BYTES => Ok(key),
-        _ => Err(Error::invalid(WRONG_SHARES)),
+        16 | 24 => Err(Error::invalid(WRONG_SHARES)),
+        len => Err(Error::invalid(WRONG_SHARES)
+            .in_vault(format!("invalid key: failed to setup unseal key: crypto/aes: invalid key size {len}"))),
     }
+}
+
+/// The error of shares that were given to an unseal: those that go together and open nothing have Vault's words for that.
+pub(crate) fn at_unseal(error: Error) -> Error {
+    if error.vault_words() != WRONG_SHARES {
+        return error;
+    }
+    error.in_vault(
+        "unable to retrieve stored keys: invalid key: failed to decrypt keys from storage: cipher: message \
+         authentication failed",
+    )
 }
 
 fn from_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {

@@ -5,7 +5,7 @@ use coffer_api::operator::{ShareStatus, Status};
 use super::{
     SealKind,
     root::{self, Opened, Root, RootRow, Tried, Wrapped},
-    shares::{Given, Share, Split},
+    shares::{self, Given, Share, Split},
 };
 use crate::{
     Context, Core, Error, StartError,
@@ -55,7 +55,7 @@ impl Core {
                 self.note("system.unseal", &cx, None, Some(progress)).await?;
                 return Ok(self.status());
             }
-            Tried::Enough(opened) => opened,
+            Tried::Enough(opened) => opened.map_err(shares::at_unseal),
         };
         let progress = format!("{0}/{0}", split.threshold());
         self.note("system.unseal", &cx, opened.as_ref().err().map(Error::code), Some(progress)).await?;

@@ -78,6 +78,9 @@ pub(crate) struct Wanted {
     pub(crate) warnings: Vec<String>,
 }
 
+/// Where root tokens come from that no token asked for.
+pub const ROOT_PATH: &str = "auth/token/root";
+
 impl Wanted {
     /// A root token of nobody's asking.
     pub(crate) fn root() -> Self {
@@ -86,7 +89,7 @@ impl Wanted {
             policies: vec![policies::ROOT.to_owned()],
             root: RootPolicy::Allowed,
             display_name: "root".to_owned(),
-            path: "auth/token/root".to_owned(),
+            path: ROOT_PATH.to_owned(),
             ..Self::default()
         }
     }

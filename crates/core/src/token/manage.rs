@@ -9,7 +9,8 @@ use coffer_api::{
 use coffer_storage::{Expect, Key, Limit, Prefix};
 
 use super::{
-    Marker, TokenEntry, TokenState, UsesRow, child_row, expiry_row, lifetime, token_row, uses_row, wrap::wrapped_row,
+    Marker, TokenEntry, TokenState, UsesRow, child_row, create::ROOT_PATH, expiry_row, lifetime, token_row, uses_row,
+    wrap::wrapped_row,
 };
 use crate::{
     Caller, Error,
@@ -262,7 +263,8 @@ impl Active {
             return Err(Error::new(Code::NotFound, "token not found"));
         };
         let Some(old_expiry) = entry.expires_ms.filter(|_| entry.renewable) else {
-            return Err(Error::invalid("lease is not renewable"));
+            let refused = Error::invalid("lease is not renewable");
+            return Err(if entry.path == ROOT_PATH { refused.in_vault("invalid lease ID") } else { refused });
         };
         if !self.keyrings.token.holds(entry.kid) {
             return Err(Error::invalid(

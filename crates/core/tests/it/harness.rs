@@ -49,6 +49,7 @@ pub(crate) fn context() -> Context {
         path: "/test".to_owned(),
         user_agent: None,
         dialect: Dialect::Native,
+        headers: Vec::new(),
         wrap_ttl: None,
     }
 }

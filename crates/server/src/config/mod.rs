@@ -2,6 +2,7 @@
 
 mod backup;
 mod limits;
+mod sanitized;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 
 pub use self::backup::BackupOverrides;
 pub use self::limits::{LimitOverrides, Limits};
+pub(crate) use self::sanitized::Sanitized;
 pub use self::tls::{TlsFiles, TlsOverrides, TlsVersion};
 
 /// What the command line and the environment set; a flag stands before its variable, and both before the file.

@@ -144,13 +144,10 @@ impl VaultCall {
             Verb::Delete | Verb::List | Verb::Read | Verb::Scan => {
                 Ok(Params::new(Body::of_query(self.parts.uri.query())?, None))
             }
-            Verb::Patch => {
-                let declared = self.content_type().unwrap_or_default();
-                if declared.split(';').next().unwrap_or_default().trim() != "application/merge-patch+json" {
-                    return Err(Failure::MediaType);
-                }
-                self.sent().await
-            }
+            Verb::Patch => match media_type(self.content_type().unwrap_or_default())? {
+                media if media == "application/merge-patch+json" => self.sent().await,
+                _ => Err(Failure::MediaType),
+            },
             Verb::Write => self.sent().await,
         }
     }
@@ -340,6 +337,23 @@ impl From<LenientError> for Failure {
 impl From<LenientError> for Error {
     fn from(error: LenientError) -> Self {
         Self::invalid(error.to_string())
+    }
+}
+
+/// The media type of a header in small letters, without its parameters.
+fn media_type(declared: &str) -> Result<String, Failure> {
+    let media = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let mut parts = media.splitn(2, '/');
+    let is_token =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte));
+    match (parts.next().unwrap_or_default(), parts.next()) {
+        ("", _) => Err(Failure::invalid("mime: no media type")),
+        (kind, Some(sub)) if !is_token(kind) || sub.is_empty() => {
+            Err(Failure::invalid("mime: expected slash after first token"))
+        }
+        (kind, None) if !is_token(kind) => Err(Failure::invalid("mime: expected slash after first token")),
+        (_, Some(sub)) if !is_token(sub) => Err(Failure::invalid("mime: unexpected content after media subtype")),
+        (_, _) => Ok(media),
     }
 }
 

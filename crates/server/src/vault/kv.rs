@@ -18,9 +18,8 @@ use crate::error::{self, Success};
 /// Answers below a KV v2 mount.
 pub(crate) async fn answer(call: &mut VaultCall, mount: &Mount, rest: &str) -> Outcome {
     let (area, path) = rest.split_once('/').unwrap_or((rest, ""));
-    // What ends in a slash can be listed and nothing else: nothing is ever there.
-    if !path.is_empty() && path.ends_with('/') && call.verb == Verb::Read {
-        return Err(Failure::Request(Error::not_found()));
+    if path.len() > 1 && path.ends_with('/') && call.verb == Verb::Read {
+        return Box::pin(read_with_slash(call, mount, area, path)).await;
     }
     match (area, call.verb) {
         ("data", Verb::Read) if !path.is_empty() => read(call, mount, path).await,
@@ -79,6 +78,14 @@ async fn answer_other(call: &mut VaultCall, mount: &Mount, rest: &str) -> Outcom
         ("config", _) if rest == "config" => Err(Failure::unsupported_operation()),
         _ => wrong_dialect(call).await,
     }
+}
+
+/// What ends in a slash can be listed and nothing else.
+async fn read_with_slash(call: &mut VaultCall, mount: &Mount, area: &str, path: &str) -> Outcome {
+    if matches!(area, "data" | "subkeys") && call.caller.kv_read_with_slash(mount, area, path).await? {
+        return Err(Failure::Recorded(Error::invalid("1 error occurred:\n\t* could not find version data\n\n")));
+    }
+    Err(Failure::Request(Error::not_found()))
 }
 
 async fn list(call: &mut VaultCall, mount: &Mount, directory: &str) -> Outcome {

@@ -3,6 +3,7 @@
 mod approle;
 mod call;
 mod capabilities;
+mod cors;
 mod cubbyhole;
 pub(crate) mod envelope;
 mod help;

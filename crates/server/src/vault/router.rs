@@ -1,5 +1,7 @@
 //! The one route of the Vault dialect: who asks, for what, and which mount answers.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderName, Request, request::Parts},
@@ -11,6 +13,7 @@ use coffer_core::{Core, Error, MountKind};
 use super::{
     approle,
     call::{Failure, Outcome, VaultCall, Verb, done},
+    cors::Page,
     cubbyhole, help, identity, ignored, kv, kv1, lenient,
     lenient::decode_percent,
     seal, status, sys, token, transit, userpass, wrapping,
@@ -25,8 +28,12 @@ use crate::{
 pub(crate) async fn answer(app: &App, origin: Origin, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let namespace = parts.headers.get(&NAMESPACE).filter(|name| !name.is_empty()).cloned();
-    // Boxed, as it is handed on and on.
-    let mut response = answer_anywhere(app, origin, Box::new(parts), body).await;
+    let page = Page::of(app.core(), &parts.method, &parts.headers);
+    let mut response = match page {
+        Page::Answered(response) => response,
+        // Boxed, as it is handed on and on.
+        page => page.told(answer_anywhere(app, origin, Box::new(parts), body).await),
+    };
     if let Some(namespace) = namespace {
         response.headers_mut().insert(NAMESPACE, namespace);
     }
@@ -142,9 +149,14 @@ pub(crate) async fn authenticated(
     origin: Origin,
     verb: Verb,
     path: String,
-    parts: Box<Parts>,
+    mut parts: Box<Parts>,
     body: Body,
 ) -> Result<Response, Error> {
+    match path.as_str() {
+        "sys/config/state/sanitized" => drop(parts.extensions.insert(Arc::clone(app.sanitized()))),
+        "sys/in-flight-req" => drop(parts.extensions.insert(app.in_flight().clone())),
+        _ => {}
+    }
     let token = token_of(&parts.headers);
     let mut cx = app.context(origin, &parts);
     cx.wrap_ttl = match wrapping::asked(&parts.headers) {

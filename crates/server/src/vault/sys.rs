@@ -1,8 +1,10 @@
 //! `sys/…`: what lies where, and rotation and locked users.
 
 mod audit;
+mod config;
 mod host;
 mod mounts;
+mod passwords;
 mod policies;
 mod rotation;
 mod visible;
@@ -26,6 +28,12 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
     if let Some(rest) = rest.strip_prefix("policies/acl") {
         return policies::answer(call, policies::Family::Acl, rest).await;
     }
+    if let Some(rest) = rest.strip_prefix("policies/password") {
+        return passwords::answer(call, rest).await;
+    }
+    if let Some(rest) = rest.strip_prefix("config/") {
+        return config::answer(call, rest).await;
+    }
     if let Some(rest) = rest.strip_prefix("policy") {
         return policies::answer(call, policies::Family::Legacy, rest).await;
     }
@@ -41,6 +49,7 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
         }
         ("audit", Verb::Read) => audit::list(call).await,
         ("host-info", Verb::Read) => host::info(call).await,
+        ("in-flight-req", Verb::Read) => host::in_flight(call).await,
         ("key-status", Verb::Read) => rotation::key_status(call).await,
         ("rotate/config" | "rotate/keyring/config", Verb::Read) => rotation::config(call).await,
         ("rotate/config" | "rotate/keyring/config", Verb::Write) => Err(rotation::fixed()),
@@ -61,6 +70,7 @@ pub(crate) async fn answer(call: &mut VaultCall, rest: &str) -> Outcome {
             | "capabilities-self"
             | "host-info"
             | "host-info/"
+            | "in-flight-req"
             | "key-status"
             | "locked-users"
             | "mounts"

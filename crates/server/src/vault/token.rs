@@ -6,7 +6,7 @@ use coffer_api::{
     Code,
     token::{TokenCreate, TokenGrant, TokenInfo, TokenKind, TokenRef, TokenRenew},
 };
-use coffer_core::{AppRole, CreateMore, CreatePath, Error, is_of_gone_user};
+use coffer_core::{AppRole, CreateMore, CreatePath, Error, ROOT_PATH, is_of_gone_user};
 use serde::Serialize;
 
 use super::{
@@ -252,7 +252,9 @@ struct ShownToken<'a> {
     id: &'a str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     identity_policies: &'a [String],
-    issue_time: &'a str,
+    /// Of the first root token, and of those that shares make, neither this nor `renewable` is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issue_time: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_renewal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -264,7 +266,8 @@ struct ShownToken<'a> {
     #[serde(skip_serializing_if = "is_zero")]
     period: u64,
     policies: &'a [String],
-    renewable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renewable: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'a str>,
     ttl: u64,
@@ -274,6 +277,7 @@ struct ShownToken<'a> {
 
 fn shown<'a>(info: &'a TokenInfo, id: &'a str) -> ShownToken<'a> {
     let has_identity = !info.identity_policies.is_empty();
+    let has_lease = info.path != ROOT_PATH;
     let renewed = info.last_renewal.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     ShownToken {
         accessor: &info.accessor,
@@ -287,7 +291,7 @@ fn shown<'a>(info: &'a TokenInfo, id: &'a str) -> ShownToken<'a> {
         external_namespace_policies: has_identity.then(BTreeMap::new),
         id,
         identity_policies: &info.identity_policies,
-        issue_time: &info.issue_time,
+        issue_time: has_lease.then_some(info.issue_time.as_str()),
         last_renewal: renewed.map(|time| time.to_string()),
         last_renewal_time: info.last_renewal,
         meta: Some(&info.metadata).filter(|metadata| !metadata.is_empty()),
@@ -296,7 +300,7 @@ fn shown<'a>(info: &'a TokenInfo, id: &'a str) -> ShownToken<'a> {
         path: &info.path,
         period: info.period,
         policies: &info.policies,
-        renewable: info.renewable,
+        renewable: has_lease.then_some(info.renewable),
         role: info.role.as_deref(),
         ttl: info.ttl,
         kind: kind_name(info.kind),

@@ -35,6 +35,7 @@ mod provisional;
 mod references;
 mod root_token;
 mod server;
+mod settings;
 mod shamir;
 mod spelled;
 mod sys;

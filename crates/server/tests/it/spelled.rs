@@ -1,5 +1,5 @@
-//! What can be asked for in several spellings is the same thing: what is denied of it stays denied, and what a path looks
-//! like to another login method is of no account.
+//! What can be asked for in several spellings: policies see what was sent, and what a path looks like to another login
+//! method is of no account.
 
 use serde_json::{Value, json};
 
@@ -60,35 +60,23 @@ async fn with_names() -> TestServer {
 }
 
 #[tokio::test]
-async fn what_is_denied_of_an_entity_or_group_is_denied_in_any_case() {
+async fn entity_and_group_are_granted_and_denied_as_they_are_sent() {
     let server = with_names().await;
     let all = "capabilities = [\"create\", \"read\", \"update\", \"delete\", \"list\", \"sudo\"]";
-    for denied in ["identity/entity/name/ops-admin", "identity/entity/name/Ops-admin", "identity/entity/name/OPS*"] {
-        let policy = format!("path \"*\" {{ {all} }}\npath {denied:?} {{ capabilities = [\"deny\"] }}");
-        let token = server.token_with(ROOT, &policy).await;
-        for name in ["ops-admin", "Ops-admin", "OPS-ADMIN"] {
-            let path = format!("/v1/identity/entity/name/{name}");
-            for (method, body) in [("GET", Value::Null), ("POST", json!({"policies": "q"})), ("DELETE", Value::Null)] {
-                server.as_token(&token, method, &path, body).await.is(403);
+    for kind in ["entity/name/Ops-admin", "group/name/ops"] {
+        let own = format!("identity/{kind}");
+        let other = own.to_uppercase().replace("IDENTITY/ENTITY/NAME", "identity/entity/name");
+        let other = other.replace("IDENTITY/GROUP/NAME", "identity/group/name");
+        let grant = format!("path {own:?} {{ {all} }}");
+        let deny = format!("path \"*\" {{ {all} }}\npath {own:?} {{ capabilities = [\"deny\"] }}");
+        let any = format!("path \"*\" {{ {all} }}\npath \"identity/+/name/*\" {{ capabilities = [\"deny\"] }}");
+        for (policy, of_own, of_other) in [(grant, 200, 403), (deny, 403, 200), (any, 403, 403)] {
+            let token = server.token_with(ROOT, &policy).await;
+            for (path, status) in [(&own, of_own), (&other, of_other)] {
+                server.as_token(&token, "GET", &format!("/v1/{path}"), Value::Null).await.is(status);
+                server.root("GET", &format!("/v1/{path}"), Value::Null).await.is(200);
             }
-            server.root("GET", &path, Value::Null).await.is(200);
         }
-        server.as_token(&token, "GET", "/v1/identity/group/name/OPS", Value::Null).await.is(200);
-    }
-    let policy = format!("path \"*\" {{ {all} }}\npath \"identity/group/name/ops\" {{ capabilities = [\"deny\"] }}");
-    let token = server.token_with(ROOT, &policy).await;
-    for (method, body) in [("GET", Value::Null), ("POST", json!({})), ("DELETE", Value::Null)] {
-        server.as_token(&token, method, "/v1/identity/group/name/Ops", body).await.is(403);
-    }
-    // What is granted, and granted more closely than denied, is granted as it is sent.
-    let policy = r#"
-        path "identity/entity/name/*" { capabilities = ["deny"] }
-        path "identity/entity/name/Ops*" { capabilities = ["read"] }
-    "#;
-    let token = server.token_with(ROOT, policy).await;
-    for (name, status) in [("Ops-admin", 200), ("ops-admin", 403), ("OPS-ADMIN", 403)] {
-        let path = format!("/v1/identity/entity/name/{name}");
-        server.as_token(&token, "GET", &path, Value::Null).await.is(status);
     }
     server.stop().await;
 }
@@ -162,22 +150,26 @@ async fn id_has_one_spelling() {
 }
 
 #[tokio::test]
-async fn slash_at_the_end_walks_past_no_denial_of_a_mount() {
+async fn mount_is_granted_and_denied_as_it_is_sent() {
     let server = with_logins().await;
-    let policy = r#"
-        path "sys/*" { capabilities = ["read", "update", "sudo"] }
-        path "sys/mounts/secret" { capabilities = ["deny"] }
-        path "sys/mounts/secret/tune" { capabilities = ["deny"] }
-        path "sys/auth/approle" { capabilities = ["deny"] }
-        path "sys/auth/approle/tune" { capabilities = ["deny"] }
-    "#;
-    let token = server.token_with(ROOT, policy).await;
-    for path in ["sys/mounts/secret", "sys/mounts/secret/tune", "sys/auth/approle", "sys/auth/approle/tune"] {
-        for path in [path.to_owned(), format!("{path}/")] {
-            server.as_token(&token, "GET", &format!("/v1/{path}"), Value::Null).await.is(403);
-            server.root("GET", &format!("/v1/{path}"), Value::Null).await.is(200);
+    server.root("POST", "/v1/sys/mounts/kv", json!({"type": "kv"})).await.is(204);
+    let all = "capabilities = [\"read\", \"delete\", \"sudo\"]";
+    for own in ["sys/mounts/kv", "sys/mounts/kv/tune", "sys/auth/approle", "sys/auth/approle/tune"] {
+        let other = format!("{own}/");
+        let grant = format!("path {own:?} {{ {all} }}");
+        let deny = format!("path \"sys/*\" {{ {all} }}\npath {own:?} {{ capabilities = [\"deny\"] }}");
+        let any = format!("path \"sys/*\" {{ {all} }}\npath \"{own}*\" {{ capabilities = [\"deny\"] }}");
+        for (policy, of_own, of_other) in [(grant, 200, 403), (deny, 403, 200), (any, 403, 403)] {
+            let token = server.token_with(ROOT, &policy).await;
+            for (path, status) in [(own, of_own), (other.as_str(), of_other)] {
+                server.as_token(&token, "GET", &format!("/v1/{path}"), Value::Null).await.is(status);
+                server.root("GET", &format!("/v1/{path}"), Value::Null).await.is(200);
+            }
         }
     }
-    server.as_token(&token, "GET", "/v1/sys/mounts/cubbyhole/", Value::Null).await.is(200);
+    let policy = format!("path \"sys/mounts/kv/\" {{ {all} }}");
+    let token = server.token_with(ROOT, &policy).await;
+    server.as_token(&token, "DELETE", "/v1/sys/mounts/kv", Value::Null).await.is(403);
+    server.as_token(&token, "DELETE", "/v1/sys/mounts/kv/", Value::Null).await.is(204);
     server.stop().await;
 }

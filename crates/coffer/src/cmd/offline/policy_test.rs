@@ -7,7 +7,6 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::Args;
 use coffer_core::{
     clock::{SystemTimeSource, TimeSource},
-    explain,
     policy::{Acl, Decision, Explanation, Operation, ParameterVerdict, Policy, Request, TemplateValues, builtin},
 };
 use serde::Serialize;
@@ -76,8 +75,6 @@ struct Report {
     patterns: Vec<Pattern>,
     parameters: Vec<Parameter>,
     dropped: Vec<Dropped>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    denied_as: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -115,16 +112,13 @@ pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, 
     let path = coffer_server::logical_path(arguments.path.clone(), operation)
         .map_err(|error| Failure::local(error.to_string()).hint("the server refuses such a request as invalid"))?;
     let acl = Acl::compile(&policies, &known.subject());
-    let explanation = explain(
-        &acl,
-        &Request {
-            path: &path,
-            operation,
-            parameters: &data,
-            wrap_ttl: arguments.wrap_ttl,
-            now: arguments.at.map_or_else(|| SystemTimeSource.wall(), jiff::Timestamp::as_millisecond),
-        },
-    );
+    let explanation = acl.explain(&Request {
+        path: &path,
+        operation,
+        parameters: &data,
+        wrap_ttl: arguments.wrap_ttl,
+        now: arguments.at.map_or_else(|| SystemTimeSource.wall(), jiff::Timestamp::as_millisecond),
+    });
     session.output.show_lines(&report(&explanation), |_| explanation.to_string())?;
     match explanation.decision {
         Decision::Allow(_) => Ok(ExitCode::SUCCESS),
@@ -204,7 +198,6 @@ fn report(explanation: &Explanation) -> Report {
             .iter()
             .map(|rule| Dropped { policy: rule.policy.clone(), path: rule.path.clone() })
             .collect(),
-        denied_as: explanation.denied_as.clone(),
     }
 }
 

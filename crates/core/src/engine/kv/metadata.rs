@@ -122,6 +122,26 @@ impl Caller {
         .await
     }
 
+    /// Whether the path of a read that ends in a slash, which names nothing, is that of a key with versions but for the
+    /// slash. Who may not read the key is not told.
+    ///
+    /// # Errors
+    /// [`coffer_api::Code::Denied`] without read on `{mount}{area}/{path}`.
+    pub async fn kv_read_with_slash(&self, mount: &Mount, area: &str, path: &str) -> Result<bool, Error> {
+        let logical = format!("{}{area}/{path}", mount.path);
+        self.recorded(self.record("secret.read", &logical), async {
+            self.authorise(&logical, Operation::Read, &())?;
+            let (key, own) = (path.trim_end_matches('/'), logical.trim_end_matches('/'));
+            if self.authorise(own, Operation::Read, &()).is_err() {
+                return Ok(Done::Unlogged(false));
+            }
+            let loaded = self.active.kv_load(mount, KvPath::parse(key)?).await?;
+            let versions = loaded.map_or(0, |loaded| describe(&loaded.head, self.active.clock.now()).current_version);
+            Ok(Done::Unlogged(versions > 0))
+        })
+        .await
+    }
+
     /// Changes a key's metadata; a key that is not there is made, without versions.
     ///
     /// # Errors

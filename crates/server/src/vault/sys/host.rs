@@ -6,8 +6,12 @@ use coffer_core::Error;
 use serde::Serialize;
 
 use super::super::{
-    call::{Outcome, VaultCall},
+    call::{Outcome, VaultCall, bare},
     envelope::Envelope,
+};
+use crate::{
+    error::{self, Success},
+    in_flight::InFlight,
 };
 
 /// `sys/host-info`: what the system tells, with a warning for each part that it does not.
@@ -15,6 +19,13 @@ pub(super) async fn info(call: &mut VaultCall) -> Outcome {
     call.caller.host_read().await?;
     let (info, warnings) = tokio::task::spawn_blocking(Info::collect).await.map_err(Error::internal)?;
     Ok(call.envelope(Envelope::data(&info).with_warnings(warnings)))
+}
+
+/// `sys/in-flight-req`: a bare object.
+pub(super) async fn in_flight(call: &mut VaultCall) -> Outcome {
+    call.caller.system_read("sys/in-flight-req").await?;
+    let shown = call.parts.extensions.get::<InFlight>().map(InFlight::shown).unwrap_or_default();
+    Ok(bare(error::success(Success::Body), &shown))
 }
 
 /// `sys/version-history`.

@@ -70,7 +70,7 @@ pub(super) async fn answer(call: &mut VaultCall, family: Family, path: &str) -> 
         Verb::Delete if other_family => Err(Failure::invalid(format!("cannot unmount {path:?}"))),
         Verb::Write => enable(call, family, &path).await,
         Verb::Delete => {
-            call.caller.mount_disable(&path).await?;
+            call.caller.mount_disable_as(&call.path, &path).await?;
             Ok(done())
         }
         Verb::List | Verb::Patch | Verb::Scan => Err(Failure::unsupported_operation()),
@@ -126,12 +126,8 @@ async fn enable(call: &mut VaultCall, family: Family, path: &str) -> Outcome {
     };
     let kind = kind(family, &fields, &mut options)?;
     let config = fields.object("config")?.unwrap_or_default();
-    for of in [&fields, &config] {
-        if let Some(version) = of.given("plugin_version")? {
-            let shown: String = version.chars().take(100).collect();
-            let message = format!("cannot select version {shown} of {}: it is built in", kind.name());
-            return Err(Failure::invalid(message));
-        }
+    if let Some(version) = config.given("plugin_version")? {
+        select_version(kind, &version, Selected::ByEnabling)?;
     }
     let token_type = match family {
         // Means nothing there, and is not kept.
@@ -175,9 +171,10 @@ async fn tune_read(call: &mut VaultCall, path: &str) -> Outcome {
 async fn tune(call: &mut VaultCall, path: &str) -> Outcome {
     let params = call.params().await?;
     let fields = params.fields()?;
-    if let Some(version) = fields.given("plugin_version")? {
-        let shown: String = version.chars().take(100).collect();
-        return Err(Failure::invalid(format!("plugin not found in the catalog: version={shown}")));
+    if let Some(version) = fields.text("plugin_version")?
+        && let Some(mount) = call.caller.resolve(path)
+    {
+        select_version(mount.kind, &version, Selected::ByTuning)?;
     }
     let tune = MountTune {
         description: fields.text("description")?.map(|text| text.to_string()),
@@ -239,6 +236,41 @@ fn kind(
             Err(Failure::invalid(format!("plugin not found in the catalog: {shown}")))
         }
     }
+}
+
+/// What asks for a version of an engine.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Selected {
+    ByEnabling,
+    ByTuning,
+}
+
+/// Every engine is built in: there is the running version, and none to choose from.
+fn select_version(kind: MountKind, version: &str, selected: Selected) -> Result<(), Failure> {
+    if version == RUNNING {
+        return Ok(());
+    }
+    let shown: String = version.chars().take(100).collect();
+    let Some(full) = full_version(&shown) else {
+        let message = format!("version {shown:?} is not a valid semantic version: malformed version: {shown}");
+        return Err(Failure::invalid(message));
+    };
+    let is_kv = matches!(kind, MountKind::Generic | MountKind::KvV1 | MountKind::KvV2);
+    if is_kv && selected == Selected::ByEnabling {
+        return Err(Failure::invalid("cannot select non-builtin version of secrets plugin kv"));
+    }
+    let name = if is_kv { "kv" } else { kind.name() };
+    Err(Failure::invalid(format!("plugin not found in the catalog: {name}, version={full}")))
+}
+
+/// A version as `v1.2.3-a+b`, where it is one: its numbers are filled up to three.
+fn full_version(version: &str) -> Option<String> {
+    let plain = version.strip_prefix('v').unwrap_or(version);
+    let (numbers, rest) = plain.split_at(plain.find(['-', '+']).unwrap_or(plain.len()));
+    let mut numbers: Vec<u64> = numbers.split('.').map(|number| number.parse().ok()).collect::<Option<_>>()?;
+    numbers.resize(numbers.len().max(3), 0);
+    let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
+    Some(format!("v{}{rest}", numbers.join(".")))
 }
 
 /// Seconds; `system` stands for 0, the system's.
