@@ -7,10 +7,12 @@ mod operations;
 mod process;
 mod refusals;
 mod requests;
+mod scopes;
+mod vault;
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{ErrorKind, Write},
     os::unix::fs::FileTypeExt,
@@ -338,6 +340,32 @@ impl Run {
         let found = server.memory(&needles).found;
         for name in needles.names() {
             assert!(found.iter().any(|found| found.starts_with(name)), "unsealed, {name} is not found: {found:#?}");
+        }
+        self.check_where_keys_are(server);
+    }
+
+    /// Keys as they are lie only where nothing is swapped out or dumped. What the library makes of them is on its heap, and of
+    /// the key that signs the log that is its seed.
+    #[track_caller]
+    fn check_where_keys_are(&self, server: &Process) {
+        let is_key = |name: &str| name == "root key" || name.starts_with("sys/term/") || name.starts_with("sys/key/");
+        let raw = self.needles.only(|name| is_key(name) && !name.contains(", its "));
+        let signing = raw.names().filter(|name| name.starts_with("sys/key/log/")).max().unwrap();
+        let is_guarded = |found: &&String| found.contains(" lo ") && found.contains(" dd ");
+        let begun = Instant::now();
+        loop {
+            let found = server.memory(&raw).found;
+            let (guarded, outside): (Vec<&String>, Vec<&String>) = found.iter().partition(is_guarded);
+            assert!(guarded.iter().any(|found| found.starts_with("root key")), "not where it should be: {found:#?}");
+            let is_of_library = |found: &&String| found.starts_with(signing);
+            let (of_library, loose): (Vec<&String>, Vec<&String>) = outside.iter().copied().partition(is_of_library);
+            let mappings: BTreeSet<&str> =
+                of_library.iter().map(|found| found.split_once(") in ").unwrap().1).collect();
+            if loose.is_empty() && mappings.len() <= 1 {
+                return;
+            }
+            // What a request had in its hands goes with it.
+            assert!(begun.elapsed() < PATIENCE, "outside of locked memory: {outside:#?}");
         }
     }
 

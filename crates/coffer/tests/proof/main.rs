@@ -22,6 +22,7 @@ mod http;
 mod keys;
 mod kill;
 mod load;
+mod local;
 mod newcomer;
 mod node;
 mod nodes;

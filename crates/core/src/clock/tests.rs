@@ -330,3 +330,55 @@ proptest! {
         }
     }
 }
+
+/// The boot-time clock and the monotonic clock differ by how long the machine slept, and a process in a time namespace
+/// sees them differ by as much as one likes. Where the system gives no such namespace they may be the same.
+#[test]
+fn clock_and_lease_go_by_the_boot_time_clock() {
+    if let Ok(apart) = std::env::var(APART) {
+        return goes_by_boot_time(apart.parse().unwrap());
+    }
+    let name = module_path!().split_once("::").unwrap().1;
+    let test = format!("{name}::clock_and_lease_go_by_the_boot_time_clock");
+    let seconds = 1_000_000;
+    let offset = ["--time", "--fork", "--boottime", &seconds.to_string()].map(str::to_owned);
+    let as_root = offset.to_vec();
+    let as_anybody = [&["--user".to_owned(), "--map-root-user".to_owned()], &offset[..]].concat();
+    let unshare = |options: &[String]| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(options);
+        command
+    };
+    let works = |options: &&Vec<String>| unshare(options).arg("true").output().is_ok_and(|done| done.status.success());
+    let this = std::env::current_exe().unwrap();
+    let mut child = match [as_root, as_anybody].iter().find(works) {
+        Some(options) => {
+            let mut child = unshare(options);
+            child.arg(this).env(APART, (seconds * 1000).to_string());
+            child
+        }
+        None => {
+            let mut child = std::process::Command::new(this);
+            child.env(APART, "0");
+            child
+        }
+    };
+    let output = child.args([&test, "--exact"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+const APART: &str = "CLOCKS_TEST_MILLISECONDS_APART";
+
+/// In a process whose clocks are so many milliseconds apart.
+fn goes_by_boot_time(apart: i64) {
+    let read = |clock| {
+        let time = rustix::time::clock_gettime(clock);
+        time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+    };
+    let (boot, monotonic) = (read(rustix::time::ClockId::Boottime), read(rustix::time::ClockId::Monotonic));
+    assert!(boot - monotonic >= apart, "no time namespace: {boot} {monotonic}");
+    for (name, shown) in [("clock", SystemTimeSource.boot()), ("lease", crate::lease::monotonic_ms())] {
+        assert!((shown - boot).abs() < 60_000, "{name}: {shown}, not {boot}");
+    }
+}

@@ -134,7 +134,6 @@ fn shown_in_a_child(variables: &[(String, String)]) -> BTreeMap<String, String> 
 }
 
 /// In the child: tells what its variables come to.
-#[expect(clippy::print_stdout, reason = "that is what the parent reads")]
 fn shown_to_the_parent() -> bool {
     let is_child = std::env::var_os(IN_A_CHILD).is_some();
     if is_child {

@@ -28,7 +28,8 @@ pub struct Process {
 /// What a search of a process's memory came to.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// Each needle found, with the mapping that it is in.
+    /// Each needle found, with the mapping that it is in, and in brackets the mapping's flags: `lo` is locked, `dd` is in no
+    /// dump (proc_pid_smaps(5)).
     pub found: BTreeSet<String>,
     /// Readable mappings that could not be read.
     pub unread: Vec<String>,
@@ -105,7 +106,7 @@ impl Process {
         let memory = opened.expect("this test reads the server's memory, for which it must run as root");
         let mut searched = Memory::default();
         let mut buffer = vec![0; CHUNK];
-        for map in fs::read_to_string(of("maps")).unwrap().lines() {
+        for (map, flags) in mappings(&fs::read_to_string(of("smaps")).unwrap()) {
             let mut fields = map.split_whitespace();
             let (range, access) = (fields.next().unwrap(), fields.next().unwrap());
             // The kernel's pages, which it shows and does not give.
@@ -120,7 +121,8 @@ impl Process {
                     searched.unread.push(map.to_owned());
                     break;
                 }
-                searched.found.extend(needles.find(&buffer[..wanted]).iter().map(|name| format!("{name} in {map}")));
+                let found = needles.find(&buffer[..wanted]);
+                searched.found.extend(found.iter().map(|name| format!("{name} in {map} [ {flags} ]")));
                 searched.bytes += u64::try_from(wanted).unwrap();
                 // What lies across the end of a chunk is whole in the next one.
                 let step = if wanted < CHUNK { wanted } else { wanted - LONGEST };
@@ -142,6 +144,21 @@ impl Drop for Process {
             eprintln!("--- the end of the server's log:\n{}---", tail(&fs::read_to_string(&self.stderr).unwrap()));
         }
     }
+}
+
+/// Each mapping's line with its flags.
+fn mappings(smaps: &str) -> Vec<(&str, &str)> {
+    let mut mappings: Vec<(&str, &str)> = Vec::new();
+    for line in smaps.lines() {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        if !first.ends_with(':') {
+            mappings.push((line, ""));
+        } else if let (Some(flags), Some(last)) = (line.strip_prefix("VmFlags:"), mappings.last_mut()) {
+            last.1 = flags.trim();
+        }
+    }
+    assert!(mappings.iter().any(|(_, flags)| flags.contains("rd")), "no flags in smaps");
+    mappings
 }
 
 /// The last lines, without the most talkative.

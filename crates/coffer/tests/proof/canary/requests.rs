@@ -30,6 +30,13 @@ pub fn make_all(run: &mut Run, server: &Process, number: u32) {
     round.key_operations();
     round.tokens_and_passwords();
     round.command_line();
+    round.cubbyholes_and_wrapping();
+    round.secret_ids_and_hashes();
+    round.transit();
+    round.env_files();
+    round.references();
+    round.made_values();
+    round.snapshots_values_and_backups();
     round.refused_bodies();
     round.refused_callers();
     round.refused_requests();
@@ -102,7 +109,7 @@ impl Round<'_> {
     }
 
     /// A canary that stays in the store.
-    fn kept(&mut self, name: &str) -> String {
+    pub(super) fn kept(&mut self, name: &str) -> String {
         self.run.kept.get_mut().push(format!("round {}: {name}", self.number));
         self.canary(name)
     }
