@@ -126,6 +126,8 @@ pub struct Limits {
     pub max_lease_ttl: u64,
     /// A term of the barrier ends at this age, in seconds.
     pub term_max_age: u64,
+    /// How much longer SQLite's write-ahead log may get for the sake of a backup, in bytes.
+    pub backup_growth: u64,
     /// Below this, changes are refused.
     pub free_for_changes: FreeSpace,
     /// Below this, reads too.
@@ -140,6 +142,7 @@ impl Default for Limits {
             default_lease_ttl: 768 * 3600,
             max_lease_ttl: 768 * 3600,
             term_max_age: 365 * 86_400,
+            backup_growth: 1 << 30,
             free_for_changes: FreeSpace { percent: 5, bytes: 1 << 30 },
             free_for_reads: FreeSpace { percent: 2, bytes: 256 << 20 },
         }

@@ -196,6 +196,11 @@ impl From<coffer_storage::Error> for Error {
             Storage::Full => {
                 (Code::DiskFull, "the store is out of disk space; changes are refused until there is room")
             }
+            Storage::Outgrown => (
+                Code::Unavailable,
+                "the write-ahead log grew to its bound, or the disk was full, while the store was read; try again at a \
+                 time of fewer changes, where it can be read faster, or with a larger limits.backup_growth_bytes",
+            ),
             Storage::TooLarge { .. } => (Code::TooLarge, "too large for the store; one value holds at most 1 MiB"),
             Storage::Unavailable { .. } => (Code::Unavailable, "the store cannot be reached; try again"),
             Storage::Unknown { .. } => {

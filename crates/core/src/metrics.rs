@@ -18,6 +18,7 @@ pub(crate) struct Metrics {
     /// When the newest backup of the schedule was made, UTC milliseconds; 0 = there is none.
     pub(crate) backup_last_ms: Counter,
     pub(crate) backup_failures: Counter,
+    pub(crate) backup_removal_failures: Counter,
     pub(crate) backups: Counter,
     pub(crate) cache_hits: Counter,
     pub(crate) cache_misses: Counter,
@@ -86,6 +87,11 @@ impl Core {
         );
         out.counter("coffer_backups_total", "Scheduled backups made.", metrics.backups.value());
         out.counter("coffer_backup_failures_total", "Scheduled backups that failed.", metrics.backup_failures.value());
+        out.counter(
+            "coffer_backup_removal_failures_total",
+            "Removals of scheduled backups, or of their object keys, that failed.",
+            metrics.backup_removal_failures.value(),
+        );
         out.gauge(
             "coffer_backup_last_timestamp_seconds",
             "When the newest good backup in the schedule's folder was made, Unix time; 0 = there is none.",

@@ -355,10 +355,14 @@ impl Core {
     /// The key of the file seal of a new store: the file's, or a new one in it.
     pub(crate) fn first_seal_key(&self) -> Result<coffer_crypto::Secret, StartError> {
         match self.config.seal {
-            SealKind::File => match self.seal.read()? {
-                Some(key) => Ok(key),
-                None => Ok(self.seal.create()?),
-            },
+            SealKind::File => {
+                let key = match self.seal.read()? {
+                    Some(key) => key,
+                    None => self.seal.create()?,
+                };
+                self.seal.note_opened(&key);
+                Ok(key)
+            }
             SealKind::Shamir => Err(StartError::Seal("the store is not initialised".to_owned())),
         }
     }

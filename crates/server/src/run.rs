@@ -232,6 +232,7 @@ fn core_config(config: &Config, address: SocketAddr) -> coffer_core::Config {
             default_lease_ttl: limits.default_lease_ttl,
             max_lease_ttl: limits.max_lease_ttl,
             term_max_age: limits.term_max_age,
+            backup_growth: limits.backup_growth_bytes,
             free_for_changes: FreeSpace {
                 percent: limits.min_free_percent_changes.into(),
                 bytes: limits.min_free_bytes_changes,

@@ -39,6 +39,11 @@ pub enum Error {
         /// The directory whose `lock` file is held.
         directory: PathBuf,
     },
+    /// A snapshot was ended, so that the store's write-ahead log can begin anew; another can be taken.
+    #[error(
+        "the snapshot was ended: the write-ahead log grew beyond its bound, or the disk was full, while it was read"
+    )]
+    Outgrown,
     /// A key, value, batch or name exceeds its limit.
     #[error("{what} is too large: {size}, the limit is {limit}")]
     TooLarge {

@@ -68,6 +68,7 @@ impl Counters {
                 | Error::Full
                 | Error::Invalid(_)
                 | Error::Locked { .. }
+                | Error::Outgrown
                 | Error::TooLarge { .. }
                 | Error::Unavailable { .. }
                 | Error::Unknown { .. }

@@ -8,7 +8,8 @@ use std::{io::IsTerminal, net::SocketAddr, path::PathBuf};
 use clap::Args;
 use coffer_api::Sensitive;
 use coffer_server::config::{
-    Config, ConfigError, Dev, Host, LimitOverrides, Overrides, ReadDurability, SealKind, TlsOverrides, TlsVersion,
+    BackupOverrides, Config, ConfigError, Dev, Host, LimitOverrides, Overrides, ReadDurability, SealKind, TlsOverrides,
+    TlsVersion,
 };
 
 use tracing_subscriber::{
@@ -80,7 +81,39 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", env = "COFFER_AUDIT_SCRUB_EVERY_SECONDS")]
     audit_scrub_every_seconds: Option<u64>,
     #[command(flatten)]
+    backup: Backup,
+    #[command(flatten)]
     limits: Limits,
+}
+
+/// Backups that are made by themselves.
+#[derive(Args)]
+#[command(next_help_heading = "Backups by themselves")]
+struct Backup {
+    /// The folder that they go to, an absolute path
+    #[arg(long, value_name = "DIR", env = "COFFER_BACKUP_DIR")]
+    backup_dir: Option<PathBuf>,
+    /// Whom they are encrypted to, as age-keygen prints it: age1...
+    #[arg(long, value_name = "KEY", env = "COFFER_BACKUP_RECIPIENT")]
+    backup_recipient: Option<String>,
+    /// One is made so long after the last
+    #[arg(long, value_name = "SECONDS", env = "COFFER_BACKUP_EVERY_SECONDS")]
+    backup_every_seconds: Option<u64>,
+    /// Or at this time of the day, UTC, as 02:30
+    #[arg(long, value_name = "TIME", env = "COFFER_BACKUP_DAILY_AT")]
+    backup_daily_at: Option<String>,
+    /// The newest so many are kept [default: all]
+    #[arg(long, value_name = "N", env = "COFFER_BACKUP_KEEP_COUNT")]
+    backup_keep_count: Option<u32>,
+    /// They are kept for so many days [default: for ever]
+    #[arg(long, value_name = "DAYS", env = "COFFER_BACKUP_KEEP_DAYS")]
+    backup_keep_days: Option<u32>,
+    /// In the newest so many the object keys are kept [default: in all]
+    #[arg(long, value_name = "N", env = "COFFER_BACKUP_KEEP_OBJECT_KEYS_COUNT")]
+    backup_keep_object_keys_count: Option<u32>,
+    /// Object keys are kept for so many days [default: for ever]
+    #[arg(long, value_name = "DAYS", env = "COFFER_BACKUP_KEEP_OBJECT_KEYS_DAYS")]
+    backup_keep_object_keys_days: Option<u32>,
 }
 
 /// Numbers that bound what the server takes and keeps.
@@ -120,6 +153,9 @@ struct Limits {
     /// Age in seconds at which the key that seals entries is replaced; old ones stay to read
     #[arg(long, value_name = "SECONDS", env = "COFFER_TERM_MAX_AGE")]
     term_max_age: Option<u64>,
+    /// Give a backup up once SQLite's write-ahead log has grown by so much while it reads
+    #[arg(long, value_name = "BYTES", env = "COFFER_BACKUP_GROWTH_BYTES")]
+    backup_growth_bytes: Option<u64>,
 }
 
 /// Runs the server until it is told to stop. Its log goes to stderr; `COFFER_LOG` chooses what is in it (`info` unless set,
@@ -231,6 +267,7 @@ impl Arguments {
             audit_dir: self.audit_dir,
             read_durability,
             scrub_every_seconds: self.audit_scrub_every_seconds,
+            backup: self.backup.overrides(),
             limits: self.limits.overrides(),
         })
     }
@@ -242,6 +279,21 @@ fn switch(text: &str) -> Result<bool, String> {
         "" | "0" | "f" | "false" | "n" | "no" | "off" => Ok(false),
         "1" | "on" | "t" | "true" | "y" | "yes" => Ok(true),
         _ => Err("its variable takes true or false, yes or no, on or off, 1 or 0".to_owned()),
+    }
+}
+
+impl Backup {
+    fn overrides(self) -> BackupOverrides {
+        BackupOverrides {
+            dir: self.backup_dir,
+            recipient: self.backup_recipient,
+            every_seconds: self.backup_every_seconds,
+            daily_at: self.backup_daily_at,
+            keep_count: self.backup_keep_count,
+            keep_days: self.backup_keep_days,
+            keep_object_keys_count: self.backup_keep_object_keys_count,
+            keep_object_keys_days: self.backup_keep_object_keys_days,
+        }
     }
 }
 
@@ -259,6 +311,7 @@ impl Limits {
             default_lease_ttl: self.default_lease_ttl,
             max_lease_ttl: self.max_lease_ttl,
             term_max_age: self.term_max_age,
+            backup_growth_bytes: self.backup_growth_bytes,
         }
     }
 }

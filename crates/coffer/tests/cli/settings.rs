@@ -50,8 +50,12 @@ fn keys() -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for (name, value) in sample {
         match value {
-            // A schedule of several keys that belong together is in files alone.
-            Value::Table(_) if name == "backup" => {}
+            Value::Table(section) if name == "backup" => {
+                // That of two which the sample, having the other, cannot show but in a comment.
+                assert!(SAMPLE.contains("daily_at = "));
+                keys.insert("backup_daily_at".to_owned());
+                keys.extend(section.into_iter().map(|(key, _)| format!("backup_{key}")));
+            }
             Value::Table(section) if name == "limits" => keys.extend(section.into_iter().map(|(key, _)| key)),
             Value::Table(section) => keys.extend(section.into_iter().map(|(key, _)| format!("{name}_{key}"))),
             _ => drop(keys.insert(name)),

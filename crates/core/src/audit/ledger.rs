@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
 };
 
@@ -22,6 +22,11 @@ pub(crate) struct Ledger {
     /// The newest time of a record, UTC milliseconds: the node's own clock, which may be ahead of the verifier's.
     newest_ms: i64,
     last_start: Option<Start>,
+    /// The highest revision of a record.
+    newest_revision: u64,
+    /// Backups with which a log goes on, and those whose restore has ended.
+    continued: HashSet<String>,
+    restored: HashSet<String>,
 }
 
 /// What a node said when it began to lead.
@@ -77,6 +82,12 @@ struct Changes<'a> {
 }
 
 #[derive(Deserialize)]
+struct BackupFacts<'a> {
+    #[serde(borrow)]
+    backup: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
 struct StartFacts<'a> {
     #[serde(borrow)]
     epoch: Cow<'a, str>,
@@ -102,7 +113,9 @@ impl Ledger {
 
     /// A ledger of one part of `parts`; the parts of one round share the hasher.
     pub(crate) fn part(part: u64, parts: u64, hasher: RandomState) -> Self {
-        Self { last: HashMap::new(), hasher, part, parts, newest_ms: 0, last_start: None }
+        let (continued, restored) = (HashSet::new(), HashSet::new());
+        let (newest_ms, newest_revision, last_start) = (0, 0, None);
+        Self { last: HashMap::new(), hasher, part, parts, newest_ms, last_start, newest_revision, continued, restored }
     }
 
     /// Takes in an entry of the log.
@@ -118,8 +131,12 @@ impl Ledger {
         let record: Changes<'_> = serde_json::from_slice(entry).map_err(|error| error.to_string())?;
         let time_ms = record.t.parse::<i128>().ok().and_then(|ns| i64::try_from(ns / 1_000_000).ok());
         self.newest_ms = self.newest_ms.max(time_ms.unwrap_or(0));
-        if ["system.init", "system.start"].contains(&record.cls.as_ref()) {
-            self.see_start(&record);
+        self.newest_revision = self.newest_revision.max(record.rev.unwrap_or(0));
+        match record.cls.as_ref() {
+            "log.continue" => self.continued.extend(backup_of(&record)),
+            "system.restore" => self.restored.extend(backup_of(&record)),
+            "system.init" | "system.start" => self.see_start(&record),
+            _ => {}
         }
         if record.changes.is_empty() {
             return Ok(());
@@ -159,11 +176,7 @@ impl Ledger {
             return if is_envelope(value) { Standing::Outbox } else { altered(key, "is not sealed") };
         }
         if key == keys::RESTORED {
-            return if restored::is_row(value) {
-                Standing::Agrees
-            } else {
-                altered(key, "is not what a restore writes")
-            };
+            return self.compare_restored(key, value);
         }
         if keys::is_bookkeeping(key) {
             return if is_envelope(value) { Standing::Agrees } else { altered(key, "is not sealed") };
@@ -188,6 +201,20 @@ impl Ledger {
         }
     }
 
+    /// What a restore left stands until a server has started on it: it has no record of its own, but the log says whether one has.
+    fn compare_restored(&self, key: &str, value: &[u8]) -> Standing {
+        let Some((backup, revision)) = restored::of_row(value) else {
+            return altered(key, "is not what a restore writes");
+        };
+        if self.restored.contains(&backup) {
+            return altered(key, "names a restore that has ended: it was put back");
+        }
+        match self.continued.contains(&backup) || self.newest_revision <= revision {
+            true => Standing::Agrees,
+            false => altered(key, "names a restore that the log knows nothing of"),
+        }
+    }
+
     /// Keys whose last record wrote them and that were not compared, but for those that may have expired by `now`.
     pub(crate) fn missing(&self, now: i64) -> impl Iterator<Item = (&str, u64)> {
         let now = now.max(self.newest_ms);
@@ -207,6 +234,12 @@ impl Ledger {
     fn is_ours(&self, key: &str) -> bool {
         self.parts == 1 || self.hasher.hash_one(key) % self.parts == self.part
     }
+}
+
+/// The backup that a record names.
+fn backup_of(record: &Changes<'_>) -> Option<String> {
+    let facts: BackupFacts<'_> = serde_json::from_str(record.facts?.get()).ok()?;
+    Some(facts.backup.into_owned())
 }
 
 /// Whether a value has the shape of one that the barrier sealed.
@@ -261,6 +294,23 @@ mod tests {
         ledger.absorb(br#"{"cls":"system.start","facts":{"epoch":"x"}}"#).unwrap();
         let last = Start { epoch: 12, node: "n".to_owned(), logs: "of 12".to_owned() };
         assert_eq!(ledger.last_start(), Some(&last));
+    }
+
+    #[test]
+    fn row_of_a_restore_agrees_until_a_server_has_started_on_it() {
+        let (row, backup) = restored::tests::row(7);
+        let stands = |records: &[String]| {
+            let mut ledger = Ledger::whole();
+            records.iter().for_each(|record| ledger.absorb(record.as_bytes()).unwrap());
+            ledger.compare(keys::RESTORED, 8, &row) == Standing::Agrees
+        };
+        let of = |class: &str| format!(r#"{{"cls":"{class}","facts":{{"backup":"{backup}"}}}}"#);
+        let change = |rev: u64| format!(r#"{{"changes":[],"cls":"kv.write","rev":{rev}}}"#);
+        assert!(stands(&[]) && stands(&[change(7)]), "nobody started");
+        assert!(stands(&[change(7), of("log.continue"), change(9)]), "somebody is about to");
+        assert!(!stands(&[change(7), of("log.continue"), change(9), of("system.restore")]));
+        assert!(!stands(&[change(8)]), "the log goes on, and was not begun for it");
+        assert!(matches!(Ledger::whole().compare(keys::RESTORED, 8, b"x"), Standing::Altered(_)));
     }
 
     #[test]

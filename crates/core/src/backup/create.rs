@@ -7,7 +7,7 @@ use std::{
 
 use coffer_api::Code;
 use coffer_crypto::{
-    Zeroizing,
+    Secret, Zeroizing,
     age::{Encryptor, Recipient, Sealer},
     hash::Sha256,
     sign::SigningKey,
@@ -147,7 +147,7 @@ impl Backup {
         let turn = turn.map_err(|_| Error::new(Code::Conflict, "another backup is being made"))?;
         // So that a checkpoint of the log that anybody had before is none that the backup is older than.
         outbox::register(&active).await?;
-        let snapshot = active.store.snapshot(MAX_GROWTH).await?;
+        let snapshot = active.store.snapshot(active.limits.backup_growth).await?;
         let root = find(snapshot.as_ref(), keys::ROOT).await?;
         let root = root.ok_or_else(|| Error::internal("the store has no root key"))?;
         let root: RootRow = codec::decode(keys::ROOT, &root)?;
@@ -219,6 +219,8 @@ impl Backup {
             let put = output.begin(MANIFEST).and_then(|()| output.write(text.as_bytes())).and_then(|()| output.end());
             put.map_err(unwritten)
         })();
+        // Whatever could not be written then, that is why.
+        let made = made.map_err(|error| making.go_on().err().unwrap_or(error));
         for info in &manifest.parts {
             let fact = match info.part {
                 Part::Store => "store",
@@ -352,22 +354,24 @@ fn needs(
     let mut needs = Vec::new();
     let mut enclosed = None;
     if root.check(SealKind::File).is_ok() {
-        let unreadable = |error: crate::FileSealError| {
-            Error::new(Code::Unavailable, "the seal key file cannot be read").caused_by(error)
-        };
-        // While the store is on its way to a key file, the file is there as well.
-        let key = seal.read().map_err(unreadable)?;
-        let key = key.ok_or_else(|| Error::new(Code::Unavailable, "the seal key file is not there"))?;
-        let id = FileSeal::id(&key);
-        needs.push(match wanted {
-            SealKeyPart::Enclosed => {
+        let path = seal.path().canonicalize().unwrap_or_else(|_| seal.path().to_owned());
+        let path: String = path.display().to_string().chars().filter(|c| !c.is_control()).collect();
+        needs.push(match (wanted, seal.opened()) {
+            // The file itself may be there for the start alone.
+            (SealKeyPart::LeftOut, Some(id)) => Needs::KeyFile { id, path },
+            // While the store is on its way to a key file, the file is there as well.
+            (SealKeyPart::LeftOut, None) => Needs::KeyFile { id: FileSeal::id(&key_in(seal)?), path },
+            (SealKeyPart::Enclosed, opened) => {
+                let key = key_in(seal)?;
+                let id = FileSeal::id(&key);
+                if opened.is_some_and(|opened| opened != id) {
+                    return Err(Error::new(
+                        Code::Unavailable,
+                        "the seal key file is not the one that opened the store",
+                    ));
+                }
                 enclosed = Some(FileSeal::text(&key));
                 Needs::Enclosed { id }
-            }
-            SealKeyPart::LeftOut => {
-                let path = seal.path().canonicalize().unwrap_or_else(|_| seal.path().to_owned());
-                let path: String = path.display().to_string().chars().filter(|c| !c.is_control()).collect();
-                Needs::KeyFile { id, path }
             }
         });
     }
@@ -378,6 +382,14 @@ fn needs(
         (SealKeyPart::Enclosed, None) => Err(Error::invalid("this store is sealed with shares: there is no key file")),
         (SealKeyPart::Enclosed | SealKeyPart::LeftOut, _) => Ok((needs, enclosed)),
     }
+}
+
+fn key_in(seal: &FileSeal) -> Result<Secret, Error> {
+    let unreadable = |error: crate::FileSealError| {
+        Error::new(Code::Unavailable, "the seal key file cannot be read").caused_by(error)
+    };
+    let key = seal.read().map_err(unreadable)?;
+    key.ok_or_else(|| Error::new(Code::Unavailable, "the seal key file is not there"))
 }
 
 /// The key that signs the log, as the snapshot has it.
@@ -410,7 +422,5 @@ fn unwritten(error: io::Error) -> Error {
     Error::new(Code::Unavailable, "the backup could not be written").caused_by(error)
 }
 
-/// How much longer SQLite's write-ahead log may get for the sake of a backup.
-const MAX_GROWTH: u64 = 1 << 30;
 /// Entries of the log read at once.
 const ENTRIES: usize = 4096;

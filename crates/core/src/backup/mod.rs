@@ -12,6 +12,7 @@ mod pack;
 mod parts;
 pub mod restore;
 pub(crate) mod restored;
+mod retention;
 pub(crate) mod schedule;
 mod source;
 pub mod verify;
@@ -21,8 +22,8 @@ use std::{io, path::PathBuf};
 pub use self::{
     directory::{BackupDir, Kept, list},
     manifest::{Manifest, Needs, PartInfo},
-    pack::{Checked, Output, Packer, Unpacker},
-    source::Source,
+    pack::{Checked, Output, Packer, Unpacker, Why},
+    source::{Source, Watch},
 };
 
 /// What a backup consists of, in this order.
@@ -63,7 +64,7 @@ impl Part {
     }
 }
 
-/// Why a backup cannot be read, verified or restored. Nothing was changed, unless the text says so.
+/// Why a backup cannot be read, verified or restored. Nothing was changed, but for [`BackupError::Half`].
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The backup is not what was made: `part` names the part, or the manifest.
@@ -74,6 +75,9 @@ pub enum BackupError {
         /// What is wrong with it.
         what: String,
     },
+    /// A restore came to no end: what is half restored is there, and no server starts on it.
+    #[error("what is there is half restored: {0}")]
+    Half(#[source] Box<BackupError>),
     /// The system refused.
     #[error("cannot {operation} {}", path.display())]
     Io {

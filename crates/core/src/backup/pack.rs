@@ -2,6 +2,9 @@
 //!
 //! `"coffer-backup" 0x01`, then each part as the length of its name (u8), its name, chunks of a length (u32, big-endian, not
 //! zero) and so many bytes, and a length of zero. The manifest comes last, and nothing after it.
+//!
+//! Where it is given up in the middle, bytes of 0xff stand in the place of a length, of a name or a chunk, then why as a length
+//! (u16) and so many bytes of text. Only a server says so: what lies in a file is whole, or none.
 
 use std::io::{self, Write};
 
@@ -30,10 +33,27 @@ pub trait Output {
     fn end(&mut self) -> io::Result<()>;
 }
 
+/// Why the server gave a backup up: the error that [`Unpacker::feed`] returns then has it as its source.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct Why(pub String);
+
 /// Writes the stream.
 pub struct Packer<W> {
     output: W,
     chunk: Vec<u8>,
+    at: At,
+}
+
+/// Where the stream stands.
+#[derive(Clone, Copy)]
+enum At {
+    /// Where a part may begin.
+    Between,
+    /// Where something was perhaps written in part.
+    Broken,
+    /// In a part, where a chunk may begin.
+    Part,
 }
 
 impl<W: Write> Packer<W> {
@@ -43,7 +63,7 @@ impl<W: Write> Packer<W> {
     /// What writing returns.
     pub fn new(mut output: W) -> io::Result<Self> {
         output.write_all(MAGIC)?;
-        Ok(Self { output, chunk: Vec::with_capacity(CHUNK) })
+        Ok(Self { output, chunk: Vec::with_capacity(CHUNK), at: At::Between })
     }
 
     /// What was written to, with everything in it.
@@ -55,13 +75,41 @@ impl<W: Write> Packer<W> {
         Ok(self.output)
     }
 
+    /// Gives it up, and says why to whoever reads; nothing more can be written.
+    ///
+    /// # Errors
+    /// What writing returns; where writing has failed before, that too.
+    pub fn give_up(mut self, why: &str) -> io::Result<W> {
+        match std::mem::replace(&mut self.at, At::Broken) {
+            At::Between => self.output.write_all(&[GIVEN_UP_NAME])?,
+            At::Broken => return Err(io::Error::other("the stream is broken")),
+            At::Part => self.output.write_all(&GIVEN_UP_CHUNK.to_be_bytes())?,
+        }
+        let why = why.get(..why.floor_char_boundary(MAX_WHY.into())).unwrap_or_default();
+        self.output.write_all(&u16::try_from(why.len()).map_err(io::Error::other)?.to_be_bytes())?;
+        self.output.write_all(why.as_bytes())?;
+        self.finish()
+    }
+
+    /// Writes what belongs together; should it fail, nobody knows how far it went.
+    fn whole(&mut self, then: At, write: impl FnOnce(&mut W) -> io::Result<()>) -> io::Result<()> {
+        self.at = At::Broken;
+        write(&mut self.output)?;
+        self.at = then;
+        Ok(())
+    }
+
     fn flush_chunk(&mut self) -> io::Result<()> {
         if self.chunk.is_empty() {
             return Ok(());
         }
         let len = u32::try_from(self.chunk.len()).map_err(io::Error::other)?;
-        self.output.write_all(&len.to_be_bytes())?;
-        self.output.write_all(&self.chunk)?;
+        let chunk = std::mem::take(&mut self.chunk);
+        self.whole(At::Part, |output| {
+            output.write_all(&len.to_be_bytes())?;
+            output.write_all(&chunk)
+        })?;
+        self.chunk = chunk;
         self.chunk.clear();
         Ok(())
     }
@@ -70,8 +118,10 @@ impl<W: Write> Packer<W> {
 impl<W: Write> Output for Packer<W> {
     fn begin(&mut self, name: &str) -> io::Result<()> {
         let len = u8::try_from(name.len()).map_err(io::Error::other)?;
-        self.output.write_all(&[len])?;
-        self.output.write_all(name.as_bytes())
+        self.whole(At::Part, |output| {
+            output.write_all(&[len])?;
+            output.write_all(name.as_bytes())
+        })
     }
 
     fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -88,7 +138,7 @@ impl<W: Write> Output for Packer<W> {
 
     fn end(&mut self) -> io::Result<()> {
         self.flush_chunk()?;
-        self.output.write_all(&0_u32.to_be_bytes())
+        self.whole(At::Between, |output| output.write_all(&0_u32.to_be_bytes()))
     }
 }
 
@@ -109,6 +159,8 @@ enum State {
     ChunkLen,
     Chunk(usize),
     Done,
+    WhyLen,
+    Why(usize),
 }
 
 impl<O: Output> Unpacker<O> {
@@ -128,6 +180,8 @@ impl<O: Output> Unpacker<O> {
                 State::NameLen => 1,
                 State::Name(len) => len,
                 State::ChunkLen => 4,
+                State::WhyLen => 2,
+                State::Why(len) => len,
                 State::Chunk(left) => {
                     let (some, rest) = bytes.split_at(bytes.len().min(left));
                     self.output.write(some)?;
@@ -155,9 +209,13 @@ impl<O: Output> Unpacker<O> {
     pub fn finish(self) -> io::Result<O> {
         match self.state {
             State::Done => Ok(self.output),
-            State::Magic | State::NameLen | State::Name(_) | State::ChunkLen | State::Chunk(_) => {
-                Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the backup was cut off"))
-            }
+            State::Magic
+            | State::NameLen
+            | State::Name(_)
+            | State::ChunkLen
+            | State::Chunk(_)
+            | State::WhyLen
+            | State::Why(_) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the backup was cut off")),
         }
     }
 
@@ -172,6 +230,7 @@ impl<O: Output> Unpacker<O> {
             State::Magic => return Err(invalid("not a backup of a format that this release knows")),
             State::NameLen => match held {
                 [len @ 1..=MAX_NAME] => State::Name(usize::from(*len)),
+                [GIVEN_UP_NAME] => State::WhyLen,
                 _ => return Err(invalid("a part without a name")),
             },
             State::Name(_) => {
@@ -184,9 +243,15 @@ impl<O: Output> Unpacker<O> {
                     self.output.end()?;
                     if self.name == MANIFEST { State::Done } else { State::NameLen }
                 }
+                Ok(GIVEN_UP_CHUNK) => State::WhyLen,
                 Ok(len) => State::Chunk(usize::try_from(len).map_err(io::Error::other)?),
                 Err(_) => return Err(invalid("a chunk without a length")),
             },
+            State::WhyLen => match held.try_into().map(u16::from_be_bytes) {
+                Ok(len @ 1..=MAX_WHY) => State::Why(usize::from(len)),
+                Ok(_) | Err(_) => return Err(invalid("it was given up, and nothing says why")),
+            },
+            State::Why(_) => return Err(io::Error::other(Why(String::from_utf8_lossy(held).into_owned()))),
             State::Chunk(_) | State::Done => self.state,
         };
         Ok(())
@@ -265,6 +330,11 @@ fn invalid(what: &'static str) -> io::Error {
 
 pub(crate) const MAGIC: &[u8; 14] = b"coffer-backup\x01";
 pub(crate) const MAX_NAME: u8 = 32;
+/// In the place of a length of a name or a chunk, neither of which can be so long.
+const GIVEN_UP_NAME: u8 = u8::MAX;
+const GIVEN_UP_CHUNK: u32 = u32::MAX;
+/// Bytes of a text that says why.
+const MAX_WHY: u16 = 1024;
 /// Bytes of a chunk, all but the last of a part.
 const CHUNK: usize = 1 << 20;
 
@@ -323,6 +393,52 @@ mod tests {
         }
         let mut unpacker = Unpacker::new(Collected::default());
         assert!(unpacker.feed(&[packed.as_slice(), b"x"].concat()).is_err());
+    }
+
+    #[test]
+    fn stream_that_is_given_up_says_why_wherever_it_stands() {
+        let why = format!("the disk is full {}", "é".repeat(1000));
+        for written in 0..4 {
+            let mut packer = Packer::new(Vec::new()).unwrap();
+            if written > 0 {
+                packer.begin("store.age").unwrap();
+                packer.write(&vec![7; if written > 1 { CHUNK + 5 } else { 0 }]).unwrap();
+            }
+            if written > 2 {
+                packer.end().unwrap();
+            }
+            let stream = packer.give_up(&why).unwrap();
+            for piece in [1, stream.len()] {
+                let mut unpacker = Unpacker::new(Collected::default());
+                let error = stream.chunks(piece).find_map(|piece| unpacker.feed(piece).err()).unwrap();
+                let told = error.get_ref().and_then(|error| error.downcast_ref::<Why>()).unwrap();
+                assert!(why.starts_with(&told.0) && told.0.len() > 1000, "{written}: {told}");
+            }
+            let mut unpacker = Unpacker::new(Collected::default());
+            unpacker.feed(&stream[..stream.len() - 1]).unwrap();
+            assert!(unpacker.finish().is_err(), "{written}");
+        }
+    }
+
+    #[test]
+    fn stream_that_broke_in_the_middle_of_a_chunk_says_nothing_more() {
+        /// Takes so many bytes.
+        struct Narrow(usize);
+        impl Write for Narrow {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let some = bytes.len().min(self.0);
+                self.0 -= some;
+                if some == 0 { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(some) }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut packer = Packer::new(Narrow(100)).unwrap();
+        packer.begin("store.age").unwrap();
+        assert!(packer.write(&vec![7; CHUNK]).is_err());
+        assert!(packer.give_up("why").is_err());
     }
 
     #[test]

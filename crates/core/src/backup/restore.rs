@@ -15,9 +15,9 @@ use coffer_storage::{Batch, Change, Expect, Key, Revision, Sealed, Store};
 
 use super::{
     BackupError, Manifest, Part, Source,
-    parts::{RowsReader, read_seal_key},
+    parts::read_seal_key,
     restored::{Progress, RestoredRow},
-    verify::{Against, Presence, Verified, open, read_log, since, verify},
+    verify::{Against, Presence, Verified, open, read_log, rows_of, since, verify},
 };
 use crate::{barrier, keys, tlog::copy::Copy};
 
@@ -66,17 +66,12 @@ pub struct Restored {
 ///
 /// # Errors
 /// [`BackupError::Refused`] where something is there already, or the backup is older than the checkpoint given;
-/// [`BackupError::Damaged`], [`BackupError::NoMatch`]: nothing was changed by then. [`BackupError::Io`] and
-/// [`BackupError::Store`] in the middle leave what is half restored.
+/// [`BackupError::Damaged`], [`BackupError::NoMatch`]: nothing was changed by then. [`BackupError::Half`] for whatever goes wrong
+/// from the first row on.
 pub async fn restore(what: Restore<'_>) -> Result<Restored, BackupError> {
     let Verified { manifest, object_keys, .. } = verify(what.source, Some(what.opener), what.against)?;
     let later = check_object_keys(&what, &manifest, object_keys)?;
     check_empty(what.data, what.store)?;
-
-    let failed = |operation, path: &Path| {
-        let path = path.to_owned();
-        move |source| BackupError::Io { operation, path, source }
-    };
     let store = coffer_storage::open(what.store).await?;
     if store.leader().await?.is_some_and(|leader| !leader.remaining.is_zero()) {
         return Err(BackupError::Refused("a server runs on the store".into()));
@@ -86,34 +81,50 @@ pub async fn restore(what: Restore<'_>) -> Result<Restored, BackupError> {
     }
     let mut loading = Loading::new(store.as_ref(), Revision(manifest.revision));
     loading.mark(&manifest).await?;
-    loading.all(what.source, &manifest, Part::Store, what.opener).await?;
-    match (what.object_keys, &later) {
-        (ObjectKeys::Own, _) => loading.all(what.source, &manifest, Part::ObjectKeys, what.opener).await?,
+    let filled = fill(&what, &manifest, later.as_ref(), loading).await;
+    let (rows, log, seal_key) = filled.map_err(|error| BackupError::Half(Box::new(error)))?;
+    store.close().await;
+    Ok(Restored { manifest, rows, log, seal_key })
+}
+
+/// Everything behind the first row: the others, the log, the key file where there is one, and the word that all is there.
+async fn fill(
+    what: &Restore<'_>,
+    manifest: &Manifest,
+    later: Option<&Manifest>,
+    mut loading: Loading<'_>,
+) -> Result<(u64, PathBuf, Option<PathBuf>), BackupError> {
+    loading.all(what.source, manifest, Part::Store, what.opener).await?;
+    match (what.object_keys, later) {
+        (ObjectKeys::Own, _) => loading.all(what.source, manifest, Part::ObjectKeys, what.opener).await?,
         (ObjectKeys::Later(source, opener), Some(later)) => {
             loading.all(source, later, Part::ObjectKeys, opener).await?;
         }
         (ObjectKeys::Later(..) | ObjectKeys::None, _) => {}
     }
-    let rows = loading.rows;
+    let (rows, store) = (loading.rows, loading.store);
     drop(loading);
     crate::failpoint::hit("restore-rows");
 
+    let failed = |operation, path: &Path| {
+        let path = path.to_owned();
+        move |source| BackupError::Io { operation, path, source }
+    };
     DirBuilder::new().recursive(true).mode(0o700).create(what.data).map_err(failed("make", what.data))?;
     let dir = what.data.join(LOG_DIR);
-    copy_log(&what, &manifest, &dir)?;
+    copy_log(what, manifest, &dir)?;
     let seal_key = match manifest.part(Part::SealKey) {
         None => None,
         Some(_) => {
-            let text = read_seal_key(open(what.source, Part::SealKey, what.opener)?, manifest.backup)?;
+            let text = read_seal_key(open(what.source, manifest, Part::SealKey, what.opener)?, manifest.backup)?;
             let path = what.data.join(SEAL_KEY);
             write_new(&path, text.as_bytes()).map_err(failed("write", &path))?;
             Some(path)
         }
     };
     sync_dir(what.data).map_err(failed("sync", what.data))?;
-    finish(store.as_ref(), &manifest).await?;
-    store.close().await;
-    Ok(Restored { manifest, rows, log: dir, seal_key })
+    finish(store, manifest).await?;
+    Ok((rows, dir, seal_key))
 }
 
 /// Whether the object keys can be had as asked; the manifest of the backup that they come from.
@@ -126,11 +137,29 @@ fn check_object_keys(what: &Restore<'_>, manifest: &Manifest, own: Presence) -> 
                 .into(),
         )),
         (ObjectKeys::Later(source, opener), _) => {
-            let Verified { manifest: later, object_keys, .. } = verify(source, Some(opener), Against::default())?;
+            let not_later = || {
+                BackupError::Refused(
+                    "the backup given with --object-keys-from does not go on from this one: it is an earlier one, or \
+                     one of another store, or of what became of this one after a restore of an earlier state"
+                        .into(),
+                )
+            };
+            let later = source.manifest()?;
             if later.cluster != manifest.cluster || later.revision < manifest.revision {
-                return Err(BackupError::Refused(
-                    "the backup given with --object-keys-from is not a later one of the same store".into(),
-                ));
+                return Err(not_later());
+            }
+            // Of the same log it is held against this one's checkpoint, and its first key; another's has others.
+            let against = match later.origin() == manifest.origin() {
+                true => Against { vkey: what.against.vkey, since: Some(&manifest.checkpoint) },
+                false => Against::default(),
+            };
+            let Verified { manifest: later, object_keys, .. } =
+                verify(source, Some(opener), against).map_err(|error| match error {
+                    BackupError::Refused(_) => not_later(),
+                    error => error,
+                })?;
+            if against.since.is_none() && !goes_on(what, manifest, (source, &later, opener))? {
+                return Err(not_later());
             }
             match object_keys {
                 Presence::There => Ok(Some(later)),
@@ -140,6 +169,32 @@ fn check_object_keys(what: &Restore<'_>, manifest: &Manifest, own: Presence) -> 
             }
         }
     }
+}
+
+/// Whether a backup that another node made is of what this one went on to be. The node that made this one registered its log right
+/// before, in a row that no other node writes: what does not go on from this backup has an older one, or none.
+fn goes_on(
+    what: &Restore<'_>,
+    manifest: &Manifest,
+    (source, later, opener): (&Source, &Manifest, Opener<'_>),
+) -> Result<bool, BackupError> {
+    let Some((_, node)) = manifest.origin().rsplit_once('/') else { return Ok(false) };
+    let row = format!("{}{node}", keys::LOG_HEAD);
+    let find = |source: &Source, manifest: &Manifest, opener| {
+        let mut rows = rows_of(source, manifest, Part::Store, opener)?;
+        while let Some((key, entry)) = rows.next()? {
+            if key.as_bytes() >= row.as_bytes() {
+                return Ok((key.as_bytes() == row.as_bytes()).then_some(entry));
+            }
+        }
+        Ok::<_, BackupError>(None)
+    };
+    Ok(match (find(what.source, manifest, what.opener)?, find(source, later, opener)?) {
+        (Some(own), Some(theirs)) => {
+            theirs.revision > own.revision || (theirs.revision, theirs.value) == (own.revision, own.value)
+        }
+        (None, _) | (_, None) => false,
+    })
 }
 
 /// Nothing may be where the store and the data folder will be.
@@ -198,7 +253,7 @@ impl<'a> Loading<'a> {
         part: Part,
         opener: Opener<'_>,
     ) -> Result<(), BackupError> {
-        let mut rows = RowsReader::open(open(source, part, opener)?, part, manifest.backup, manifest.revision)?;
+        let mut rows = rows_of(source, manifest, part, opener)?;
         while let Some((key, entry)) = rows.next()? {
             // A backup of a store that was restored and never started holds one of its own.
             if entry.revision > self.at || key.as_bytes() == keys::RESTORED.as_bytes() {
@@ -246,9 +301,9 @@ fn copy_log(what: &Restore<'_>, manifest: &Manifest, dir: &Path) -> Result<(), B
     let failed = |source| BackupError::Io { operation: "write", path: dir.to_owned(), source };
     let mut copy = Copy::create(dir).map_err(failed)?;
     let since = what.against.since.map(|text| since(manifest, text)).transpose()?;
-    read_log(what.source, manifest, what.opener, since.as_ref(), &mut |entry| copy.push(entry).map_err(failed))?;
-    let log = super::parts::LogReader::open(open(what.source, Part::Log, what.opener)?, manifest.backup)?;
-    copy.finish(&log.keys, &manifest.checkpoint).map_err(failed)
+    let mut push = |entry: &[u8]| copy.push(entry).map_err(failed);
+    let keys = read_log(what.source, manifest, what.opener, since.as_ref(), &mut push)?;
+    copy.finish(&keys, &manifest.checkpoint).map_err(failed)
 }
 
 /// Everything is there.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use coffer_storage::{Expect, Key, Sealed, Store};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::Manifest;
@@ -17,6 +18,7 @@ use crate::{
     commit::{Edit, Urgency},
     housekeeping, keys,
     record::Record,
+    tlog,
 };
 
 /// What was restored (`restored`): public facts, so it lies outside the barrier, which a restore has no key of. Deleted by
@@ -62,7 +64,13 @@ impl RestoredRow {
 
 /// Whether a row may be one of these.
 pub(crate) fn is_row(value: &[u8]) -> bool {
-    codec::decode::<RestoredRow>(keys::RESTORED, value).is_ok()
+    of_row(value).is_some()
+}
+
+/// The backup that a row names, and its revision.
+pub(crate) fn of_row(value: &[u8]) -> Option<(String, u64)> {
+    let row: RestoredRow = codec::decode(keys::RESTORED, value).ok()?;
+    Some((row.backup.to_string(), row.revision))
 }
 
 /// Refuses a store into which a restore did not come to its end.
@@ -92,6 +100,14 @@ pub(crate) async fn begin_log(active: &Active) -> Result<(), Error> {
 /// of, and neither's seals count against the other's.
 pub(crate) async fn finish(active: &Arc<Active>) -> Result<(), Error> {
     let Some((row, revision)) = read(active.store.as_ref()).await? else { return Ok(()) };
+    // The row is in the clear, and whoever can write the store can write it: this node's own log is what counts.
+    if !goes_on(active, &row)? {
+        tracing::error!(
+            backup = %row.backup,
+            "the store says that it was restored, but this node's log was not begun for it: that row was put there"
+        );
+        return Ok(());
+    }
     let term = Record::system("barrier.rotate").fact("reason", "restored from a backup");
     housekeeping::rotate_term(active, term).await?.spend();
     let mut edit = Edit::default();
@@ -104,7 +120,29 @@ pub(crate) async fn finish(active: &Arc<Active>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether the log began with what it goes on from.
+fn goes_on(active: &Active, row: &RestoredRow) -> Result<bool, Error> {
+    let first = active.log.read(0, 1).map_err(Error::internal)?;
+    let first = first.first().and_then(|(_, entry)| serde_json::from_slice::<Value>(tlog::payload(entry)).ok());
+    let Some(first) = first else { return Ok(false) };
+    let text = |pointer: &str| first.pointer(pointer).and_then(Value::as_str);
+    Ok(text("/cls") == Some("log.continue") && text("/facts/backup") == Some(row.backup.to_string().as_str()))
+}
+
 async fn read(store: &dyn Store) -> Result<Option<(RestoredRow, coffer_storage::Revision)>, Error> {
     let Some(entry) = store.get(&Key::new(keys::RESTORED)?).await? else { return Ok(None) };
     Ok(Some((codec::decode(keys::RESTORED, &entry.value)?, entry.revision)))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A row of a restore that is whole, and its backup.
+    pub(crate) fn row(revision: u64) -> (Vec<u8>, String) {
+        let backup = Uuid::from_u128(7);
+        let (progress, origin) = (Progress::Whole, "cluster/node".to_owned());
+        let row = RestoredRow { progress, backup, revision, origin, log_size: 3, log_root: [1; 32] };
+        (codec::encode(&row).unwrap().to_vec(), backup.to_string())
+    }
 }

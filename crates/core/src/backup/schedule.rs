@@ -1,56 +1,116 @@
 //! Backups by a schedule, while the node is active: into a folder, encrypted to a recipient, with an end of their own.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{BackupDir, Kept, Manifest, Part, directory};
+use super::{
+    BackupDir, Manifest,
+    retention::{self, Made},
+};
 use crate::{
     Core, Error,
     active::Active,
-    config::{BackupSchedule, BackupTime, Keep},
-    record::Record,
+    config::{BackupSchedule, BackupTime},
     seal::FileSeal,
 };
 
-/// How often it is looked whether one is due.
-const LOOK: Duration = Duration::from_secs(5);
-/// How long after one that failed the next is tried.
-const RETRY_MS: i64 = 5 * 60_000;
-const DAY_MS: i64 = 86_400_000;
-
-/// Makes the backups that are due, until the node is no longer active.
+/// Makes the backups that are due, and ends those whose time is over, until the node is no longer active.
 pub(crate) async fn keep(active: Arc<Active>, seal: FileSeal, cluster: Uuid, schedule: Option<BackupSchedule>) {
     let Some(schedule) = schedule else { return };
-    let mut tried_ms = None;
-    // What a crash left; a folder that is not there yet has nothing of it.
-    let _ = directory::remove_unfinished(&schedule.dir);
-    loop {
-        let now = active.clock.now();
-        let last = own(&schedule.dir, cluster).await.last().map(|(_, manifest)| manifest.made_ms);
-        active.metrics.backup_last_ms.set(last.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
-        let failed_before = tried_ms.is_some_and(|tried: i64| now < tried.saturating_add(RETRY_MS));
-        if is_due(schedule.when, last, now) && !failed_before {
-            tried_ms = Some(now);
-            match turn(&active, &seal, &schedule).await {
+    let mut keeper = Keeper::new(active, seal, cluster, schedule);
+    while !*keeper.active.stop.borrow() {
+        keeper.look().await;
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = keeper.active.stopped() => return,
+        }
+    }
+}
+
+/// A schedule at work.
+pub(crate) struct Keeper {
+    active: Arc<Active>,
+    seal: FileSeal,
+    cluster: Uuid,
+    schedule: BackupSchedule,
+    /// The schedule's own backups, as the folder was last read.
+    made: Vec<Made>,
+    read: Option<Instant>,
+    failed: Option<Instant>,
+    pruned: Option<Instant>,
+}
+
+impl Keeper {
+    pub(crate) fn new(active: Arc<Active>, seal: FileSeal, cluster: Uuid, schedule: BackupSchedule) -> Self {
+        Self { active, seal, cluster, schedule, made: Vec::new(), read: None, failed: None, pruned: None }
+    }
+
+    /// Does what is due.
+    pub(crate) async fn look(&mut self) {
+        if is_over(self.read, READ_EVERY) {
+            self.read().await;
+        }
+        let now = self.active.clock.now();
+        let last = self.tell(now);
+        if is_due(self.schedule.when, last, now) && is_over(self.failed, RETRY) {
+            match self.make().await {
                 Ok(()) => {
-                    active.metrics.backups.add(1);
-                    tried_ms = None;
+                    self.active.metrics.backups.add(1);
+                    (self.failed, self.pruned) = (None, None);
                 }
                 // Stopped in the middle of one: no failure of the schedule's.
-                Err(_) if *active.stop.borrow() => return,
+                Err(_) if *self.active.stop.borrow() => return,
                 Err(error) => {
-                    active.metrics.backup_failures.add(1);
+                    self.active.metrics.backup_failures.add(1);
+                    self.failed = Some(Instant::now());
                     tracing::error!(cause = ?error, "a scheduled backup failed; it is tried again in five minutes");
                 }
             }
-            continue;
+            self.read().await;
+            self.tell(now);
         }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = active.stopped() => return,
+        // At a pace of its own: what is to go, goes also where none can be made.
+        if is_over(self.pruned, PRUNE_EVERY) {
+            self.pruned = Some(Instant::now());
+            let failures = retention::prune(&self.active, &self.schedule, self.cluster).await;
+            self.active.metrics.backup_removal_failures.add(failures);
+            self.read().await;
         }
     }
+
+    /// When the newest was made; the metric says it too.
+    fn tell(&self, now: i64) -> Option<i64> {
+        let last = retention::newest(&self.made, now);
+        self.active.metrics.backup_last_ms.set(last.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
+        last
+    }
+
+    async fn read(&mut self) {
+        let own = retention::own(&self.schedule.dir, self.cluster).await;
+        self.made = own.iter().map(|(_, manifest)| Made::of(manifest)).collect();
+        self.read = Some(Instant::now());
+    }
+
+    async fn make(&self) -> Result<(), Error> {
+        let backup = Core::backup_scheduled(&self.active, &self.seal, &self.schedule.recipient).await?;
+        let (dir, cluster) = (self.schedule.dir.clone(), self.cluster);
+        let made = tokio::task::spawn_blocking(move || {
+            let mut output = BackupDir::create_scheduled(&dir, cluster).map_err(Error::internal)?;
+            let manifest = backup.run(&mut output)?;
+            let path = output.finish(&manifest).map_err(Error::internal)?;
+            Ok::<_, Error>((path, manifest))
+        });
+        let (path, manifest): (_, Manifest) = made.await.map_err(Error::internal)??;
+        tracing::info!(path = %path.display(), revision = manifest.revision, "a backup was made");
+        Ok(())
+    }
+}
+
+/// Whether so much time is over since then, by a clock that nobody sets.
+fn is_over(since: Option<Instant>, pause: Duration) -> bool {
+    since.is_none_or(|since| since.elapsed() >= pause)
 }
 
 /// Whether a backup is due, where the last good one was made at `last`.
@@ -69,68 +129,15 @@ fn is_due(when: BackupTime, last: Option<i64>, now: i64) -> bool {
     }
 }
 
-/// One backup, and the end of those that are no longer to be kept.
-async fn turn(active: &Arc<Active>, seal: &FileSeal, schedule: &BackupSchedule) -> Result<(), Error> {
-    let backup = Core::backup_scheduled(active, seal, &schedule.recipient).await?;
-    let dir = schedule.dir.clone();
-    let made = tokio::task::spawn_blocking(move || {
-        let mut output = BackupDir::create_scheduled(&dir).map_err(Error::internal)?;
-        let manifest = backup.run(&mut output)?;
-        let path = output.finish(&manifest).map_err(Error::internal)?;
-        Ok::<_, Error>((path, manifest))
-    });
-    let (path, manifest): (_, Manifest) = made.await.map_err(Error::internal)??;
-    tracing::info!(path = %path.display(), revision = manifest.revision, "a backup was made");
-    prune(active, schedule, manifest.cluster).await
-}
-
-/// The backups of this cluster that can be read, the oldest first.
-async fn own(dir: &Path, cluster: Uuid) -> Vec<(Kept, Manifest)> {
-    let dir = dir.to_owned();
-    let listed = tokio::task::spawn_blocking(move || directory::list(&dir)).await;
-    let Ok(Ok(listed)) = listed else { return Vec::new() };
-    let read = listed.into_iter().filter_map(|kept| {
-        let manifest = kept.manifest.as_ref().ok().filter(|manifest| manifest.cluster == cluster)?.clone();
-        kept.path.is_dir().then_some((kept, manifest))
-    });
-    read.collect()
-}
-
-async fn prune(active: &Arc<Active>, schedule: &BackupSchedule, cluster: Uuid) -> Result<(), Error> {
-    // What is gone does not come back: not by a clock that may be wrong.
-    if active.clock.is_in_doubt() {
-        return Ok(());
-    }
-    let now = active.clock.now();
-    let kept = own(&schedule.dir, cluster).await;
-    let times: Vec<i64> = kept.iter().map(|(_, manifest)| manifest.made_ms).collect();
-    let (ends, keys_end) = (ended(&times, schedule.keep, now), ended(&times, schedule.keep_object_keys, now));
-    for ((kept, manifest), (ends, keys_end)) in kept.iter().zip(ends.into_iter().zip(keys_end)) {
-        let (class, removed) = if ends {
-            ("backup.remove", fs::remove_dir_all(&kept.path))
-        } else if keys_end && kept.object_keys {
-            ("backup.remove_object_keys", fs::remove_file(kept.path.join(Part::ObjectKeys.file())))
-        } else {
-            continue;
-        };
-        removed.map_err(|error| Error::internal(format!("{}: {error}", kept.path.display())))?;
-        let record = Record::system(class).fact("backup", manifest.backup.to_string());
-        active.log_synced(&record).await?;
-    }
-    Ok(())
-}
-
-/// Which of the backups made at these times, the oldest first, are no longer to be kept. The newest always is.
-fn ended(times: &[i64], keep: Keep, now: i64) -> Vec<bool> {
-    let age = keep.age.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-    let newer = |index: usize| times.len() - index - 1;
-    let is_over = |(index, made): (usize, &i64)| {
-        let by_count = keep.count.is_some_and(|count| newer(index) >= usize::try_from(count).unwrap_or(usize::MAX));
-        let by_age = age.is_some_and(|age| now.saturating_sub(*made) > age);
-        newer(index) > 0 && (by_count || by_age)
-    };
-    times.iter().enumerate().map(is_over).collect()
-}
+const DAY_MS: i64 = 86_400_000;
+/// How often it is looked whether one is due.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often the folder is read, in which people may have changed something.
+const READ_EVERY: Duration = Duration::from_secs(600);
+/// How long after one that failed the next is tried.
+const RETRY: Duration = Duration::from_secs(5 * 60);
+/// How often it is looked what is to go.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests {
@@ -156,18 +163,5 @@ mod tests {
         assert!(!is_due(at_two, Some(NOON - 2 * HOUR), NOON + 13 * HOUR), "not yet two");
         assert!(is_due(at_two, Some(NOON - 2 * HOUR), NOON + 14 * HOUR));
         assert!(is_due(at_two, Some(NOON - 30 * HOUR), NOON), "one was missed");
-    }
-
-    #[test]
-    fn retention_ends_the_oldest_and_never_the_newest() {
-        let times = [NOON - 4 * HOUR, NOON - 3 * HOUR, NOON - 2 * HOUR, NOON - HOUR];
-        let ended = |count, age: Option<i64>| {
-            let age = age.map(|ms| Duration::from_millis(ms.try_into().unwrap()));
-            ended(&times, Keep { count, age }, NOON)
-        };
-        assert_eq!(ended(None, None), [false; 4]);
-        assert_eq!(ended(Some(2), None), [true, true, false, false]);
-        assert_eq!(ended(None, Some(150 * 60_000)), [true, true, false, false]);
-        assert_eq!(ended(Some(1), Some(1)), [true, true, true, false]);
     }
 }

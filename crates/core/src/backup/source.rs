@@ -4,12 +4,13 @@ use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use coffer_crypto::hash::Sha256;
 
 use super::{
-    BackupError, IDENTITY, MANIFEST, MAX_MANIFEST, Manifest, Part,
+    BackupError, IDENTITY, MANIFEST, MAX_MANIFEST, Manifest, Part, PartInfo,
     pack::{MAGIC, MAX_NAME, part_name},
 };
 
@@ -18,7 +19,11 @@ pub struct Source {
     path: PathBuf,
     /// Of one file: its parts, and where their first chunks begin.
     parts: Option<Vec<(String, u64)>>,
+    watch: Option<Watch>,
 }
+
+/// Is told how many bytes more of a part were read.
+pub type Watch = Arc<dyn Fn(u64) + Send + Sync>;
 
 impl Source {
     /// Looks at what is there.
@@ -28,11 +33,17 @@ impl Source {
     pub fn open(path: &Path) -> Result<Self, BackupError> {
         let found = std::fs::metadata(path).map_err(|source| read_failed(path, source))?;
         if found.is_dir() {
-            return Ok(Self { path: path.to_owned(), parts: None });
+            return Ok(Self { path: path.to_owned(), parts: None, watch: None });
         }
         let file = File::open(path).map_err(|source| read_failed(path, source))?;
         let parts = index(path, file, found.len())?;
-        Ok(Self { path: path.to_owned(), parts: Some(parts) })
+        Ok(Self { path: path.to_owned(), parts: Some(parts), watch: None })
+    }
+
+    /// Has somebody told how far the reading of its parts has come.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        Self { watch: Some(watch), ..self }
     }
 
     /// Where it lies.
@@ -57,12 +68,23 @@ impl Source {
         self.small(IDENTITY)
     }
 
-    /// The bytes of a part, as they are.
+    /// The bytes of a part. Its end is an error where they are not what the manifest says: what is read is held against it each
+    /// time, for it may be exchanged between two.
     ///
     /// # Errors
     /// [`BackupError::Io`], [`BackupError::Damaged`] where it is missing.
-    pub(crate) fn part(&self, part: Part) -> Result<Box<dyn Read + Send>, BackupError> {
-        self.reader(&part.file())?.ok_or_else(|| BackupError::damaged(part.name(), "is missing"))
+    pub(crate) fn part(&self, manifest: &Manifest, part: Part) -> Result<Box<dyn Read + Send>, BackupError> {
+        let missing = || BackupError::damaged(part.name(), "is missing");
+        let info = *manifest.part(part).ok_or_else(missing)?;
+        Ok(Box::new(Held { input: self.bytes(part)?, info, digest: Sha256::new(), len: 0, ended: Ended::No }))
+    }
+
+    fn bytes(&self, part: Part) -> Result<Box<dyn Read + Send>, BackupError> {
+        let input = self.reader(&part.file())?.ok_or_else(|| BackupError::damaged(part.name(), "is missing"))?;
+        Ok(match &self.watch {
+            None => input,
+            Some(watch) => Box::new(Watched { input, watch: Arc::clone(watch) }),
+        })
     }
 
     /// Whether there is such a part.
@@ -76,7 +98,7 @@ impl Source {
     /// [`BackupError::Damaged`], [`BackupError::Io`].
     pub(crate) fn check(&self, manifest: &Manifest, part: Part) -> Result<(), BackupError> {
         let Some(info) = manifest.part(part) else { return Ok(()) };
-        let mut input = self.part(part)?;
+        let mut input = self.bytes(part)?;
         let (mut digest, mut len) = (Sha256::new(), 0_u64);
         let mut buffer = vec![0; BUFFER];
         loop {
@@ -181,6 +203,46 @@ fn index(path: &Path, mut file: File, len: u64) -> Result<Vec<(String, u64)>, Ba
     }
 }
 
+/// A part on its way, measured.
+struct Held {
+    input: Box<dyn Read + Send>,
+    info: PartInfo,
+    digest: Sha256,
+    len: u64,
+    ended: Ended,
+}
+
+impl Read for Held {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(out)?;
+        if read == 0 && !out.is_empty() && self.ended == Ended::No {
+            let digest = std::mem::take(&mut self.digest).finish();
+            if (self.len, digest) != (self.info.len, self.info.digest) {
+                let changed = "is no longer what the manifest says: it changed while it was read";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, changed));
+            }
+            self.ended = Ended::Yes;
+        }
+        self.digest.update(out.get(..read).unwrap_or_default());
+        self.len = self.len.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+        Ok(read)
+    }
+}
+
+/// A part on its way, counted for somebody.
+struct Watched {
+    input: Box<dyn Read + Send>,
+    watch: Watch,
+}
+
+impl Read for Watched {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(out)?;
+        (self.watch)(u64::try_from(read).unwrap_or(u64::MAX));
+        Ok(read)
+    }
+}
+
 /// The chunks of one part.
 struct Chunks {
     file: File,
@@ -223,3 +285,38 @@ fn read_failed(path: &Path, source: io::Error) -> BackupError {
 }
 
 const BUFFER: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{backup::manifest::tests::manifest, tlog::tests::vectors::signer};
+
+    #[test]
+    fn part_that_changes_between_two_readings_is_refused_at_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(Part::Store.file());
+        std::fs::write(&path, b"what was backed up").unwrap();
+        let mut manifest = manifest(&signer("cluster/node", 0));
+        let digest = coffer_crypto::hash::sha256(&[b"what was backed up"]);
+        manifest.parts = vec![PartInfo { part: Part::Store, len: 18, digest, items: 1 }];
+        let (seen, watch) = (Arc::new(std::sync::atomic::AtomicU64::new(0)), std::sync::atomic::Ordering::Relaxed);
+        let counter = Arc::clone(&seen);
+        let count: Watch = Arc::new(move |more| {
+            counter.fetch_add(more, watch);
+        });
+        let source = Source::open(dir.path()).unwrap().watched(count);
+        source.check(&manifest, Part::Store).unwrap();
+        let read = |source: &Source| {
+            let mut bytes = Vec::new();
+            source.part(&manifest, Part::Store).unwrap().read_to_end(&mut bytes).map(|_| bytes)
+        };
+        assert_eq!(read(&source).unwrap(), b"what was backed up");
+        assert_eq!(seen.load(watch), 36);
+        for changed in [&b"what was smuggled!"[..], b"what was", b"what was backed up and more", b""] {
+            std::fs::write(&path, changed).unwrap();
+            let error = read(&source).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert!(matches!(super::super::parts::failed(Part::Store, error), BackupError::Damaged { .. }));
+        }
+    }
+}

@@ -88,8 +88,10 @@ pub fn verify(source: &Source, opener: Option<Opener<'_>>, against: Against<'_>)
             for info in present(&manifest, object_keys) {
                 match info.part {
                     Part::Store | Part::ObjectKeys => check_rows(source, &manifest, info, opener)?,
-                    Part::Log => read_log(source, &manifest, opener, since.as_ref(), &mut |_| Ok(()))?,
-                    Part::SealKey => drop(read_seal_key(open(source, Part::SealKey, opener)?, manifest.backup)?),
+                    Part::Log => drop(read_log(source, &manifest, opener, since.as_ref(), &mut |_| Ok(()))?),
+                    Part::SealKey => {
+                        drop(read_seal_key(open(source, &manifest, Part::SealKey, opener)?, manifest.backup)?)
+                    }
                 }
             }
             Depth::Whole
@@ -143,18 +145,29 @@ fn present(manifest: &Manifest, object_keys: Presence) -> impl Iterator<Item = &
 /// The part, decrypted.
 pub(crate) fn open(
     source: &Source,
+    manifest: &Manifest,
     part: Part,
     opener: Opener<'_>,
 ) -> Result<Decryptor<Box<dyn std::io::Read + Send>>, BackupError> {
-    Decryptor::new(source.part(part)?, opener).map_err(|error| match error {
+    Decryptor::new(source.part(manifest, part)?, opener).map_err(|error| match error {
         age::Error::NoMatch => BackupError::NoMatch,
         age::Error::Read(error) => failed(part, error),
         error => BackupError::damaged(part.name(), error.to_string()),
     })
 }
 
+/// The rows of a part.
+pub(crate) fn rows_of(
+    source: &Source,
+    manifest: &Manifest,
+    part: Part,
+    opener: Opener<'_>,
+) -> Result<RowsReader<Decryptor<Box<dyn std::io::Read + Send>>>, BackupError> {
+    RowsReader::open(open(source, manifest, part, opener)?, part, manifest.backup, manifest.revision)
+}
+
 fn check_rows(source: &Source, manifest: &Manifest, info: &PartInfo, opener: Opener<'_>) -> Result<(), BackupError> {
-    let mut rows = RowsReader::open(open(source, info.part, opener)?, info.part, manifest.backup, manifest.revision)?;
+    let mut rows = rows_of(source, manifest, info.part, opener)?;
     let mut root = None;
     while let Some((key, entry)) = rows.next()? {
         if key.as_bytes() == keys::ROOT.as_bytes() {
@@ -191,16 +204,16 @@ fn check_row(part: Part, key: &Key, entry: &Entry) -> Result<(), BackupError> {
     if is_shaped { Ok(()) } else { damaged("is not sealed as it should be") }
 }
 
-/// Reads the log, holds it against the checkpoint, and hands each entry on.
+/// Reads the log, holds it against the checkpoint, and hands each entry on; gives the list of its keys.
 pub(crate) fn read_log(
     source: &Source,
     manifest: &Manifest,
     opener: Opener<'_>,
     since: Option<&Checkpoint>,
     each: &mut dyn FnMut(&[u8]) -> Result<(), BackupError>,
-) -> Result<(), BackupError> {
+) -> Result<String, BackupError> {
     let damaged = |what: &str| BackupError::damaged(Part::Log.name(), what);
-    let mut log = LogReader::open(open(source, Part::Log, opener)?, manifest.backup)?;
+    let mut log = LogReader::open(open(source, manifest, Part::Log, opener)?, manifest.backup)?;
     let (Some(head), Ok(first)) = (manifest.head(), VerifierKey::parse(&manifest.first_vkey)) else {
         return Err(BackupError::damaged(MANIFEST, "its keys or its checkpoint are none"));
     };
@@ -234,7 +247,7 @@ pub(crate) fn read_log(
     if chain.current().to_string() != manifest.vkey || chain.to_text() != log.keys {
         return Err(damaged("was signed with another key than the manifest says"));
     }
-    Ok(())
+    Ok(log.keys)
 }
 
 /// A checkpoint that the backup must not be older than.

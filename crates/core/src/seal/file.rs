@@ -5,10 +5,12 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use coffer_crypto::{Secret, hash::sha256, rng};
+use parking_lot::Mutex;
 use rustix::fs::OFlags;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -56,15 +58,26 @@ pub enum FileSealError {
     },
 }
 
-/// A key file's path.
+/// A key file's path, and the id of the key that opened the store.
 #[derive(Clone, Debug)]
 pub(crate) struct FileSeal {
     path: PathBuf,
+    opened: Arc<Mutex<Option<String>>>,
 }
 
 impl FileSeal {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, opened: Arc::default() }
+    }
+
+    /// Notes which key opened the store: the file may be there for the start alone.
+    pub(crate) fn note_opened(&self, key: &Secret) {
+        *self.opened.lock() = Some(Self::id(key));
+    }
+
+    /// The id of the key that opened the store, if one out of this file did.
+    pub(crate) fn opened(&self) -> Option<String> {
+        self.opened.lock().clone()
     }
 
     pub(crate) fn path(&self) -> &Path {

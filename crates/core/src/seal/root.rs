@@ -189,9 +189,11 @@ pub(crate) fn unwrap(row: &RootRow, seal: &FileSeal) -> Result<Root, StartError>
         refuse("missing, but the store was sealed with one; put it back (a new one cannot open this store)")
     })?;
     let wrapped = row.wraps.get(SealKind::File.name());
-    wrapped
+    let root = wrapped
         .and_then(|wrapped| row.unwrap_one(wrapped, SealKind::File, &key))
-        .ok_or_else(|| refuse("does not open this store's root key; it belongs to another store or is damaged"))
+        .ok_or_else(|| refuse("does not open this store's root key; it belongs to another store or is damaged"))?;
+    seal.note_opened(&key);
+    Ok(root)
 }
 
 /// Everything a new store needs: root, first term, the other keys.

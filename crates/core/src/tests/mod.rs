@@ -1,5 +1,6 @@
 //! The core as a whole, with a look at the rows that it keeps.
 
+mod backups;
 mod constant_time;
 mod doubt;
 #[path = "../../tests/it/harness.rs"]

@@ -11,7 +11,7 @@ use std::{
 
 use coffer_api::{Code, audit::AuditQuery, secrets::SetOptions};
 use coffer_core::{
-    BackupSchedule, BackupTime, Config, Core, CreatePath, Keep, StartError,
+    BackupSchedule, BackupTime, Config, Core, CreatePath, Keep,
     age::{Identity, Opener},
     backup::{
         BackupDir, BackupError, Manifest, Needs, Part, Source,
@@ -23,22 +23,21 @@ use coffer_core::{
     tlog::note::VerifierKey,
     verify::{GivenLog, verify_store},
 };
-use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::harness::{caller, config, context, name, scope, sqlite, value};
 
 /// A running server with an administrator, and somebody to back up to.
-struct Site {
-    dir: TempDir,
-    core: Arc<Core>,
-    token: String,
-    vkey: VerifierKey,
-    identity: Identity,
+pub(crate) struct Site {
+    pub(crate) dir: TempDir,
+    pub(crate) core: Arc<Core>,
+    pub(crate) token: String,
+    pub(crate) vkey: VerifierKey,
+    pub(crate) identity: Identity,
 }
 
 impl Site {
-    async fn new() -> Site {
+    pub(crate) async fn new() -> Site {
         let dir = tempfile::tempdir().unwrap();
         let (core, _) = sqlite(&dir).await;
         let initial = fs::read_to_string(dir.path().join("initial-token")).unwrap();
@@ -48,13 +47,13 @@ impl Site {
         Site { dir, core, token, vkey: VerifierKey::parse(&vkey).unwrap(), identity: Identity::generate().unwrap() }
     }
 
-    async fn set(&self, secret: &str, text: &str, shred: Option<bool>) {
+    pub(crate) async fn set(&self, secret: &str, text: &str, shred: Option<bool>) {
         let caller = caller(&self.core, &self.token).await;
         let options = SetOptions { shred, ..SetOptions::default() };
         caller.secret_set(&scope("acme:prod:api"), &name(secret), &value(text), options).await.unwrap();
     }
 
-    async fn back_up(&self) -> PathBuf {
+    pub(crate) async fn back_up(&self) -> PathBuf {
         self.try_back_up(SealKeyPart::LeftOut).await.unwrap().0
     }
 
@@ -72,15 +71,15 @@ impl Site {
         made.await.unwrap()
     }
 
-    fn opener(&self) -> Opener<'_> {
+    pub(crate) fn opener(&self) -> Opener<'_> {
         Opener::Identities(std::slice::from_ref(&self.identity))
     }
 
-    async fn restore(&self, backup: &Path, to: &Path) -> Result<Restored, BackupError> {
+    pub(crate) async fn restore(&self, backup: &Path, to: &Path) -> Result<Restored, BackupError> {
         self.restore_with(backup, to, ObjectKeys::Own, Against::default()).await
     }
 
-    async fn restore_with(
+    pub(crate) async fn restore_with(
         &self,
         backup: &Path,
         to: &Path,
@@ -94,7 +93,7 @@ impl Site {
     }
 
     /// The configuration of a restored server, with the key file put back.
-    fn config_of(&self, to: &Path) -> Config {
+    pub(crate) fn config_of(&self, to: &Path) -> Config {
         let key = to.join("seal.key");
         if !key.exists() {
             fs::copy(self.dir.path().join("seal.key"), key).unwrap();
@@ -102,7 +101,7 @@ impl Site {
         config(to)
     }
 
-    async fn get(&self, core: &Core, secret: &str) -> Result<String, Code> {
+    pub(crate) async fn get(&self, core: &Core, secret: &str) -> Result<String, Code> {
         let caller = caller(core, &self.token).await;
         let found = caller.secret_get(&scope("acme:prod:api"), &name(secret), None).await;
         found.map(|found| found.value.expose().clone()).map_err(|error| error.code())
@@ -265,39 +264,18 @@ async fn damaged_foreign_and_missing_parts_are_named_and_nothing_is_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn object_keys_have_an_end_of_their_own_and_come_from_a_later_backup() {
+async fn backup_needs_no_key_file_that_was_there_for_the_start_alone() {
     let site = Site::new().await;
-    site.set("KEPT", "kept", Some(true)).await;
-    site.set("GONE", "gone", Some(true)).await;
-    site.set("PLAIN", "plain", None).await;
-    let backup = site.back_up().await;
-    let admin = caller(&site.core, &site.token).await;
-    admin.secret_destroy(&scope("acme:prod:api"), &name("GONE"), &[1]).await.unwrap();
-    drop(admin);
-    site.set("NEW", "new", Some(true)).await;
-    let later = site.back_up().await;
-    fs::remove_file(backup.join("object-keys.age")).unwrap();
-    let listed = list(&site.dir.path().join("backups")).unwrap();
-    assert_eq!(listed.iter().map(|kept| kept.object_keys).collect::<Vec<_>>(), [false, true]);
+    let id = |manifest: &Manifest| match &manifest.needs[..] {
+        [Needs::KeyFile { id, .. }] => id.clone(),
+        other => panic!("{other:?}"),
+    };
+    let before = site.try_back_up(SealKeyPart::LeftOut).await.unwrap().1;
+    fs::rename(site.dir.path().join("seal.key"), site.dir.path().join("kept elsewhere")).unwrap();
+    site.set("A", "one", None).await;
+    let after = site.try_back_up(SealKeyPart::LeftOut).await.unwrap().1;
+    assert_eq!(id(&before), id(&after));
     site.core.shutdown().await;
-
-    let scratch = tempfile::tempdir().unwrap();
-    let refused = site.restore(&backup, &scratch.path().join("a")).await.unwrap_err().to_string();
-    assert!(refused.contains("--object-keys-from"), "{refused}");
-    let source = Source::open(&later).unwrap();
-    for (to, object_keys, kept) in [
-        ("b", ObjectKeys::Later(&source, site.opener()), Ok("kept".to_owned())),
-        ("c", ObjectKeys::None, Err(Code::Integrity)),
-    ] {
-        let to = scratch.path().join(to);
-        site.restore_with(&backup, &to, object_keys, Against::default()).await.unwrap();
-        let (core, _) = Core::start(site.config_of(&to)).await.unwrap();
-        assert_eq!(site.get(&core, "PLAIN").await, Ok("plain".to_owned()));
-        assert_eq!(site.get(&core, "KEPT").await, kept);
-        // It was destroyed between the two: no backup whose object keys are gone brings it back.
-        assert_eq!(site.get(&core, "GONE").await, Err(Code::Integrity));
-        core.shutdown().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -342,29 +320,47 @@ async fn seal_key_is_in_a_backup_only_where_root_asks_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_restored_over_something_and_nothing_starts_half_restored() {
+async fn policy_fixes_whom_its_holders_back_up_to_and_a_backup_given_up_makes_way() {
     let site = Site::new().await;
-    site.set("A", "one", None).await;
-    let backup = site.back_up().await;
-    site.core.shutdown().await;
-    let scratch = tempfile::tempdir().unwrap();
-    let to = scratch.path().join("data");
-    fs::create_dir(&to).unwrap();
-    fs::write(to.join("something"), "").unwrap();
-    let refused = site.restore(&backup, &to).await.unwrap_err();
-    assert!(matches!(&refused, BackupError::Refused(text) if text.contains("is not empty")), "{refused}");
-    assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
-    fs::remove_file(to.join("something")).unwrap();
-    site.restore(&backup, &to).await.unwrap();
-    assert!(site.restore(&backup, &to).await.is_err(), "twice");
+    let [ours, theirs] = [(); 2].map(|()| Identity::generate().unwrap().recipient().unwrap().to_string());
+    let policy = format!(
+        "path \"sys/backup\" {{ capabilities = [\"read\", \"sudo\"] allowed_parameters = {{ \"recipient\" = [\"{ours}\"] }} }}"
+    );
+    let admin = caller(&site.core, &site.token).await;
+    admin.policy_write("fixed", "sys/policies/acl/", &policy, &()).await.unwrap();
+    let wanted = coffer_api::token::TokenCreate { policies: vec!["fixed".to_owned()], ..Default::default() };
+    let grant = admin.token_create(CreatePath::Child, wanted, &()).await.unwrap();
+    drop(admin);
+    let holder = caller(&site.core, grant.token.expose()).await;
+    let wanted = |recipient: &String| BackupWanted { recipient: recipient.clone(), seal_key: SealKeyPart::LeftOut };
+    assert_eq!(site.core.backup(&holder, &wanted(&theirs)).await.err().unwrap().code(), Code::Denied);
+    // One that nobody takes, and one whose reader goes away, are in nobody's way.
+    drop(site.core.backup(&holder, &wanted(&ours)).await.unwrap());
+    struct Gone;
+    impl coffer_core::backup::Output for Gone {
+        fn begin(&mut self, _: &str) -> std::io::Result<()> {
+            Ok(())
+        }
 
-    // As a crash in the middle leaves it.
-    let half =
-        "UPDATE entries SET value = CAST(x'0100' || substr(value, 3) AS BLOB) WHERE key = CAST('restored' AS BLOB)";
-    assert_eq!(Connection::open(to.join("store.db")).unwrap().execute(half, []).unwrap(), 1);
-    let refused = Core::start(site.config_of(&to)).await.err().unwrap();
-    assert!(matches!(refused, StartError::HalfRestored { .. }), "{refused}");
-    assert!(refused.to_string().contains("half restored"), "{refused}");
+        fn write(&mut self, _: &[u8]) -> std::io::Result<()> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn end(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let backup = site.core.backup(&holder, &wanted(&ours)).await.unwrap();
+    let broken = tokio::task::spawn_blocking(move || backup.run(&mut Gone).err().unwrap().code()).await.unwrap();
+    assert_eq!(broken, Code::Unavailable);
+    drop(holder);
+    site.back_up().await;
+    let admin = caller(&site.core, &site.token).await;
+    let of = |action: &str| AuditQuery { action: Some(action.to_owned()), ..AuditQuery::default() };
+    let ends = admin.audit_query(&of("backup.end")).await.unwrap().entries;
+    assert_eq!(ends.iter().map(|end| end.entry["out"].as_str().unwrap()).collect::<Vec<_>>(), ["error", "success"]);
+    drop(admin);
+    site.core.shutdown().await;
 }
 
 /// One whole backup of format 1 in one file, and the key that opens it.
@@ -422,19 +418,24 @@ async fn schedule_makes_backups_and_ends_old_ones() {
         }
         panic!("{:?} {}", made(), core.metrics());
     };
-    fs::create_dir_all(backups.join(".coffer-scheduled-left")).unwrap();
     let (core, _) = Core::start(Config { backup: Some(schedule(&backups, 3600)), ..config(dir.path()) }).await.unwrap();
     until(&core, &|made, metrics| made.len() == 1 && metrics.contains("coffer_backups_total 1")).await;
-    assert!(!backups.join(".coffer-scheduled-left").exists(), "what a crash left is gone");
     core.shutdown().await;
     let first = made();
-    verify(&Source::open(&first[0]).unwrap(), None, Against::default()).unwrap();
+    let manifest = verify(&Source::open(&first[0]).unwrap(), None, Against::default()).unwrap().manifest;
+    let left = backups.join(format!(".coffer-scheduled-{}-0123", manifest.cluster));
+    let anothers = backups.join(format!(".coffer-scheduled-{}-0123", manifest.backup));
+    for dir in [&left, &anothers] {
+        fs::create_dir(dir).unwrap();
+    }
 
     // Not due yet: the newest counts, also of an earlier run.
     let again = schedule(&backups, 3600);
     let (core, _) = Core::start(Config { backup: Some(again), ..config(dir.path()) }).await.unwrap();
-    until(&core, &|_, metrics| metrics.contains("\ncoffer_backup_last_timestamp_seconds 1")).await;
+    let swept = |metrics: &str| metrics.contains("\ncoffer_backup_last_timestamp_seconds 1") && !left.exists();
+    until(&core, &|_, metrics| swept(metrics)).await;
     assert_eq!(made(), first);
+    assert!(anothers.exists(), "another cluster's backup may be on its way there");
     core.shutdown().await;
     // Due again: the older one goes.
     let again = schedule(&backups, 0);

@@ -9,6 +9,7 @@ mod identity;
 mod life;
 #[path = "../../../storage/tests/postgres_server/mod.rs"]
 mod postgres_server;
+mod restore;
 mod scrub;
 mod secrets;
 mod shamir;

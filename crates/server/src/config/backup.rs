@@ -7,31 +7,68 @@ use serde::Deserialize;
 
 use super::ConfigError;
 
-/// The section's keys. There is no secret among them: a recipient is a public key.
-#[derive(Clone, Debug, Deserialize)]
+/// The section's keys, each absent until set. There is no secret among them: a recipient is a public key.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
-pub(super) struct BackupFile {
-    dir: PathBuf,
-    recipient: String,
-    every_seconds: Option<u64>,
-    daily_at: Option<String>,
-    keep_count: Option<u32>,
-    keep_days: Option<u32>,
-    keep_object_keys_count: Option<u32>,
-    keep_object_keys_days: Option<u32>,
+pub struct BackupOverrides {
+    /// The folder that they go to.
+    pub dir: Option<PathBuf>,
+    /// To whom they are encrypted, `age1…`.
+    pub recipient: Option<String>,
+    /// One is due so many seconds after the last …
+    pub every_seconds: Option<u64>,
+    /// … or at this time of the day, UTC.
+    pub daily_at: Option<String>,
+    /// The newest so many are kept.
+    pub keep_count: Option<u32>,
+    /// They are kept for so many days.
+    pub keep_days: Option<u32>,
+    /// Of the newest so many the object keys are kept.
+    pub keep_object_keys_count: Option<u32>,
+    /// Object keys are kept for so many days.
+    pub keep_object_keys_days: Option<u32>,
 }
 
-/// The schedule, where there is a section.
+impl BackupOverrides {
+    /// These, and what is not set here out of the file. When one is due is one thing, in two keys.
+    fn over(self, file: Self) -> Self {
+        let (every_seconds, daily_at) = match (self.every_seconds, self.daily_at) {
+            (None, None) => (file.every_seconds, file.daily_at),
+            set => set,
+        };
+        Self {
+            dir: self.dir.or(file.dir),
+            recipient: self.recipient.or(file.recipient),
+            every_seconds,
+            daily_at,
+            keep_count: self.keep_count.or(file.keep_count),
+            keep_days: self.keep_days.or(file.keep_days),
+            keep_object_keys_count: self.keep_object_keys_count.or(file.keep_object_keys_count),
+            keep_object_keys_days: self.keep_object_keys_days.or(file.keep_object_keys_days),
+        }
+    }
+}
+
+/// The schedule, where any of its keys is set.
 ///
 /// # Errors
-/// Where a value is outside its range, or two keys exclude each other.
-pub(super) fn resolve(file: Option<BackupFile>) -> Result<Option<BackupSchedule>, ConfigError> {
-    let Some(file) = file else { return Ok(None) };
-    let refuse = |key, message: String| Err(ConfigError::Value { key, message });
-    if !file.dir.is_absolute() {
-        return refuse("backup.dir", "must be an absolute path".to_owned());
+/// Where a value is missing or outside its range, or two keys exclude each other.
+pub(super) fn resolve(
+    flags: BackupOverrides,
+    file: Option<BackupOverrides>,
+) -> Result<Option<BackupSchedule>, ConfigError> {
+    if file.is_none() && flags == BackupOverrides::default() {
+        return Ok(None);
     }
-    if let Err(message) = BackupSchedule::check_recipient(&file.recipient) {
+    let file = flags.over(file.unwrap_or_default());
+    let refuse = |key, message: String| Err(ConfigError::Value { key, message });
+    let Some(dir) = file.dir.filter(|dir| dir.is_absolute()) else {
+        return refuse("backup.dir", "must be an absolute path".to_owned());
+    };
+    let Some(recipient) = file.recipient else {
+        return refuse("backup.recipient", "must be set: to whom they are encrypted, age1…".to_owned());
+    };
+    if let Err(message) = BackupSchedule::check_recipient(&recipient) {
         return refuse("backup.recipient", message);
     }
     let when = match (file.every_seconds, file.daily_at.as_deref()) {
@@ -43,8 +80,8 @@ pub(super) fn resolve(file: Option<BackupFile>) -> Result<Option<BackupSchedule>
             Some(minute) => BackupTime::Daily { minute },
             None => return refuse("backup.daily_at", "must be a time of the day, UTC, like \"02:30\"".to_owned()),
         },
-        (None, None) => return refuse("backup", "set every_seconds or daily_at".to_owned()),
-        (Some(_), Some(_)) => return refuse("backup", "set either every_seconds or daily_at".to_owned()),
+        (None, None) => return refuse("backup.every_seconds", "set every_seconds or daily_at".to_owned()),
+        (Some(_), Some(_)) => return refuse("backup.every_seconds", "set either every_seconds or daily_at".to_owned()),
     };
     for (key, bound) in [
         ("backup.keep_count", file.keep_count),
@@ -59,8 +96,8 @@ pub(super) fn resolve(file: Option<BackupFile>) -> Result<Option<BackupSchedule>
     let keep =
         |count, days: Option<u32>| Keep { count, age: days.map(|days| Duration::from_secs(u64::from(days) * DAY)) };
     Ok(Some(BackupSchedule {
-        dir: file.dir,
-        recipient: file.recipient,
+        dir,
+        recipient,
         when,
         keep: keep(file.keep_count, file.keep_days),
         keep_object_keys: keep(file.keep_object_keys_count, file.keep_object_keys_days),
@@ -87,7 +124,7 @@ mod tests {
     fn resolved(text: &str) -> Result<Option<BackupSchedule>, String> {
         let base = "dir = \"/b\"\nrecipient = \"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj\"\n";
         let file = toml::from_str(&format!("{base}{text}")).map_err(|error| error.to_string())?;
-        resolve(Some(file)).map_err(|error| error.to_string())
+        resolve(BackupOverrides::default(), Some(file)).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -98,7 +135,7 @@ mod tests {
         assert_eq!(schedule.keep_object_keys.age, Some(Duration::from_secs(2 * DAY)));
         let every = resolved("every_seconds = 3600\n").unwrap().unwrap();
         assert_eq!((every.when, every.keep), (BackupTime::Every(Duration::from_secs(3600)), Keep::default()));
-        assert!(resolve(None).unwrap().is_none());
+        assert!(resolve(BackupOverrides::default(), None).unwrap().is_none());
     }
 
     #[test]
@@ -116,17 +153,35 @@ mod tests {
             let refused = resolved(text).unwrap_err();
             assert!(refused.contains(named), "{text}: {refused}");
         }
-        let file = |dir: &str, recipient: &str| BackupFile {
-            dir: dir.into(),
-            recipient: recipient.into(),
-            every_seconds: Some(60),
-            daily_at: None,
-            keep_count: None,
-            keep_days: None,
-            keep_object_keys_count: None,
-            keep_object_keys_days: None,
+        for (dir, recipient, named) in [
+            (Some("b"), Some("age1x"), "backup.dir"),
+            (None, Some("age1x"), "backup.dir"),
+            (Some("/b"), Some("age1x"), "backup.recipient"),
+            (Some("/b"), None, "backup.recipient"),
+        ] {
+            let file = BackupOverrides {
+                dir: dir.map(PathBuf::from),
+                recipient: recipient.map(str::to_owned),
+                every_seconds: Some(60),
+                ..BackupOverrides::default()
+            };
+            assert!(resolve(file.clone(), None).unwrap_err().to_string().contains(named));
+            assert!(resolve(BackupOverrides::default(), Some(file)).unwrap_err().to_string().contains(named));
+        }
+    }
+
+    #[test]
+    fn flags_stand_before_the_file_and_a_time_of_day_before_its_interval() {
+        let file = "dir = \"/b\"\nrecipient = \"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj\"\n\
+                    every_seconds = 60\nkeep_count = 3\nkeep_days = 4\n";
+        let flags = BackupOverrides {
+            dir: Some("/c".into()),
+            daily_at: Some("00:01".to_owned()),
+            keep_count: Some(9),
+            ..BackupOverrides::default()
         };
-        assert!(resolve(Some(file("b", "age1x"))).unwrap_err().to_string().contains("backup.dir"));
-        assert!(resolve(Some(file("/b", "age1x"))).unwrap_err().to_string().contains("backup.recipient"));
+        let schedule = resolve(flags, Some(toml::from_str(file).unwrap())).unwrap().unwrap();
+        assert_eq!((schedule.dir, schedule.when), ("/c".into(), BackupTime::Daily { minute: 1 }));
+        assert_eq!(schedule.keep, Keep { count: Some(9), age: Some(Duration::from_secs(4 * DAY)) });
     }
 }

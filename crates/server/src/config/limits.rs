@@ -30,6 +30,8 @@ pub struct LimitOverrides {
     pub max_lease_ttl: Option<u64>,
     /// Age in seconds at which the barrier's term ends.
     pub term_max_age: Option<u64>,
+    /// Bytes by which SQLite's write-ahead log may grow while a backup reads.
+    pub backup_growth_bytes: Option<u64>,
 }
 
 /// Numbers that bound what the server takes and keeps.
@@ -57,6 +59,8 @@ pub struct Limits {
     pub max_lease_ttl: u64,
     /// Age in seconds at which the barrier's term ends: an hour to ten years.
     pub term_max_age: u64,
+    /// Bytes by which SQLite's write-ahead log may grow while a backup reads, at least 1 MiB.
+    pub backup_growth_bytes: u64,
 }
 
 impl Default for Limits {
@@ -73,6 +77,7 @@ impl Default for Limits {
             default_lease_ttl: 768 * 3600,
             max_lease_ttl: 768 * 3600,
             term_max_age: 365 * DAY,
+            backup_growth_bytes: 1 << 30,
         }
     }
 }
@@ -104,6 +109,7 @@ pub(super) fn resolve(flags: &LimitOverrides, file: &LimitOverrides) -> Result<L
         default_lease_ttl: flags.default_lease_ttl.or(file.default_lease_ttl).unwrap_or(base.default_lease_ttl),
         max_lease_ttl: flags.max_lease_ttl.or(file.max_lease_ttl).unwrap_or(base.max_lease_ttl),
         term_max_age: flags.term_max_age.or(file.term_max_age).unwrap_or(base.term_max_age),
+        backup_growth_bytes: flags.backup_growth_bytes.or(file.backup_growth_bytes).unwrap_or(base.backup_growth_bytes),
     };
     let refuse = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
     if !(1..=65_536).contains(&limits.max_connections) {
@@ -124,9 +130,13 @@ pub(super) fn resolve(flags: &LimitOverrides, file: &LimitOverrides) -> Result<L
     if !(3600..=TEN_YEARS).contains(&limits.term_max_age) {
         return refuse("limits.term_max_age", "must be 3600 (an hour) to 315360000 seconds (ten years)");
     }
+    if limits.backup_growth_bytes < MIN_GROWTH {
+        return refuse("limits.backup_growth_bytes", "must be at least 1048576 (1 MiB)");
+    }
     Ok(limits)
 }
 
+const MIN_GROWTH: u64 = 1 << 20;
 const MAX_BODY: usize = 32 << 20;
 const DAY: u64 = 86_400;
 const TEN_YEARS: u64 = 10 * 365 * DAY;

@@ -19,6 +19,7 @@ use coffer_api::Sensitive;
 pub use coffer_core::{BackupSchedule, SealKind};
 use serde::Deserialize;
 
+pub use self::backup::BackupOverrides;
 pub use self::limits::{LimitOverrides, Limits};
 pub use self::tls::{TlsFiles, TlsOverrides, TlsVersion};
 
@@ -51,6 +52,8 @@ pub struct Overrides {
     pub read_durability: Option<ReadDurability>,
     /// Seconds between two rounds of the scrub; 0 = none.
     pub scrub_every_seconds: Option<u64>,
+    /// Backups that are made by themselves.
+    pub backup: BackupOverrides,
     /// Numbers that bound what the server takes and keeps.
     pub limits: LimitOverrides,
 }
@@ -93,7 +96,7 @@ pub struct Config {
     pub read_durability: ReadDurability,
     /// How long after the start, and after each round, log and store are re-verified; absent = never.
     pub scrub_every: Option<Duration>,
-    /// When backups are made by themselves; absent = never. In files alone.
+    /// When backups are made by themselves; absent = never.
     pub backup: Option<BackupSchedule>,
     /// Numbers that bound what the server takes and keeps.
     pub limits: Limits,
@@ -228,7 +231,7 @@ struct File {
     tls: TlsOverrides,
     #[serde(default)]
     audit: AuditFile,
-    backup: Option<backup::BackupFile>,
+    backup: Option<BackupOverrides>,
     #[serde(default)]
     limits: LimitOverrides,
     #[serde(skip)]
@@ -309,7 +312,8 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
         );
     }
 
-    if dev.is_some() && file.backup.is_some() {
+    let backup = backup::resolve(flags.backup, file.backup)?;
+    if dev.is_some() && backup.is_some() {
         return refuse("backup", "--dev keeps nothing, and backs up nothing by itself");
     }
     let scrub_every = match flags.scrub_every_seconds.or(file.audit.scrub_every_seconds).unwrap_or(SCRUB_EVERY_SECONDS)
@@ -332,7 +336,7 @@ fn resolve(file: File, flags: Overrides, host: &Host) -> Result<Config, ConfigEr
         audit_dir: flags.audit_dir.or(file.audit.dir),
         read_durability: flags.read_durability.or(file.audit.read_durability).unwrap_or_default(),
         scrub_every,
-        backup: backup::resolve(file.backup)?,
+        backup,
         limits: limits::resolve(&flags.limits, &file.limits)?,
         log_level: file.log_level,
         warnings,

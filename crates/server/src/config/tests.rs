@@ -53,7 +53,7 @@ fn full_sample_names_every_key() {
     assert_eq!(keys(table["audit"].as_table().unwrap()), ["dir", "read_durability", "scrub_every_seconds"]);
     // Every key but `daily_at`, which goes with no `every_seconds`.
     assert_eq!(table["backup"].as_table().unwrap().len(), 7);
-    assert_eq!(table["limits"].as_table().unwrap().len(), 11);
+    assert_eq!(table["limits"].as_table().unwrap().len(), 12);
     let config = Config::load(Some(&path), Overrides::default(), &host()).unwrap();
     assert_eq!((config.limits, config.listen), (Limits::default(), DEFAULT_LISTEN));
 }
@@ -155,6 +155,7 @@ fn values_out_of_range_are_refused() {
         "[limits]\ndefault_lease_ttl=9\nmax_lease_ttl=8",
         "[limits]\nterm_max_age=3599",
         "[limits]\nterm_max_age=315360001",
+        "[limits]\nbackup_growth_bytes=1048575",
         "[audit]\nread_durability='never'",
         "[audit]\nscrub_every_seconds=31536001",
         "[audit]\nscrub_every_seconds=-1",

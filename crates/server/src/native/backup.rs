@@ -34,7 +34,8 @@ pub(super) fn routes() -> Router<App> {
 }
 
 /// A backup of the whole store at one revision, with the log, encrypted to the recipient: docs/CRYPTO.md has the layout. It
-/// is whole only where its manifest, which comes last, fits what was before it: an error in the middle ends the connection.
+/// is whole only where its manifest, which comes last, fits what was before it: an error in the middle ends the stream, and is told
+/// there where it can be.
 #[utoipa::path(post, path = "/api/v1/backup", tag = "backup", operation_id = "backup_create",
     request_body = BackupCreate, security(("token" = [])),
     responses((status = 200, body = String, content_type = "application/octet-stream"),
@@ -54,8 +55,8 @@ fn streamed(backup: Backup) -> Response {
     let (sender, receiver) = mpsc::channel(WAITING);
     // It waits for the store and for the client, and may not keep the runtime's threads meanwhile.
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = run(backup, &sender) {
-            tracing::warn!(cause = ?error, "a backup came to no good end");
+        if let Err(Untold(error)) = run(backup, &sender) {
+            tracing::warn!(cause = ?error, "a backup was cut off");
             // The client sees the connection end, and no manifest.
             let cut = io::Error::other("the backup came to no good end; the server's log says why");
             let _ = Handle::current().block_on(sender.send_timeout(Err(cut), PATIENCE));
@@ -71,11 +72,21 @@ fn streamed(backup: Backup) -> Response {
     response
 }
 
-fn run(backup: Backup, sender: &mpsc::Sender<io::Result<Bytes>>) -> Result<(), Error> {
+/// What went wrong, and the client was not told.
+struct Untold(Error);
+
+fn run(backup: Backup, sender: &mpsc::Sender<io::Result<Bytes>>) -> Result<(), Untold> {
+    let internal = |error: io::Error| Untold(Error::internal(error));
     let pieces = Pieces { sender, waiting: Vec::with_capacity(PIECE), given_up: backup.given_up() };
-    let mut packer = Packer::new(pieces).map_err(Error::internal)?;
-    backup.run(&mut packer)?;
-    packer.finish().map(drop).map_err(Error::internal)
+    let mut packer = Packer::new(pieces).map_err(internal)?;
+    let Err(error) = backup.run(&mut packer) else { return packer.finish().map(drop).map_err(internal) };
+    match packer.give_up(error.public()) {
+        Ok(_) => {
+            tracing::warn!(cause = ?error, "a backup was given up");
+            Ok(())
+        }
+        Err(_) => Err(Untold(error)),
+    }
 }
 
 /// Sends what is written in pieces; a client that does not read keeps the backup waiting, for a while.

@@ -147,11 +147,8 @@ impl Snapshot for SqliteSnapshot {
         let task = spawn_blocking(move || match &*reading.state.lock() {
             State::Open(connection) => readers::scan(connection, &range, limit),
             State::Closed => Err(Error::closed()),
-            State::Outgrown => Err(Error::Unavailable { operation: OUTGROWN, source: None }),
+            State::Outgrown => Err(Error::Outgrown),
         });
         task.await.map_err(|e| Error::unavailable("reading a snapshot", e))?
     }
 }
-
-const OUTGROWN: &str = "the snapshot was ended, because the write-ahead log grew beyond its bound while it was read; read it faster, or at a \
-     time of fewer changes";

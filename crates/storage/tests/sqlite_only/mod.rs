@@ -193,7 +193,7 @@ async fn sqlite_snapshot_is_ended_once_the_log_grew_beyond_its_bound_and_commits
         }
     };
     assert!(rounds > 2, "it was ended early");
-    assert!(matches!(refused, Error::Unavailable { .. }) && refused.to_string().contains("grew beyond its bound"));
+    assert!(matches!(refused, Error::Outgrown) && refused.to_string().contains("grew beyond its bound"));
     assert!(store.stats().wal_bytes.unwrap() < 4 * GROWTH);
     assert_eq!(others.scan(&prefix(""), None, limit(10)).await.unwrap().items.len(), 1);
     drop(others);

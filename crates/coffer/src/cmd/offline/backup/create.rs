@@ -8,7 +8,7 @@ use std::{
 use coffer_api::backup::BackupCreate;
 use coffer_core::{
     age::Recipient,
-    backup::{BackupDir, Checked, IDENTITY, Manifest, Output, Packer, Unpacker, verify::lock},
+    backup::{BackupDir, Checked, IDENTITY, Manifest, Output, Packer, Unpacker, Why, verify::lock},
 };
 use serde::Serialize;
 
@@ -16,6 +16,7 @@ use super::{Shown, age_failure, failure, needed};
 use crate::{
     cmd::backup::Create,
     failure::{Exit, Failure},
+    output::Unit,
     session::Session,
     stream::{Readers, Target},
 };
@@ -51,9 +52,12 @@ pub(crate) async fn run(session: &Session, arguments: &Create) -> Result<(), Fai
         added.map_err(|error| unwritten(&error))?;
     }
     let mut unpacker = Unpacker::new(Checked::new(output));
-    while let Some(piece) = stream.next().await? {
+    let mut progress = session.output.progress("backing up", None, Unit::Bytes);
+    while let Some(piece) = stream.next().await.map_err(|error| Failure::from(error).hint(NOTHING_KEPT))? {
+        progress.add(u64::try_from(piece.len()).unwrap_or(0));
         unpacker.feed(&piece).map_err(|error| came_wrong(&error, &arguments.out))?;
     }
+    drop(progress);
     let checked = unpacker.finish().map_err(|error| came_wrong(&error, &arguments.out))?;
     let (output, manifest) = checked.finish().map_err(failure)?;
     let path = output.finish(&manifest).map_err(|error| unwritten(&error))?;
@@ -78,13 +82,18 @@ fn tell(session: &Session, arguments: &Create, manifest: &Manifest) {
 }
 
 fn came_wrong(error: &io::Error, out: &Path) -> Failure {
+    if let Some(why) = error.get_ref().and_then(|error| error.downcast_ref::<Why>()) {
+        return Failure::new(Exit::Unavailable, format!("the server gave the backup up: {why}")).hint(NOTHING_KEPT);
+    }
     match error.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-            Failure::new(Exit::Server, format!("the server sent no whole backup: {error}"))
+            Failure::new(Exit::Server, format!("the server sent no whole backup: {error}")).hint(NOTHING_KEPT)
         }
         _ => Failure::io(format!("cannot write {}", out.display()), error),
     }
 }
+
+const NOTHING_KEPT: &str = "nothing of it was kept; make another";
 
 /// Where the backup goes.
 enum Place {

@@ -5,6 +5,8 @@ pub(crate) mod list;
 pub(crate) mod restore;
 pub(crate) mod verify;
 
+use std::sync::{Arc, Mutex};
+
 use coffer_core::{
     age::{self, Identity},
     backup::{BackupError, Manifest, Needs, Source, verify::identity_of},
@@ -16,6 +18,8 @@ use crate::{
     cmd::backup,
     failure::{Exit, Failure, chain},
     input,
+    output::Unit,
+    session::Session,
 };
 
 /// A backup as programs are told of it.
@@ -92,6 +96,17 @@ fn identities(source: &Source, opener: &backup::Opener) -> Result<Option<Vec<Ide
     Ok(Some(vec![identity_of(source, passphrase.expose()).map_err(failure)?]))
 }
 
+/// Shows on a terminal how much of it is read, where each part is read so many times.
+fn watched(session: &Session, source: Source, doing: &str, times: u64) -> Source {
+    let total = source.manifest().ok().map(|manifest| manifest.parts.iter().map(|part| part.len).sum::<u64>() * times);
+    let progress = Mutex::new(session.output.progress(doing, total, Unit::Bytes));
+    source.watched(Arc::new(move |more| {
+        if let Ok(mut progress) = progress.lock() {
+            progress.add(more);
+        }
+    }))
+}
+
 /// The key to hold the log against.
 fn vkey(against: &backup::Against) -> Result<Option<VerifierKey>, Failure> {
     let parsed = against.vkey.as_deref().map(VerifierKey::parse).transpose();
@@ -107,6 +122,18 @@ fn failure(error: BackupError) -> Failure {
     match &error {
         BackupError::Damaged { .. } => {
             Failure::new(Exit::Integrity, error.to_string()).hint("nothing was changed; take another backup")
+        }
+        BackupError::Half(cause) => {
+            let exit = match **cause {
+                BackupError::Damaged { .. } => Exit::Integrity,
+                BackupError::Half(_)
+                | BackupError::Io { .. }
+                | BackupError::NoMatch
+                | BackupError::Refused(_)
+                | BackupError::Store(_) => Exit::Local,
+            };
+            Failure::new(exit, chain(&error))
+                .hint("no server starts on it: remove the new store and the new data folder, and restore again")
         }
         BackupError::NoMatch => {
             Failure::local(error.to_string()).hint("name the right key with --identity, or give the passphrase")

@@ -3,14 +3,14 @@
 use coffer_core::{
     age::Opener,
     backup::{
-        Source,
+        BackupError, Source,
         restore::{ObjectKeys, Restore as Wanted, restore},
         verify::Against,
     },
 };
 use serde::Serialize;
 
-use super::{Shown, failure, identities, needs, since, vkey};
+use super::{Shown, failure, identities, needs, since, vkey, watched};
 use crate::{cmd::backup::Restore, data_dir::data_directory, failure::Failure, session::Session};
 
 #[derive(Serialize)]
@@ -54,8 +54,17 @@ pub(crate) async fn run(session: &Session, arguments: &Restore) -> Result<(), Fa
     let (vkey, since) = (vkey(&arguments.against)?, since(&arguments.against)?);
     let against = Against { vkey: vkey.as_ref(), since: since.as_deref() };
     let opener = Opener::Identities(&own);
+    // Twice to verify it, once to restore it.
+    let source = watched(session, source, "restoring", 3);
     let wanted = Wanted { source: &source, opener, against, object_keys, store: &store, data: &data };
-    let done = restore(wanted).await.map_err(failure)?;
+    let by_variable =
+        session.environment.text("COFFER_STORAGE")?.is_some_and(|url| arguments.store.as_deref() == Some(url));
+    let done = restore(wanted).await.map_err(|error| match error {
+        error @ BackupError::Refused(_) if by_variable => failure(error)
+            .hint("COFFER_STORAGE names the store: unset it for store.db in the new data folder, or give --store"),
+        error => failure(error),
+    })?;
+    drop(source);
     let restored = Restored {
         data: data.display().to_string(),
         rows: done.rows,

@@ -9,7 +9,7 @@ use coffer_core::{
 };
 use serde::Serialize;
 
-use super::{Shown, failure, identities, needed, since, vkey};
+use super::{Shown, failure, identities, needed, since, vkey, watched};
 use crate::{
     cmd::backup::Verify,
     failure::{Exit, Failure},
@@ -34,7 +34,10 @@ pub(crate) fn run(session: &Session, arguments: &Verify) -> Result<(), Failure> 
     let (vkey, since) = (vkey(&arguments.against)?, since(&arguments.against)?);
     let against = Against { vkey: vkey.as_ref(), since: since.as_deref() };
     let opener = identities.as_deref().map(Opener::Identities);
+    // Digests first, and then what is in the parts.
+    let source = watched(session, source, "verifying", if opener.is_some() { 2 } else { 1 });
     let found = verify(&source, opener, against).map_err(failure)?;
+    drop(source);
     let shown = Verified {
         opened: found.depth == Depth::Whole,
         object_keys: found.object_keys == Presence::There,
