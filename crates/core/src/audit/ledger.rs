@@ -82,7 +82,7 @@ struct Changes<'a> {
 }
 
 #[derive(Deserialize)]
-struct RestoreFacts<'a> {
+struct BackupFacts<'a> {
     #[serde(borrow)]
     backup: Cow<'a, str>,
 }
@@ -115,8 +115,7 @@ impl Ledger {
     pub(crate) fn part(part: u64, parts: u64, hasher: RandomState) -> Self {
         let (continued, restored) = (HashSet::new(), HashSet::new());
         let (newest_ms, newest_revision, last_start) = (0, 0, None);
-        let last = HashMap::new();
-        Self { last, hasher, part, parts, newest_ms, last_start, newest_revision, continued, restored }
+        Self { last: HashMap::new(), hasher, part, parts, newest_ms, last_start, newest_revision, continued, restored }
     }
 
     /// Takes in an entry of the log.
@@ -134,9 +133,9 @@ impl Ledger {
         self.newest_ms = self.newest_ms.max(time_ms.unwrap_or(0));
         self.newest_revision = self.newest_revision.max(record.rev.unwrap_or(0));
         match record.cls.as_ref() {
-            "system.init" | "system.start" => self.see_start(&record),
             "log.continue" => self.continued.extend(backup_of(&record)),
             "system.restore" => self.restored.extend(backup_of(&record)),
+            "system.init" | "system.start" => self.see_start(&record),
             _ => {}
         }
         if record.changes.is_empty() {
@@ -239,7 +238,7 @@ impl Ledger {
 
 /// The backup that a record names.
 fn backup_of(record: &Changes<'_>) -> Option<String> {
-    let facts = serde_json::from_str::<RestoreFacts<'_>>(record.facts?.get()).ok()?;
+    let facts: BackupFacts<'_> = serde_json::from_str(record.facts?.get()).ok()?;
     Some(facts.backup.into_owned())
 }
 

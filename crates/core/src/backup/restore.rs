@@ -102,6 +102,8 @@ async fn fill(
         }
         (ObjectKeys::Later(..) | ObjectKeys::None, _) => {}
     }
+    let (rows, store) = (loading.rows, loading.store);
+    drop(loading);
     crate::failpoint::hit("restore-rows");
 
     let failed = |operation, path: &Path| {
@@ -121,8 +123,8 @@ async fn fill(
         }
     };
     sync_dir(what.data).map_err(failed("sync", what.data))?;
-    finish(loading.store, manifest).await?;
-    Ok((loading.rows, dir, seal_key))
+    finish(store, manifest).await?;
+    Ok((rows, dir, seal_key))
 }
 
 /// Whether the object keys can be had as asked; the manifest of the backup that they come from.
