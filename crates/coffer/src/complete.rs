@@ -1,7 +1,11 @@
 //! Completion while a line is typed: the shell runs this program with `COFFER_COMPLETE`, and names come from the server by
 //! the user's own token. What fails shows nothing: a prompt is no place for errors.
 
-use std::ffi::{OsStr, OsString};
+use std::{
+    ffi::{OsStr, OsString},
+    sync::mpsc,
+    time::Duration,
+};
 
 use clap::{Arg, Command, CommandFactory, Parser};
 use clap_complete::{
@@ -25,6 +29,9 @@ pub(crate) fn answer() {
 /// # Errors
 /// Where the shell is not known, or the script cannot be written.
 pub(crate) fn registration(shell: &str) -> Result<Vec<u8>, Failure> {
+    if shell == "bash" {
+        return Ok(BASH.as_bytes().to_vec());
+    }
     let shells = Shells::builtins();
     let known = shells.completer(shell).ok_or_else(|| Failure::local(format!("no shell is called {shell}")))?;
     let mut script = Vec::new();
@@ -67,6 +74,8 @@ fn completed(arg: Arg, whose: Whose) -> Arg {
     let id = arg.get_id().as_str().to_owned();
     match (id.as_str(), arg.is_positional(), whose) {
         ("scope", false, _) => arg.add(ArgValueCompleter::new(scopes)),
+        ("environment", false, _) => arg.add(ArgValueCompleter::new(environments)),
+        ("service", false, _) => arg.add(ArgValueCompleter::new(services)),
         ("profile", false, _) => arg.add(ArgValueCompleter::new(profiles)),
         ("name", true, Whose::Keys) => arg.add(ArgValueCompleter::new(keys)),
         ("name", true, Whose::Policies) => arg.add(ArgValueCompleter::new(policies)),
@@ -77,8 +86,8 @@ fn completed(arg: Arg, whose: Whose) -> Arg {
 }
 
 fn keys(current: &OsStr) -> Vec<CompletionCandidate> {
-    offered(current, async |client, _| {
-        let name = current.to_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let name = current.to_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    offered(current, async move |client, _| {
         let page = client.key_list(&KeyFilter { name, ..KeyFilter::default() }, &paging()).await.ok()?;
         Some(page.items.into_iter().map(|key| key.name).collect())
     })
@@ -95,48 +104,99 @@ fn profiles(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Secrets of the scope that the line names so far.
 fn secrets(current: &OsStr) -> Vec<CompletionCandidate> {
-    offered(current, async |client, session| {
+    let start = current.to_str().map(str::to_owned);
+    offered(current, async move |client, session| {
         let scope = typed().scope().resolve(&session.environment).ok()?;
-        let page = client.secret_list(&scope, Depth::Flat, &paging()).await.ok()?;
+        // Names come in their order: those that begin like what is typed may lie far behind the first page.
+        let paging = Paging { after: start.as_deref().and_then(just_before), ..paging() };
+        let page = client.secret_list(&scope, Depth::Flat, &paging).await.ok()?;
         Some(page.items.into_iter().map(|secret| secret.name.to_string()).collect())
     })
 }
 
 /// Scopes of the project that is typed, or that the profile or the environment names.
 fn scopes(current: &OsStr) -> Vec<CompletionCandidate> {
-    offered(current, async |client, session| {
-        let typed = current.to_str()?.split(':').next().filter(|project| !project.is_empty());
-        let known = session.environment.text("COFFER_PROJECT").ok()?;
-        let project = match typed {
-            Some(project) if current.to_str()?.contains(':') => project,
-            Some(_) | None => known?,
+    let typed = current.to_str().map(str::to_owned);
+    offered(current, async move |client, session| {
+        let text = typed?;
+        let project = match text.split_once(':') {
+            Some((project, _)) => project.to_owned(),
+            None => session.environment.text("COFFER_PROJECT").ok()??.to_owned(),
         };
-        let page = client.secret_list(&project.parse().ok()?, Depth::Recursive, &paging()).await.ok()?;
-        let mut scopes: Vec<String> = page.items.into_iter().map(|secret| secret.scope.to_string()).collect();
-        scopes.push(project.to_owned());
-        scopes.sort();
-        scopes.dedup();
+        let mut scopes = scopes_of(client, &project).await?;
+        scopes.push(project);
         Some(scopes)
     })
+}
+
+/// Environments of the project that the line names so far.
+fn environments(current: &OsStr) -> Vec<CompletionCandidate> {
+    offered(current, async |client, session| {
+        let whole = ScopeArguments { environment: Some(String::new()), ..typed().scope() };
+        let project = whole.resolve(&session.environment).ok()?.to_string();
+        let scopes = scopes_of(client, project.split(':').next()?).await?;
+        Some(scopes.iter().filter_map(|scope| scope.split(':').nth(1)).map(str::to_owned).collect())
+    })
+}
+
+/// Services of the environment that the line names so far.
+fn services(current: &OsStr) -> Vec<CompletionCandidate> {
+    offered(current, async |client, session| {
+        let whole = ScopeArguments { service: Some(String::new()), ..typed().scope() };
+        let environment = whole.resolve(&session.environment).ok()?.to_string();
+        let scopes = scopes_of(client, &environment).await?;
+        Some(scopes.iter().filter_map(|scope| scope.split(':').nth(2)).map(str::to_owned).collect())
+    })
+}
+
+/// Scopes in which there are secrets, from this one down.
+async fn scopes_of(client: &Client, scope: &str) -> Option<Vec<String>> {
+    let page = client.secret_list(&scope.parse().ok()?, Depth::Recursive, &paging()).await.ok()?;
+    Some(page.items.into_iter().map(|secret| secret.scope.to_string()).collect())
+}
+
+/// A text that lies before all that begin like this one, and after nearly all that do not.
+fn just_before(start: &str) -> Option<String> {
+    let mut characters = start.chars();
+    let last = u8::try_from(characters.next_back()?).ok()?;
+    let lower = char::from(last.checked_sub(1)?);
+    // A '/' would name another directory.
+    (lower.is_ascii_graphic() && lower != '/').then(|| format!("{}{lower}zzzz", characters.as_str()))
 }
 
 /// Asks the server, and offers what of its answer fits.
 fn offered(
     current: &OsStr,
-    ask: impl AsyncFnOnce(&Client, &Session) -> Option<Vec<String>>,
+    ask: impl AsyncFnOnce(&Client, &Session) -> Option<Vec<String>> + Send + 'static,
 ) -> Vec<CompletionCandidate> {
-    let names = || {
+    let names = within(PATIENCE, move || {
         let cli = Cli::try_parse_from(typed().globals()).ok()?;
         let session = Session::new(cli.globals, Environment::of_process()).ok()?;
         let client = session.client().ok()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         runtime.block_on(ask(&client, &session))
-    };
-    matching(current, names().unwrap_or_default())
+    });
+    matching(current, names.flatten().unwrap_or_default())
 }
 
-fn matching(current: &OsStr, names: Vec<String>) -> Vec<CompletionCandidate> {
+/// What an answer says that comes in time. Name servers, keyrings and file systems answer when they like, and nothing ends
+/// their thread but the process, which does so at once.
+fn within<T: Send + 'static>(patience: Duration, answer: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let asking = std::thread::Builder::new().name("complete".to_owned());
+    asking
+        .spawn(move || {
+            // Nobody waits any more where it took too long.
+            let _ = sender.send(answer());
+        })
+        .ok()?;
+    receiver.recv_timeout(patience).ok()
+}
+
+fn matching(current: &OsStr, mut names: Vec<String>) -> Vec<CompletionCandidate> {
     let start = current.to_str().unwrap_or_default();
+    names.sort();
+    names.dedup();
     names.into_iter().filter(|name| name.starts_with(start)).map(CompletionCandidate::new).collect()
 }
 
@@ -192,6 +252,10 @@ impl Typed {
 
 /// Names whose shell asks.
 const VARIABLE: &str = "COFFER_COMPLETE";
+/// A script of our own: that of the library hands on words as bash took them apart, at each ':' of a scope.
+const BASH: &str = include_str!("complete.bash");
+/// How long a shell waits.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Names that are asked for at most.
 const MOST: u32 = 1000;
 
@@ -216,10 +280,31 @@ mod tests {
     }
 
     #[test]
-    fn names_are_asked_for_where_a_command_takes_one() {
+    fn script_of_each_shell_asks_this_program() {
         command().debug_assert();
-        let script = registration("bash").unwrap();
-        assert!(String::from_utf8(script).unwrap().contains(VARIABLE));
+        for shell in ["bash", "fish", "zsh"] {
+            let script = registration(shell).unwrap();
+            assert!(String::from_utf8(script).unwrap().contains(VARIABLE), "{shell}");
+        }
         assert!(registration("tcsh").is_err());
+    }
+
+    #[test]
+    fn answer_that_does_not_come_is_not_waited_for() {
+        assert_eq!(within(Duration::from_secs(600), || 7), Some(7));
+        let (keep, wait) = mpsc::channel::<()>();
+        assert_eq!(within(Duration::from_millis(1), move || wait.recv().is_ok()), None);
+        drop(keep);
+    }
+
+    #[test]
+    fn page_begins_right_before_what_is_typed() {
+        for (start, before) in [("DB_P", Some("DB_Ozzzz")), ("A", Some("@zzzz")), ("DB_", Some("DB^zzzz"))] {
+            assert_eq!(just_before(start).as_deref(), before, "{start}");
+            assert!(before.is_some_and(|before| before < start));
+        }
+        for odd in ["", "0", "ä", "x "] {
+            assert_eq!(just_before(odd), None, "{odd}");
+        }
     }
 }

@@ -156,7 +156,10 @@ impl Profiles {
         let Some(name) = named.or(of_variable).or(self.current.as_deref()) else { return Ok(None) };
         let profile = self.named(name).map_err(|failure| match (named, of_variable) {
             (None, Some(_)) => failure.hint(format!("{VARIABLE} names it")),
-            (Some(_), _) | (None, None) => failure,
+            (None, None) => failure.hint(
+                "it is the one in use: 'coffer profile use NAME' chooses another, 'coffer profile use --none' none",
+            ),
+            (Some(_), _) => failure,
         })?;
         Ok(Some(InUse { name: name.to_owned(), profile: profile.clone() }))
     }

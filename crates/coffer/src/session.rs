@@ -22,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) output: Output,
     globals: Globals,
     profile: Option<InUse>,
+    /// Why there is no profile although one is named, for commands that go on without.
+    profile_fault: Option<Failure>,
     /// Where calls go that are shown instead of made.
     plans: Option<Plans>,
 }
@@ -41,6 +43,19 @@ impl Session {
         Ok(Self { profile, ..session })
     }
 
+    /// As [`Self::new`], for commands that find out what is wrong with the profiles, or mend it: [`Self::profile_fault`] tells it.
+    ///
+    /// # Errors
+    /// Where `COFFER_FORMAT` names no format.
+    pub(crate) fn whatever_the_profile(globals: Globals, environment: Environment) -> Result<Self, Failure> {
+        let found =
+            Profiles::load(&environment).and_then(|profiles| profiles.in_use(globals.profile.as_deref(), &environment));
+        match found {
+            Ok(_) => Self::new(globals, environment),
+            Err(fault) => Ok(Self { profile_fault: Some(fault), ..Self::without_profile(globals, environment)? }),
+        }
+    }
+
     /// As [`Self::new`], whatever the profiles say.
     ///
     /// # Errors
@@ -48,7 +63,7 @@ impl Session {
     pub(crate) fn without_profile(globals: Globals, environment: Environment) -> Result<Self, Failure> {
         let output = Output::new(&globals, &environment)?;
         let plans = (globals.output_curl || globals.output_policy).then(Plans::begin);
-        Ok(Self { environment, output, globals, profile: None, plans })
+        Ok(Self { environment, output, globals, profile: None, profile_fault: None, plans })
     }
 
     /// The options of every command.
@@ -59,6 +74,11 @@ impl Session {
     /// The profile in use.
     pub(crate) fn profile(&self) -> Option<&InUse> {
         self.profile.as_ref()
+    }
+
+    /// What is wrong with the profile that is named, for commands that go on without one.
+    pub(crate) fn profile_fault(&self) -> Option<&Failure> {
+        self.profile_fault.as_ref()
     }
 
     /// The calls that are shown instead of made, where that was asked for.

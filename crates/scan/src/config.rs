@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -113,19 +115,40 @@ pub(crate) fn read(path: &Path) -> Result<Config, Error> {
     read_at(path, 0)
 }
 
+/// A text's by itself: it extends coffer's own at most.
+///
+/// # Errors
+/// Where it makes no sense, or names another file.
+pub(crate) fn text(text: &str) -> Result<Config, Error> {
+    parse(Path::new("a text"), text, MAX_DEPTH)
+}
+
 fn read_at(path: &Path, depth: u8) -> Result<Config, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
-    let size = std::fs::metadata(path).map_err(failed)?.len();
-    if size > MAX_FILE {
-        return Err(Error::Rule { of: path.display().to_string(), what: "it is longer than 16 MiB".to_owned() });
+    let wrong = |what: String| Error::Rule { of: path.display().to_string(), what };
+    // One that a file names on its own must not be without end, nor wait for somebody to write.
+    if depth > 0 && !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(wrong("it is no file".to_owned()));
     }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_FILE {
+        return Err(wrong("it is longer than 16 MiB".to_owned()));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
     parse(path, &text, depth)
 }
 
 fn parse(path: &Path, text: &str, depth: u8) -> Result<Config, Error> {
-    let raw: RawConfig =
-        toml::from_str(text).map_err(|source| Error::Config { path: path.to_owned(), source: Box::new(source) })?;
+    let raw: RawConfig = toml::from_str(text).map_err(|source| match depth {
+        0 => Error::Config { path: path.to_owned(), source: Box::new(source) },
+        // Any file can be named there, and who names it may read what is said: nothing of it is.
+        _ => {
+            let before = source.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            Error::Rule { of: path.display().to_string(), what: format!("line {line} is not as in a file of rules") }
+        }
+    })?;
     let wrong = |what: &str| Error::Rule { of: path.display().to_string(), what: what.to_owned() };
     let mut own = Config { rules: raw.rules, ..Config::default() };
     own.allowlists = either(raw.allowlist, raw.allowlists, &path.display().to_string())?;

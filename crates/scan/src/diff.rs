@@ -7,12 +7,13 @@ use std::{
 };
 
 use crate::{
+    added::Added,
     error::Error,
     rule::Rules,
-    text::{Place, Scanned, TextScan},
+    text::{Place, Scanned},
 };
 
-/// Scans the added lines of each hunk. Before the diffs of a commit stands a line `commit ID`; without one there is none.
+/// Scans the added lines of each hunk, whatever git takes them for; those that hold no text are counted by file. Before the diffs of a commit stands a line `commit ID`; without one there is none.
 /// The prefix of new files is `b/`. Of two findings alike the first is told.
 ///
 /// # Errors
@@ -23,6 +24,7 @@ pub fn scan_diff(rules: &Rules, diff: &mut impl BufRead) -> Result<Scanned, Erro
     let mut known = std::collections::HashSet::new();
     let mut commit: Option<Arc<str>> = None;
     let mut path: Option<Arc<str>> = None;
+    let mut is_binary = false;
     let mut line = Vec::new();
     while lines.header(&mut line)? {
         if let Some(id) = line.strip_prefix(b"commit ") {
@@ -32,6 +34,7 @@ pub fn scan_diff(rules: &Rules, diff: &mut impl BufRead) -> Result<Scanned, Erro
             path = None;
         } else if let Some(name) = line.strip_prefix(b"+++ ") {
             path = new_path(name).map(Arc::from);
+            is_binary = false;
             scanned.files += u64::from(path.is_some());
         } else if line.starts_with(b"@@ ") {
             let hunk = Hunk::parse(&line).ok_or_else(|| lines.wrong("no hunk that can be read"))?;
@@ -40,10 +43,12 @@ pub fn scan_diff(rules: &Rules, diff: &mut impl BufRead) -> Result<Scanned, Erro
                 commit: commit.clone(),
                 first_line: hunk.first_line,
             });
-            let found = lines.hunk(hunk, place.map(|place| TextScan::new(rules, place)), &mut scanned.bytes)?;
-            let (findings, more) = found.unwrap_or_default();
+            let added = lines.hunk(hunk, place.map(|place| Added::new(rules, place)), &mut scanned.bytes)?;
+            let Some(Scanned { findings, more, binary, .. }) = added.map(Added::finish) else { continue };
             let findings = findings.into_iter().filter(|finding| known.insert(finding.fingerprint())).collect();
-            scanned.add(Scanned { findings, more, ..Scanned::default() });
+            let binary = if is_binary { 0 } else { binary };
+            is_binary |= binary > 0;
+            scanned.add(Scanned { findings, more, binary, ..Scanned::default() });
         } else if line.starts_with(b"Binary files ") {
             scanned.binary += 1;
         }
@@ -100,12 +105,12 @@ impl<R: BufRead> Lines<'_, R> {
     }
 
     /// Passes a hunk's added lines on, in pieces.
-    fn hunk(
+    fn hunk<'r>(
         &mut self,
         hunk: Hunk,
-        mut scan: Option<TextScan<'_>>,
+        mut scan: Option<Added<'r>>,
         bytes: &mut u64,
-    ) -> Result<Option<(Vec<crate::Finding>, u64)>, Error> {
+    ) -> Result<Option<Added<'r>>, Error> {
         let Hunk { mut old, mut new, .. } = hunk;
         while old > 0 || new > 0 {
             self.number += 1;
@@ -137,7 +142,7 @@ impl<R: BufRead> Lines<'_, R> {
                 _ => return Err(self.wrong("a line that is neither added nor removed within a hunk")),
             }
         }
-        Ok(scan.map(TextScan::finish))
+        Ok(scan)
     }
 
     fn byte(&mut self) -> Result<Option<u8>, Error> {

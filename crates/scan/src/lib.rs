@@ -4,6 +4,7 @@
 //! It must never speak to a network, run a program or write a file: who uses it does. What it found leaves it redacted,
 //! but for [`Finding::secret`].
 
+mod added;
 mod allow;
 mod baseline;
 mod config;
@@ -11,6 +12,7 @@ mod diff;
 mod entropy;
 mod error;
 mod finding;
+pub mod fuzz;
 mod pattern;
 mod report;
 mod rule;

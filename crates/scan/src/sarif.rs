@@ -42,7 +42,7 @@ pub fn sarif(report: &Report, rules: &Rules, version: &str) -> Value {
         "runs": [{
             "tool": {"driver": {"name": "coffer", "semanticVersion": version, "rules": described}},
             "columnKind": "unicodeCodePoints",
-            "invocations": [{"executionSuccessful": true, "toolExecutionNotifications": notifications}],
+            "invocations": [{"executionSuccessful": report.unreadable.is_empty(), "toolExecutionNotifications": notifications}],
             "results": results,
         }],
     })

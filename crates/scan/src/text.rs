@@ -366,7 +366,7 @@ const ALLOWED: [&[u8]; 3] = [b"coffer:allow", b"gitleaks:allow", b"pragma: allow
 const MAX_FINDINGS: usize = 100_000;
 
 /// Bytes in which a zero says that a file holds no text, as git has it.
-const SNIFFED: usize = 8000;
+pub(crate) const SNIFFED: usize = 8000;
 
 /// Bytes read at once.
 const READ: usize = 64 << 10;

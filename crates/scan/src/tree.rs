@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -25,6 +26,22 @@ pub struct Tree<'a> {
     pub ignore_files: IgnoreFiles,
     /// Threads to read on.
     pub threads: usize,
+    /// Told of each piece that was read, on whatever thread, how many bytes it had.
+    pub watch: &'a (dyn Fn(u64) + Sync),
+}
+
+/// A file that tells how far it is read.
+struct Watched<'a> {
+    file: File,
+    watch: &'a (dyn Fn(u64) + Sync),
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        (self.watch)(u64::try_from(read).unwrap_or(0));
+        Ok(read)
+    }
 }
 
 /// Whether the files count by which git leaves others out.
@@ -65,7 +82,7 @@ pub fn scan_tree(rules: &Rules, tree: &Tree<'_>) -> Result<Scanned, Error> {
         let all = &all;
         Box::new(move |entry| {
             let scanned = match entry {
-                Ok(entry) if is_file(&entry) => file(rules, entry.path(), tree.base, &mut scratch),
+                Ok(entry) if is_file(&entry) => file(rules, entry.path(), tree, &mut scratch),
                 Ok(_) => return WalkState::Continue,
                 Err(error) => unreadable("", &error),
             };
@@ -88,10 +105,11 @@ fn is_file(entry: &DirEntry) -> bool {
     }
 }
 
-fn file(rules: &Rules, path: &Path, base: &Path, scratch: &mut Vec<u8>) -> Scanned {
-    let shown = shown(path, base);
+fn file(rules: &Rules, path: &Path, tree: &Tree<'_>, scratch: &mut Vec<u8>) -> Scanned {
+    let shown = shown(path, tree.base);
     let place = Place::file(shown.as_str());
-    let scanned = File::open(path).and_then(|mut file| scan_reader(rules, place, &mut file, scratch));
+    let scanned =
+        File::open(path).and_then(|file| scan_reader(rules, place, &mut Watched { file, watch: tree.watch }, scratch));
     scanned.unwrap_or_else(|error| unreadable(&shown, &error))
 }
 

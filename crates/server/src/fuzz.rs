@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use coffer_api::reference::{self, Address, Part};
 use coffer_core::policy::{Acl, Operation, Policy, Request, Subject};
 use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
@@ -28,6 +29,43 @@ pub fn policy(bytes: &[u8]) {
             let decision = acl.check(&request);
             assert_eq!(acl.explain(&request).decision, decision, "{operation} {path:?}");
         }
+    }
+}
+
+/// References in values: what is taken apart is all that there was, in its order, and each reference is one by itself.
+pub fn reference(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut at = text;
+    let mut holds_one = false;
+    for part in reference::parts(text) {
+        let piece = match &part {
+            Part::Reference(reference) => reference.written,
+            Part::Text(text) => text,
+        };
+        assert!(!piece.is_empty(), "a part of nothing");
+        // A dollar goes where two of them say that no reference follows.
+        let rest =
+            at.strip_prefix(piece).or_else(|| at.strip_prefix('$').filter(|_| piece == "${")?.strip_prefix(piece));
+        at = rest.expect("parts follow each other without a gap");
+        if let Part::Reference(found) = part {
+            holds_one = true;
+            let alone: Vec<Part<'_>> = reference::parts(found.written).collect();
+            assert_eq!(alone, [Part::Reference(found)], "a reference is another one by itself");
+        }
+    }
+    assert!(at.is_empty(), "the end is lost");
+    assert_eq!(reference::is_in(text), holds_one, "two ways to look for references");
+    assert!(!(reference::is_literal(text) && holds_one), "a reference in a text that is said to hold none");
+    let mut from = 0;
+    while let Some((start, end, address)) = reference::next_address(text, from) {
+        assert!(start >= from && end > start, "it does not go on");
+        assert_eq!(text.get(start..end).and_then(|text| text.parse::<Address>().ok()).as_ref(), Some(&address));
+        assert_eq!(
+            address.to_string().parse::<Address>().as_ref(),
+            Ok(&address),
+            "an address is another one when shown"
+        );
+        from = end;
     }
 }
 

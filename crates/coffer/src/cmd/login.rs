@@ -114,7 +114,7 @@ async fn userpass(session: &Session, arguments: &Arguments) -> Result<(Sensitive
     let password = input::password(&format!("password of {username}"))?;
     let login = UserpassLogin { mount: arguments.mount.clone(), username, password };
     let client = session.anonymous_client()?;
-    if !client.address().is_local() {
+    if session.plans().is_none() && !client.address().is_local() && !client.address().is_encrypted() {
         session.output.note(format!("warning: {} is not encrypted, and the password goes there", client.address()));
     }
     Ok(of_grant(session, client.login_userpass(&login).await?))

@@ -46,6 +46,8 @@ pub(crate) fn dispatch(cli: Cli, environment: Environment) -> Result<ExitCode, F
     let session = match &cli.command {
         // What a user prefers is nothing to a server.
         Command::Server(_) => Session::without_profile(cli.globals, environment)?,
+        // They find out what is wrong with a profile, and mend it.
+        Command::Doctor(_) | Command::Profile(_) => Session::whatever_the_profile(cli.globals, environment)?,
         _ => Session::new(cli.globals, environment)?,
     };
     let is_asking = !matches!(
@@ -94,9 +96,12 @@ fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, F
     // Values and tokens pass through here: no core dump, and no debugger of the same user. Where the system refuses, things
     // stay as they usually are.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::io("cannot start the runtime", &error))?
-        .block_on(command)
+        .map_err(|error| Failure::io("cannot start the runtime", &error))?;
+    let result = runtime.block_on(command);
+    // A question to a name server that is dead would hold the end back, long after the command's own time is over.
+    runtime.shutdown_background();
+    result
 }

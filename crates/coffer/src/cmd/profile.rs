@@ -6,10 +6,12 @@ use serde::Serialize;
 
 use crate::{
     failure::{Exit, Failure},
+    keyring,
     output::Table,
     profile::{Profile, Profiles, TokenKept, absolute, check_name, path, token_path},
     scope::ScopeArguments,
     session::Session,
+    token_place::TokenPlace,
 };
 
 /// Commands of `profile`.
@@ -100,15 +102,21 @@ pub(crate) fn run(session: &Session, command: &Command) -> Result<(), Failure> {
         Command::Add(arguments) => add(session, profiles, arguments),
         Command::List => list(session, &profiles),
         Command::Remove(named) => {
-            profiles.named(&named.name)?;
+            let kept = kept_token(session, &named.name, profiles.named(&named.name)?)?;
+            if let Some(TokenPlace::Keyring(name)) = &kept {
+                return Err(Failure::new(Exit::Conflict, format!("the keyring holds a token for the profile {name}"))
+                    .hint(format!("'coffer logout --profile {name}' first; --keep-token where the server is gone")));
+            }
             let removed = profiles.profiles.remove(&named.name).unwrap_or_default();
             if profiles.current.as_ref() == Some(&named.name) {
                 profiles.current = None;
             }
             profiles.save(&session.environment)?;
             session.output.note(format!("removed the profile {}", named.name));
-            if let Some(kept) = kept_token(session, &named.name, &removed)? {
+            if let Some(kept) = kept {
                 session.output.note(format!("its token is still valid, and in {kept}"));
+            } else if removed.token == TokenKept::Keyring && keyring::read(&named.name).is_err() {
+                session.output.note("its token may still be in the keyring, which could not be asked");
             }
             Ok(())
         }
@@ -150,6 +158,7 @@ fn add(session: &Session, mut profiles: Profiles, arguments: &Add) -> Result<(),
         service,
         format: globals.format,
     };
+    refuse_anothers_token(session, name, profiles.profiles.get(name), &profile)?;
     profiles.profiles.insert(name.clone(), profile);
     if *use_it {
         profiles.current = Some(name.clone());
@@ -163,12 +172,50 @@ fn add(session: &Session, mut profiles: Profiles, arguments: &Add) -> Result<(),
     Ok(())
 }
 
+/// The address decides who gets the token: one that lies in the profile's own place was given to it by the server of another
+/// profile, or of this one as it was. A file that is named on purpose is the user's word.
+fn refuse_anothers_token(
+    session: &Session,
+    name: &str,
+    before: Option<&Profile>,
+    profile: &Profile,
+) -> Result<(), Failure> {
+    let is_its_place =
+        before.is_some_and(|before| (before.token, &before.token_file) == (profile.token, &profile.token_file));
+    let server = |of: &Profile| of.address.as_deref().map(str::parse::<Address>).and_then(Result::ok);
+    let is_its_server = before.is_some_and(|before| {
+        before.address == profile.address || (server(before).is_some() && server(before) == server(profile))
+    });
+    if profile.token_file.is_some() || (is_its_place && is_its_server) {
+        return Ok(());
+    }
+    let kept = match profile.token {
+        TokenKept::File => kept_token(session, name, profile)?,
+        // What cannot be asked now may answer later, with the token of before.
+        TokenKept::Keyring => keyring::read(name)?.map(|_| TokenPlace::Keyring(name.to_owned())),
+    };
+    let Some(kept) = kept else { return Ok(()) };
+    let failure = Failure::new(Exit::Conflict, format!("{kept} holds a token that another server gave"));
+    Err(match (is_its_place, &kept) {
+        (true, _) => {
+            failure.hint(format!("'coffer logout --profile {name}' first; --keep-token where that server is gone"))
+        }
+        (false, TokenPlace::File(path)) => {
+            failure.hint(format!("log out of that server, or remove the file: rm {}", path.display()))
+        }
+        (false, TokenPlace::Keyring(_)) => failure.hint("remove it in the keyring, where it stands under 'coffer'"),
+    })
+}
+
 fn list(session: &Session, profiles: &Profiles) -> Result<(), Failure> {
     let views: Vec<View<'_>> = profiles
         .profiles
         .iter()
         .map(|(name, profile)| view(session, profiles, name, profile))
         .collect::<Result<_, Failure>>()?;
+    if let Some(fault) = session.profile_fault() {
+        session.output.note(format!("warning: {}", fault.what()));
+    }
     if views.is_empty() {
         session.output.note("there are no profiles; 'coffer profile add NAME' makes one");
     }
@@ -184,10 +231,22 @@ fn list(session: &Session, profiles: &Profiles) -> Result<(), Failure> {
 }
 
 fn show(session: &Session, profiles: &Profiles, name: Option<&str>) -> Result<(), Failure> {
-    let in_use = session.profile().map(|in_use| in_use.name.as_str());
-    let name = name.or(in_use).ok_or_else(|| {
-        Failure::local("no profile is in use").hint("name one; 'coffer profile list' shows those there are")
-    })?;
+    let name = match (name, session.profile(), session.profile_fault()) {
+        (Some(name), _, _) => name,
+        (None, Some(in_use), _) => in_use.name.as_str(),
+        (None, None, Some(fault)) => {
+            let failure = Failure::new(fault.exit(), fault.what());
+            return Err(match fault.what_to_do() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            });
+        }
+        (None, None, None) => {
+            return Err(
+                Failure::local("no profile is in use").hint("name one; 'coffer profile list' shows those there are")
+            );
+        }
+    };
     let view = view(session, profiles, name, profiles.named(name)?)?;
     session.output.show(&view, |View { name, profile, token_place, .. }| {
         let or_default = |text: Option<String>| text.unwrap_or_else(|| "as without a profile".to_owned());
@@ -214,15 +273,16 @@ fn view<'a>(session: &Session, profiles: &Profiles, name: &'a str, profile: &'a 
     Ok(View { name, current, profile, token_place })
 }
 
-/// Where a token lies that nobody will look for any more.
-fn kept_token(session: &Session, name: &str, profile: &Profile) -> Result<Option<String>, Failure> {
+/// Where a token lies that nobody will look for any more. A keyring that does not answer tells of none.
+fn kept_token(session: &Session, name: &str, profile: &Profile) -> Result<Option<TokenPlace>, Failure> {
     Ok(match (profile.token, &profile.token_file) {
-        (TokenKept::Keyring, _) => None,
-        (TokenKept::File, Some(path)) => Some(path.clone()),
-        (TokenKept::File, None) => Some(token_path(name, &session.environment)?),
-    }
-    .filter(|path| path.exists())
-    .map(|path| path.display().to_string()))
+        (TokenKept::Keyring, _) => keyring::read(name).ok().flatten().map(|_| TokenPlace::Keyring(name.to_owned())),
+        (TokenKept::File, Some(path)) => Some(TokenPlace::File(path.clone())).filter(|_| path.exists()),
+        (TokenKept::File, None) => {
+            let path = token_path(name, &session.environment)?;
+            path.exists().then_some(TokenPlace::File(path))
+        }
+    })
 }
 
 /// The levels that options name, as far as they do; a scope's need not all be there.

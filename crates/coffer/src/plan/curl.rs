@@ -1,4 +1,5 @@
-//! A call as a command of curl: the token by its variable, values as placeholders in what stdin brings.
+//! A call as a command of curl: the token by its variable, in what a descriptor of its own brings, values as placeholders in
+//! what stdin brings. Neither is on a command line, which others on the machine can read.
 
 use std::path::Path;
 
@@ -14,17 +15,20 @@ pub(super) fn command(call: &Plan, authorities: Option<&Path>) -> String {
     if let Some(path) = authorities.filter(|_| call.address.is_encrypted()) {
         words.push(format!("--cacert {}", quoted(&path.display().to_string())));
     }
+    let (mut input, mut texts) = (String::new(), String::new());
     if call.has_token {
-        words.push(r#"--header "X-Vault-Token: $COFFER_TOKEN""#.to_owned());
+        words.push("--header @/dev/fd/3".to_owned());
+        input.push_str(" 3<<TOKEN");
+        texts.push_str("\nX-Vault-Token: $COFFER_TOKEN\nTOKEN");
     }
-    let mut input = String::new();
     if let Some(body) = &call.body {
         words.push("--header 'Content-Type: application/json'".to_owned());
         match body.contains(HIDDEN_VALUE) {
             // What stands for a value is filled in there, and so is on no command line.
             true => {
-                words.push("--data @-".to_owned());
-                input = format!(" <<'BODY'\n{body}\nBODY");
+                words.push("--data-binary @-".to_owned());
+                input.push_str(" <<'BODY'");
+                texts.push_str(&format!("\n{body}\nBODY"));
             }
             false => words.push(format!("--data {}", quoted(body))),
         }
@@ -34,7 +38,7 @@ pub(super) fn command(call: &Plan, authorities: Option<&Path>) -> String {
         None => call.address.to_string(),
     };
     words.push(quoted(&format!("{base}{}", call.path)));
-    format!("{}{input}\n", words.join(" \\\n  "))
+    format!("{}{input}{texts}\n", words.join(" \\\n  "))
 }
 
 /// One word to a shell, whatever is in it.
@@ -62,7 +66,8 @@ mod tests {
         assert_eq!(
             shown,
             "curl --silent --show-error --request DELETE \\\n  --cacert '/ca pem' \\\n  \
-             --header \"X-Vault-Token: $COFFER_TOKEN\" \\\n  'https://a:1/api/v1/keys/it'\\''s?a=b'\n"
+             --header @/dev/fd/3 \\\n  'https://a:1/api/v1/keys/it'\\''s?a=b' 3<<TOKEN\n\
+             X-Vault-Token: $COFFER_TOKEN\nTOKEN\n"
         );
         let shown = command(&call("POST", "unix:///run/coffer.sock", Some(r#"{"a":"it's"}"#)), Some(Path::new("/x")));
         assert!(
@@ -73,9 +78,26 @@ mod tests {
     }
 
     #[test]
-    fn body_with_a_value_comes_from_stdin() {
-        let shown = command(&call("PUT", "http://a:1", Some(r#"{"value":"<value>"}"#)), None);
-        assert!(shown.contains("--data @- \\\n"), "{shown}");
-        assert!(shown.ends_with("' <<'BODY'\n{\"value\":\"<value>\"}\nBODY\n"), "{shown}");
+    fn token_and_value_reach_curl_and_no_command_line() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let fake = directory.path().join("curl");
+        let script = "#!/bin/sh\nprintf '%s|' \"$@\"\necho\ncat /dev/fd/3\ncat\n";
+        std::fs::write(&fake, script).unwrap();
+        std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let shown = command(&call("PUT", "http://a:1", Some(r#"{"value":"<value>$COFFER_TOKEN"}"#)), None);
+        let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
+        let output = std::process::Command::new("sh")
+            .args(["-c", &shown])
+            .env("PATH", path)
+            .env("COFFER_TOKEN", "canary $x")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let (arguments, rest) = said.split_once('\n').unwrap();
+        assert!(arguments.contains("|@/dev/fd/3|") && arguments.contains("|--data-binary|@-|"), "{arguments}");
+        assert!(!arguments.contains("canary") && !arguments.contains("value"), "{arguments}");
+        assert_eq!(rest, "X-Vault-Token: canary $x\n{\"value\":\"<value>$COFFER_TOKEN\"}\n");
     }
 }

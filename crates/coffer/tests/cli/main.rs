@@ -3,6 +3,8 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, unreachable_pub, reason = "a test fails by panicking")]
 
 mod case;
+mod complete;
+mod doctor;
 mod env;
 mod expect;
 mod files;

@@ -36,12 +36,18 @@ impl Terminal {
 
     /// Waits for a question, for what is typed before it would be shown, and types the answer.
     fn answer(mut self, question: &str, answer: &str) -> Self {
+        self = self.see(question);
+        self.child.stdin.as_mut().unwrap().write_all(format!("{answer}\n").as_bytes()).unwrap();
+        self
+    }
+
+    /// Waits until something is shown.
+    fn see(mut self, text: &str) -> Self {
         let mut byte = [0];
-        while !self.shown.ends_with(question) {
-            assert_eq!(self.screen.read(&mut byte).unwrap(), 1, "no {question:?} in {:?}", self.shown);
+        while !self.shown.ends_with(text) {
+            assert_eq!(self.screen.read(&mut byte).unwrap(), 1, "no {text:?} in {:?}", self.shown);
             self.shown.push(char::from(byte[0]));
         }
-        self.child.stdin.as_mut().unwrap().write_all(format!("{answer}\n").as_bytes()).unwrap();
         self
     }
 
@@ -141,4 +147,35 @@ fn text_of_the_server_cannot_hide_anything_on_a_terminal() {
     let (code, shown) = Terminal::run(&server, "policy read odd").end();
     assert_eq!(code, 0, "{shown}");
     assert!(shown.starts_with("# a\\u{200b}b\\u{1b}[2J\npath \"x\" {\n"), "{shown:?}");
+}
+
+#[test]
+fn long_scan_shows_how_far_it_is_and_leaves_nothing_of_it() {
+    let server = Server::dev();
+    let pipe = server.home().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (option, is_shown) in [("", true), ("-q ", false)] {
+        let terminal = Terminal::run(&server, &format!("scan {option}{}", pipe.display()));
+        // Opened once it is read, and written to until the bar is there.
+        let mut writer = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let began = std::time::Instant::now();
+        let writing = std::thread::spawn(move || {
+            let line = "nothing of interest\n".repeat(1000);
+            // Without a bar, as long as one would have needed to appear.
+            while match is_shown {
+                true => receiver.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty),
+                false => began.elapsed().as_millis() < 1500,
+            } {
+                writer.write_all(line.as_bytes()).unwrap();
+            }
+        });
+        let terminal = if is_shown { terminal.see("MiB/s") } else { terminal };
+        drop(sender);
+        writing.join().unwrap();
+        let (code, shown) = terminal.end();
+        assert_eq!((code, shown.contains("\rscanning  ")), (0, is_shown), "{shown:?}");
+        let last = shown.rsplit("\x1b[K").next().unwrap();
+        assert_eq!(last, if is_shown { "no secrets in 1 file\n" } else { "" }, "{shown:?}");
+    }
 }

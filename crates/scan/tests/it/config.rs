@@ -173,6 +173,31 @@ fn what_makes_no_sense_is_refused_and_says_where() {
 }
 
 #[test]
+fn file_that_another_names_is_bounded_and_nothing_of_it_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let top = directory.path().join("top.toml");
+    let refused = |other: &str| {
+        std::fs::write(&top, format!("[extend]\npath = {other:?}\n")).unwrap();
+        let error = Rules::load(Origin::File(&top)).err().unwrap();
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        format!("{error} {source}")
+    };
+    assert!(refused("/dev/zero").contains("/dev/zero: it is no file"));
+    let fifo = directory.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert!(refused(fifo.to_str().unwrap()).contains("it is no file"));
+    let other = directory.path().join("credentials");
+    for text in ["[default]\nkey = canary\n", "rules = \"canary\"\n"] {
+        std::fs::write(&other, text).unwrap();
+        let said = refused(other.to_str().unwrap());
+        assert!(said.contains("is not as in a file of rules") && !said.contains("canary"), "{said}");
+    }
+    // What is named by hand may be endless by mistake.
+    let error = Rules::load(Origin::File(Path::new("/dev/zero"))).err().unwrap().to_string();
+    assert!(error.contains("longer than 16 MiB"), "{error}");
+}
+
+#[test]
 fn what_means_nothing_here_is_told() {
     let own = rules(
         "[extend]\nurl = \"https://x\"\n[[rules]]\nid = \"a\"\nregex = '''a'''\n[[rules.required]]\nid = \"b\"\n",

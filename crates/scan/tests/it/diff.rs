@@ -53,6 +53,54 @@ fn line_of_a_file_is_never_taken_for_a_header() {
     assert_eq!(found(&text), [(String::new(), "a".to_owned(), 4, "github-token".to_owned())]);
 }
 
+/// A diff that adds these bytes to a file, from a line on.
+fn adding(name: &str, first_line: u64, bytes: &[u8]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        lines.push(b'+');
+        lines.extend_from_slice(line);
+    }
+    let count = bytes.split_inclusive(|byte| *byte == b'\n').count();
+    let end: &[u8] = if bytes.ends_with(b"\n") { b"" } else { b"\n\\ No newline at end of file\n" };
+    let head = format!("diff --git a/{name} b/{name}\n+++ b/{name}\n@@ -0,0 +{first_line},{count} @@\n");
+    [head.as_bytes(), &lines, end].concat()
+}
+
+#[test]
+fn utf_16_is_read_from_its_beginning_and_from_its_midst() {
+    let secret = filled("ghp_{w36}");
+    let little = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let big = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
+    let text = format!("first\r\ntoken: {secret}\r\nlast\r\n");
+    let whole = format!("\u{feff}{text}");
+    for (what, first_line, bytes) in [
+        ("little", 1, little(&whole)),
+        ("big", 1, big(&whole)),
+        // The line before ended in the midst of its last character.
+        ("little, later", 7, [b"\0", &little(&text)[..]].concat()),
+        ("big, later", 7, big(&text)),
+        ("long", 7, big(&format!("{}{text}", "a line\n".repeat(3000)))),
+    ] {
+        let scanned = scan_diff(&rules(), &mut &adding("f", first_line, &bytes)[..]).unwrap();
+        let [finding] = scanned.findings.as_slice() else { panic!("{what}: {} found", scanned.findings.len()) };
+        let line = first_line + 1 + if what == "long" { 3000 } else { 0 };
+        assert_eq!((finding.line, finding.column), (line, 8), "{what}");
+        assert_eq!((finding.secret(), scanned.binary), (secret.as_bytes(), 0), "{what}");
+    }
+}
+
+#[test]
+fn what_holds_no_text_is_counted_once_a_file() {
+    let secret = filled("\n ghp_{w36} \n");
+    let binary = [b"\x7fELF\0\0\0\0\0".as_slice(), secret.as_bytes(), &[0; 900]].concat();
+    let two_files = [adding("a", 1, &binary), adding("b", 1, &binary)].concat();
+    let scanned = scan_diff(&rules(), &mut &two_files[..]).unwrap();
+    assert_eq!((scanned.findings.len(), scanned.binary), (0, 2));
+    let hunk = b"@@ -9,0 +90,2 @@\n+\x7f\0\0\0\0\0\0\n+x\n";
+    let two_hunks = [adding("a", 1, &binary), hunk.to_vec()].concat();
+    assert_eq!(scan_diff(&rules(), &mut &two_hunks[..]).unwrap().binary, 1);
+}
+
 #[test]
 fn diff_that_is_none_or_ends_early_is_refused() {
     for text in [

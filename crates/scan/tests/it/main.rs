@@ -4,6 +4,7 @@
 mod config;
 mod diff;
 mod engine;
+mod fuzz;
 mod report;
 mod rules;
 mod sample;

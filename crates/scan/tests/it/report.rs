@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use coffer_scan::{Baseline, Match, Report, sarif};
+use coffer_scan::{Baseline, Match, Report, Scanned, sarif};
 use serde_json::Value;
 
 use crate::{
@@ -53,6 +53,17 @@ fn sarif_names_rule_place_and_fingerprint() {
     let message = result["message"]["text"].as_str().unwrap();
     assert!(message.ends_with("… (24 characters); the value of acme:prod:api/DB_PASSWORD, version 6"), "{message}");
     assert_eq!(run["results"][0]["properties"]["commit"], "0123abc");
+}
+
+#[test]
+fn sarif_of_a_scan_that_could_not_read_all_says_that_it_did_not_succeed() {
+    let successful = |unreadable: Vec<(String, String)>| {
+        let scanned = Scanned { unreadable, ..Scanned::default() };
+        let log = sarif(&Report::new(&scanned, &[], 0), &rules(), "0.1.0");
+        log["runs"][0]["invocations"][0]["executionSuccessful"].as_bool().unwrap()
+    };
+    assert!(successful(Vec::new()));
+    assert!(!successful(vec![("a".to_owned(), "permission denied".to_owned())]));
 }
 
 #[test]

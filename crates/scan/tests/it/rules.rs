@@ -159,6 +159,21 @@ fn text_that_is_no_secret_is_left_alone() {
         // Places for secrets.
         "password = \"${DB_PASSWORD}\"",
         "password = \"<your password here 1>\"",
+        "password = \"<your-password-here-1>\"",
+        "password = \"{{ .Values.db1.password }}\"",
+        "password = \"{{.Values.db1.password}}\"",
+        "password = \"prefix1-{name}-suffix\"",
+        "password = \"#{ENV1.fetch(:password)}\"",
+        "token_pattern = \"[a-z0-9]{12}-[A-Z]{4}\"",
+        "token_pattern = \"(?:abc1|def2)ghijk\"",
+        "token_kind = \"access1|refresh2|identity3\"",
+        "DB_PASSWORD=$(pass/show/db1)",
+        "DB_PASSWORD=$DB1_PASSWORD_OF_PROD",
+        "DB_PASSWORD=%DB1_PASSWORD%",
+        "DB_PASSWORD=getPassword1(name2,other3)",
+        "API_TOKEN=tokens1[environment2]",
+        "API_TOKEN=pre-$NAME1-post-x2",
+        "PRIVATE_KEY=/etc/keys/Server1/private.pem",
         "api_key = \"YOUR-api-key-{d4}\"",
         "postgres://user:password@localhost/db",
         "postgres://app:${DB_PASSWORD}@db/app",
@@ -184,6 +199,31 @@ fn text_that_is_no_secret_is_left_alone() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn password_of_any_signs_is_found_and_no_sign_alone_excuses_it() {
+    let rules = rules();
+    let mut missed = Vec::new();
+    for sign in "!#%&()*+,-./:;<=>?@[]^_{|}~$".chars() {
+        for at in 0..10 {
+            let mut password: Vec<char> = filled("{w20}").chars().collect();
+            // One at its beginning, where it makes no path of it, one at its end, and one anywhere.
+            let places = [usize::from(sign == '/'), at * 2 + usize::from(sign == '/'), 19];
+            places.into_iter().for_each(|place| password[place] = sign);
+            password[8] = '7';
+            let password: String = password.into_iter().collect();
+            for (rule, text) in [
+                ("assigned-secret", format!("password = \"{password}\"")),
+                ("environment-secret", format!("DB_PASSWORD={password}\n")),
+            ] {
+                if found(&rules, &text) != [rule] {
+                    missed.push(text);
+                }
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
 }
 
 #[test]

@@ -114,7 +114,40 @@ const CONFIGURATION: &[&str] = &[
     "path",
 ];
 
+const REFERENCE: &[&str] = &[
+    "$",
+    "${",
+    "$${",
+    "}",
+    ":-",
+    ":",
+    "A",
+    "DB_URL",
+    "staging",
+    "coffer://",
+    "coffer://acme/A",
+    "acme/",
+    "/",
+    "?version=",
+    "?version=7",
+    "0",
+    "18446744073709551616",
+    "-",
+    ".",
+    "é",
+    " ",
+    "{",
+    "c",
+];
+
 proptest! {
+    #[test]
+    fn any_value_is_taken_apart_without_a_loss(bytes in vec(any::<u8>(), 0..200), text in words(REFERENCE)) {
+        fuzz::reference(&bytes);
+        fuzz::reference(text.as_bytes());
+        fuzz::reference(format!("${{A:-{text}}}").as_bytes());
+    }
+
     #[test]
     fn any_policy_is_parsed_or_refused(bytes in vec(any::<u8>(), 0..200), text in words(POLICY)) {
         fuzz::policy(&bytes);

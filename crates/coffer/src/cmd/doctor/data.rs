@@ -1,9 +1,6 @@
 //! The server's data directory, where it is on this machine: who can read and change it, and how much room there is.
 
-use std::{
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::{os::unix::fs::MetadataExt, path::Path};
 
 use crate::{
     data_dir::data_directory,
@@ -30,7 +27,10 @@ pub(super) fn look(session: &Session, named: Option<&Path>) -> Vec<Finding> {
         }
     }
     let mut findings = vec![folder(&directory)];
-    findings.extend(PRIVATE.into_iter().filter_map(|(check, name)| private(check, &directory.join(name))));
+    // Where the server's own variable puts the key; a configuration file is not read here.
+    let key = session.environment.path("COFFER_SEAL_KEY_FILE").unwrap_or_else(|| directory.join("seal.key"));
+    let of_others = [("seal key", key), ("token", directory.join("initial-token"))];
+    findings.extend(of_others.iter().filter_map(|(check, path)| private(check, path)));
     findings.push(room(&directory).unwrap_or_else(|failure| Finding::of_failure("disk", &failure)));
     findings
 }
@@ -53,20 +53,29 @@ fn folder(directory: &Path) -> Finding {
     }
 }
 
-/// A file that nobody else may read; `None` where there is none.
-fn private(check: &'static str, path: &PathBuf) -> Option<Finding> {
-    let found = match std::fs::symlink_metadata(path) {
-        Ok(found) => found,
+/// A file that nobody else may read; `None` where there is none. Of a link it is what the link points to that counts.
+fn private(check: &'static str, path: &Path) -> Option<Finding> {
+    let link = match std::fs::symlink_metadata(path) {
+        Ok(found) => found.is_symlink(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
         Err(error) => return Some(unreadable(check, path, &error)),
     };
+    let (found, real) = match std::fs::metadata(path).and_then(|found| Ok((found, path.canonicalize()?))) {
+        Ok(found) => found,
+        Err(error) => return Some(unreadable(check, path, &error)),
+    };
+    let target = if link { real.as_path() } else { path };
+    let shown = match link {
+        true => format!("{}, a link to {},", path.display(), target.display()),
+        false => path.display().to_string(),
+    };
     Some(match found.mode() & 0o077 {
-        0 => Finding::fine(check, format!("{} is its owner's alone", path.display())),
+        0 => Finding::fine(check, format!("{shown} is its owner's alone")),
         _ => Finding::wrong(
             check,
             Exit::Local,
-            format!("others can use {}", path.display()),
-            format!("chmod 600 {}, and count what is in it as known to them", path.display()),
+            format!("others can use {}", shown.trim_end_matches(',')),
+            format!("chmod 600 {}, and count what is in it as known to them", target.display()),
         ),
     })
 }
@@ -99,9 +108,6 @@ fn unreadable(check: &'static str, path: &Path, error: &std::io::Error) -> Findi
     let what = format!("{} cannot be examined: {}", path.display(), plain(error));
     Finding::warning(check, what, "run this as the server's own user")
 }
-
-/// Files whose content opens something.
-const PRIVATE: [(&str, &str); 2] = [("seal key", "seal.key"), ("token", "initial-token")];
 
 #[cfg(test)]
 mod tests {
@@ -141,5 +147,24 @@ mod tests {
             set(directory.path(), mode);
             assert_eq!(folder(directory.path()).verdict, expected, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn link_to_a_key_is_judged_by_what_it_points_to() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let (real, link) = (directory.path().join("real"), directory.path().join("seal.key"));
+        std::fs::write(&real, "x").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        for (mode, expected) in [(0o600, Verdict::Fine), (0o644, Verdict::Wrong)] {
+            std::fs::set_permissions(&real, std::fs::Permissions::from_mode(mode)).unwrap();
+            let finding = private("seal key", &link).unwrap();
+            assert_eq!(finding.verdict, expected, "{mode:o}");
+            assert!(finding.what.contains("a link to") && finding.what.contains("real"), "{}", finding.what);
+            assert!(finding.mend.is_none_or(|mend| mend.contains("real")), "what the link points to is mended");
+        }
+        std::fs::remove_file(&real).unwrap();
+        assert_eq!(private("seal key", &link).unwrap().verdict, Verdict::Warning, "it points nowhere");
     }
 }

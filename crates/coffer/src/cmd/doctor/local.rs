@@ -5,9 +5,10 @@ use crate::{failure::Failure, session::Session, token_place::TokenPlace};
 use super::Finding;
 
 pub(super) fn look(session: &Session) -> Vec<Finding> {
-    let mut findings = vec![match session.profile() {
-        Some(in_use) => Finding::fine("profile", format!("{} is in use", in_use.name)),
-        None => Finding::fine("profile", "none is in use"),
+    let mut findings = vec![match (session.profile_fault(), session.profile()) {
+        (Some(fault), _) => Finding::of_failure("profile", fault),
+        (None, Some(in_use)) => Finding::fine("profile", format!("{} is in use", in_use.name)),
+        (None, None) => Finding::fine("profile", "none is in use"),
     }];
     findings.push(address(session).unwrap_or_else(|failure| Finding::of_failure("address", &failure)));
     findings.push(token(session).unwrap_or_else(|failure| Finding::of_failure("token", &failure)));

@@ -10,29 +10,29 @@ use std::{
 
 use coffer_scan::{Rules, Scanned, scan_diff};
 
-use super::failed;
-use crate::failure::Failure;
+use super::{Watched, failed};
+use crate::{failure::Failure, output::Progress};
 
 /// Scans what the next commit would add.
 ///
 /// # Errors
 /// Where git is not there, or refuses.
-pub(super) fn staged(rules: &Rules) -> Result<Scanned, Failure> {
-    scan(rules, ask("diff").arg("--cached").args(DIFF).arg("--diff-filter=ACMRT").arg("--"))
+pub(super) fn staged(rules: &Rules, progress: Progress) -> Result<Scanned, Failure> {
+    scan(rules, progress, ask("diff").arg("--cached").args(DIFF).arg("--diff-filter=ACMRT").arg("--"))
 }
 
 /// Scans what commits added, the first one first. Of a merge it is what it brought to its first parent.
 ///
 /// # Errors
 /// Where git is not there, or knows no such commits.
-pub(super) fn range(rules: &Rules, range: &str) -> Result<Scanned, Failure> {
+pub(super) fn range(rules: &Rules, range: &str, progress: Progress) -> Result<Scanned, Failure> {
     if range.is_empty() || range.starts_with('-') {
         return Err(Failure::local("a range of commits is wanted")
             .hint("as main..HEAD, or a commit's id alone for all up to it"));
     }
     let mut log = ask("log");
     log.args(["--patch", "--reverse", "--diff-merges=first-parent", "--format=commit %H", "--no-show-signature"]);
-    scan(rules, log.args(["--no-notes", "--no-decorate"]).args(DIFF).args(["--end-of-options", range, "--"]))
+    scan(rules, progress, log.args(["--no-notes", "--no-decorate"]).args(DIFF).args(["--end-of-options", range, "--"]))
 }
 
 /// Where git looks for hooks in this repository.
@@ -40,8 +40,20 @@ pub(super) fn range(rules: &Rules, range: &str) -> Result<Scanned, Failure> {
 /// # Errors
 /// Where git is not there, or this is no repository.
 pub(super) fn hooks() -> Result<PathBuf, Failure> {
+    parsed(&["--git-path", "hooks"])
+}
+
+/// Where this directory lies, from the top of the tree.
+///
+/// # Errors
+/// As [`hooks`].
+pub(super) fn prefix() -> Result<PathBuf, Failure> {
+    parsed(&["--show-prefix"])
+}
+
+fn parsed(question: &[&str]) -> Result<PathBuf, Failure> {
     let mut output = ask("rev-parse")
-        .args(["--git-path", "hooks"])
+        .args(question)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -53,7 +65,7 @@ pub(super) fn hooks() -> Result<PathBuf, Failure> {
     Ok(PathBuf::from(OsString::from_vec(output.stdout)))
 }
 
-fn scan(rules: &Rules, command: &mut Command) -> Result<Scanned, Failure> {
+fn scan(rules: &Rules, progress: Progress, command: &mut Command) -> Result<Scanned, Failure> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -61,7 +73,7 @@ fn scan(rules: &Rules, command: &mut Command) -> Result<Scanned, Failure> {
         .spawn()
         .map_err(|error| absent(&error))?;
     let scanned = match child.stdout.take() {
-        Some(stdout) => scan_diff(rules, &mut BufReader::with_capacity(BUFFER, stdout)),
+        Some(reader) => scan_diff(rules, &mut BufReader::with_capacity(BUFFER, Watched { reader, progress })),
         None => Ok(Scanned::default()),
     };
     match scanned {
@@ -104,7 +116,9 @@ fn refused() -> Failure {
     Failure::local("git refused, as it says above")
 }
 
-const DIFF: [&str; 9] = [
+const DIFF: [&str; 10] = [
+    // What git takes for binary is looked at like everything else: attributes and sizes are anybody's to set.
+    "--text",
     "--unified=0",
     "--inter-hunk-context=0",
     "--no-color",

@@ -10,6 +10,7 @@ use std::{
     num::NonZero,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Mutex,
 };
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -20,6 +21,7 @@ use coffer_scan::{
 use crate::{
     failure::{Exit, Failure, chain},
     input,
+    output::{Progress, Unit},
     session::Session,
     stream::{Readers, Target},
 };
@@ -55,7 +57,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
     /// Write what was found to a baseline, and be content with it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "report"])]
     write_baseline: Option<PathBuf>,
     /// How findings are written [default: as --format says]
     #[arg(short = 'f', long, value_name = "REPORT", value_enum)]
@@ -72,7 +74,7 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Make git scan what is staged before each commit in this repository
-    InstallHook,
+    InstallHook(hook::Arguments),
 }
 
 /// What is written of findings.
@@ -92,7 +94,7 @@ enum ReportFormat {
 /// Where rules, baseline or what is to be scanned cannot be read.
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, Failure> {
     match &arguments.command {
-        Some(Command::InstallHook) => hook::install(session).map(|()| ExitCode::SUCCESS),
+        Some(Command::InstallHook(arguments)) => hook::install(session, arguments).map(|()| ExitCode::SUCCESS),
         None => arguments.scan(session).await,
     }
 }
@@ -101,7 +103,7 @@ impl Arguments {
     async fn scan(&self, session: &Session) -> Result<ExitCode, Failure> {
         let rules = self.rules(session)?;
         let baseline = self.baseline()?;
-        let mut scanned = self.scanned(&rules)?;
+        let mut scanned = self.scanned(session, &rules)?;
         if let Some(path) = &self.write_baseline {
             return self.write(session, path, &scanned);
         }
@@ -118,27 +120,39 @@ impl Arguments {
         }
         match report.unreadable.len() {
             0 => Ok(ExitCode::SUCCESS),
-            count => Err(Failure::local(format!("nothing was found, but {count} files could not be read"))),
+            count => Err(Failure::local(format!(
+                "nothing was found, but {} could not be read",
+                show::counted(count, "file")
+            ))),
         }
     }
 
-    fn scanned(&self, rules: &Rules) -> Result<Scanned, Failure> {
+    fn scanned(&self, session: &Session, rules: &Rules) -> Result<Scanned, Failure> {
+        let progress = session.output.progress("scanning", None, Unit::Bytes);
         if self.staged {
-            return git::staged(rules);
+            return git::staged(rules, progress);
         }
         if let Some(range) = &self.git_range {
-            return git::range(rules, range);
+            return git::range(rules, range, progress);
         }
         if self.stdin {
-            let scanned = scan_reader(rules, Place::file("stdin"), &mut io::stdin().lock(), &mut Vec::new());
+            let mut stdin = Watched { reader: io::stdin().lock(), progress };
+            let scanned = scan_reader(rules, Place::file("stdin"), &mut stdin, &mut Vec::new());
             return scanned.map_err(|error| Failure::io("cannot read stdin", &error));
         }
         let here = [PathBuf::from(".")];
+        let progress = Mutex::new(progress);
+        let watch = |bytes| {
+            if let Ok(mut progress) = progress.lock() {
+                progress.add(bytes);
+            }
+        };
         let tree = Tree {
             roots: if self.paths.is_empty() { &here } else { &self.paths },
             base: &std::env::current_dir().map_err(|error| Failure::io("cannot tell the current directory", &error))?,
             ignore_files: if self.no_ignore { IgnoreFiles::PassedOver } else { IgnoreFiles::Honoured },
             threads: std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS),
+            watch: &watch,
         };
         scan_tree(rules, &tree).map_err(|error| failed(&error))
     }
@@ -167,10 +181,31 @@ impl Arguments {
         target.finish()?;
         let count = scanned.findings.len();
         session.output.note(format!("wrote {} with {}", path.display(), show::counted(count, "finding")));
-        match scanned.more {
-            0 => Ok(ExitCode::SUCCESS),
-            more => Err(Failure::local(format!("{more} more findings did not fit into the baseline"))),
+        for (path, why) in &scanned.unreadable {
+            session.output.note(show::unreadable(path, why));
         }
+        match (scanned.more, scanned.unreadable.len()) {
+            (0, 0) => Ok(ExitCode::SUCCESS),
+            (0, count) => {
+                let files = show::counted(count, "file");
+                Err(Failure::local(format!("{files} could not be read, of which nothing is in the baseline")))
+            }
+            (more, _) => Err(Failure::local(format!("{more} more findings did not fit into the baseline"))),
+        }
+    }
+}
+
+/// What is scanned, shown on a terminal as it comes.
+struct Watched<R> {
+    reader: R,
+    progress: Progress,
+}
+
+impl<R: io::Read> io::Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.progress.add(u64::try_from(read).unwrap_or(0));
+        Ok(read)
     }
 }
 

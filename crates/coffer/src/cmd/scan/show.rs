@@ -17,7 +17,7 @@ pub(super) fn show(
 ) -> Result<(), Failure> {
     let output = &session.output;
     for file in &report.unreadable {
-        output.note(format!("warning: cannot read {}: {}", file.path, file.why));
+        output.note(unreadable(&file.path, &file.why));
     }
     match format {
         Some(ReportFormat::Sarif) => output.bytes(&json(&sarif(report, rules, env!("CARGO_PKG_VERSION")))?)?,
@@ -30,6 +30,11 @@ pub(super) fn show(
         output.note(HINT);
     }
     Ok(())
+}
+
+/// The note of a file that could not be read.
+pub(super) fn unreadable(path: &str, why: &str) -> String {
+    format!("warning: cannot read {path}: {why}")
 }
 
 /// So many of something.

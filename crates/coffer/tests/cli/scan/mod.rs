@@ -1,5 +1,8 @@
 //! `coffer scan` on repositories: what is staged, what commits added, and the hook that asks before each.
 
+mod binary;
+mod large;
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -23,7 +26,7 @@ impl Repository {
         self.0.path()
     }
 
-    fn write(&self, name: &str, text: &str) {
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -168,6 +171,65 @@ fn hook_refuses_a_commit_with_a_secret_and_keeps_the_hook_before_it() {
     let (code, _, stderr) = repository.scan(&["install-hook"]);
     assert_eq!(code, 1);
     assert!(stderr.contains("are both there"), "{stderr}");
+}
+
+#[test]
+fn hook_that_somebody_changed_is_left_as_it_is() {
+    let repository = Repository::new();
+    repository.commit("first");
+    repository.scan(&["install-hook"]);
+    let hook = repository.path().join(".git/hooks/pre-commit");
+    let ours = fs::read_to_string(&hook).unwrap();
+    let changed = ours.replace("--staged", "--staged --baseline known.json");
+    fs::write(&hook, &changed).unwrap();
+    let (code, _, stderr) = repository.scan(&["install-hook"]);
+    let is_there = ".git/hooks/pre-commit is there already, and not as this command writes it";
+    assert_eq!((code, stderr), (0, format!("{is_there}: it is left as it is\n")));
+    let (code, _, stderr) = repository.scan(&["install-hook", "--config", "rules.toml"]);
+    assert_eq!(code, 5, "{stderr}");
+    assert!(stderr.starts_with(&format!("error: {is_there}\n")), "{stderr}");
+    assert_eq!(fs::read_to_string(&hook).unwrap(), changed);
+    assert_eq!(
+        fs::read_dir(hook.parent().unwrap())
+            .unwrap()
+            .filter(|entry| { entry.as_ref().unwrap().file_name().to_str().unwrap().ends_with("before-coffer") })
+            .count(),
+        0
+    );
+
+    // One of somebody else that only speaks of ours is kept and runs first.
+    fs::write(&hook, "#!/bin/sh\n# instead of coffer scan install-hook\n").unwrap();
+    let (code, _, stderr) = repository.scan(&["install-hook"]);
+    assert!(code == 0 && stderr.contains("is kept as"), "{stderr}");
+    let kept = fs::read_to_string(repository.path().join(".git/hooks/pre-commit.before-coffer")).unwrap();
+    assert!(kept.contains("instead of"), "{kept}");
+}
+
+#[test]
+fn hook_has_the_options_that_it_is_installed_with() {
+    let repository = Repository::new();
+    let rules = fs::read_to_string(repository.path().join("rules.toml")).unwrap();
+    repository.write("sub dir/it's rules.toml", rules);
+    repository.write("old", "demo-1111111111111111\n");
+    repository.scan(&["--config", "rules.toml", "--write-baseline", "sub dir/known.json", "-q"]);
+    repository.commit("first");
+    let install = ["scan", "install-hook", "--config", "it's rules.toml", "--baseline", "known.json"];
+    let mut command = repository.command(env!("CARGO_BIN_EXE_coffer"));
+    let output = command.args(install).current_dir(repository.path().join("sub dir")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    repository.write("old", "moved\ndemo-1111111111111111\n");
+    repository.git(&["add", "--all"]);
+    repository.git(&["commit", "--quiet", "--message", "known"]);
+    repository.write("new", "demo-2222222222222222\n");
+    repository.git(&["add", "--all"]);
+    assert!(!repository.try_git(&["commit", "--quiet", "--message", "leak"]).status.success());
+    // Written again by a plain call, it would lose them: it stays.
+    let hook = repository.path().join(".git/hooks/pre-commit");
+    let before = fs::read_to_string(&hook).unwrap();
+    assert_eq!(repository.scan(&["install-hook"]).0, 0);
+    assert_eq!(fs::read_to_string(&hook).unwrap(), before);
+    let (code, _, stderr) = repository.scan(&["install-hook", "--baseline", "none.json"]);
+    assert_eq!((code, stderr.as_str()), (1, "error: cannot read none.json: no such file or directory\n"));
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Masks values in a stream of bytes, wherever its chunks end: what belongs to any value is never written, however values
-//! overlap, and no more is held back than what could yet become one.
+//! overlap, and no more is held back than what could yet become one. Knows nothing of the rest of this program, so that a
+//! fuzzer can include it.
+
+pub(crate) mod fuzz;
 
 use std::io::{self, Write};
 
@@ -310,6 +313,16 @@ mod tests {
     }
 
     proptest! {
+        /// As the fuzzer asks it, of bytes that make values of each other's beginnings and ends.
+        #[test]
+        fn any_values_in_any_stream_are_masked(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            near in prop::collection::vec(prop::sample::select(&b"aaab bc\n\r\x01\x02\xff"[..]), 0..300),
+        ) {
+            fuzz::redact(&bytes);
+            fuzz::redact(&near);
+        }
+
         /// However it is cut, a stream comes out the same, and as long as no value overlaps another, as text whose values
         /// are replaced.
         #[test]
