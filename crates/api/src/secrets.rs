@@ -183,7 +183,7 @@ pub struct SecretInfo {
 }
 
 /// The effective view of a scope: service over environment over project.
-#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 pub struct Effective {
     /// Values with their origins, sorted by name.
     pub secrets: Vec<Secret>,

@@ -66,7 +66,7 @@ pub struct Gone {
 }
 
 /// The values that a snapshot stands for.
-#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 pub struct SnapshotValues {
     /// Values, sorted by name.
     pub secrets: Vec<Secret>,

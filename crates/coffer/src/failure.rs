@@ -124,6 +124,13 @@ impl Failure {
         if is_told { failure.hint(hint) } else { failure }
     }
 
+    /// As from the error, and where it is unknown whether the request took effect with this hint.
+    pub(crate) fn cut_off(error: Error, hint: &str) -> Self {
+        let is_unknown = matches!(error, Error::Timeout { .. } | Error::Transport { .. });
+        let failure = Self::from(error);
+        if is_unknown { failure.hint(hint) } else { failure }
+    }
+
     /// What failed, for messages that speak of several failures.
     pub(crate) fn what(&self) -> &str {
         &self.what
@@ -260,6 +267,10 @@ fn hint_of_code(code: Code) -> Option<&'static str> {
         Code::Internal | Code::Invalid | Code::MethodNotAllowed | Code::TooLarge | Code::Unsupported => None,
     }
 }
+
+/// The hint of a call that does all or nothing, and whose answer did not come.
+pub(crate) const ALL_OR_NOTHING: &str =
+    "either all of it was done or nothing: read one of the names before you repeat it";
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,7 @@ mod profile;
 mod redact;
 mod scope;
 mod session;
+mod signals;
 mod spelling;
 mod stream;
 mod token_file;

@@ -86,6 +86,11 @@ impl Session {
         self.plans.as_ref()
     }
 
+    /// Whether calls are shown instead of made: then nothing is changed on this machine either.
+    pub(crate) fn is_planning(&self) -> bool {
+        self.plans.is_some()
+    }
+
     /// A client with the user's token.
     ///
     /// # Errors

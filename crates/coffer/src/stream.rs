@@ -5,11 +5,17 @@ use std::{
     fs::File,
     io::{self, IsTerminal, Read, Write},
     num::NonZeroU64,
-    os::fd::{AsFd, AsRawFd},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{Access, Advice, AtFlags, CWD, Mode, OFlags};
+use rustix::{
+    fs::{Access, Advice, AtFlags, CWD, Mode, OFlags},
+    process::geteuid,
+};
 
 use crate::{
     behind::Behind,
@@ -137,8 +143,11 @@ impl Target {
             Ok(found) if found.is_dir() => return Err(failed(&io::ErrorKind::IsADirectory.into())),
             // What a link points to is replaced, and the link stays.
             Ok(found) if found.is_file() => {
-                rustix::fs::access(path, Access::WRITE_OK).map_err(|error| failed(&error.into()))?;
-                path.canonicalize().map_err(|error| failed(&error))?
+                let path = path.canonicalize().map_err(|error| failed(&error))?;
+                // It is replaced: its own permissions say nothing, but where it is somebody else's they are respected.
+                let asked = if found.uid() == geteuid().as_raw() { parent(&path) } else { &path };
+                rustix::fs::access(asked, Access::WRITE_OK).map_err(|error| failed(&error.into()))?;
+                path
             }
             Ok(_) => {
                 let file = File::options().write(true).open(path).map_err(|error| failed(&error))?;

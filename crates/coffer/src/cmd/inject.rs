@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
@@ -11,7 +11,7 @@ use coffer_api::{
     Sensitive,
     reference::{Address, SCHEME, next_address},
 };
-use coffer_client::Client;
+use coffer_client::{Client, Error};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -68,9 +68,19 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
             return Err(Failure::local(format!("the result is longer than {MOST_FILLED} bytes")));
         }
     }
-    let mut target = Target::open(arguments.out.as_deref(), Readers::Owner)?.with_mode(arguments.file_mode)?;
-    let written = target.write_all(&filled);
-    written.map_err(|error| target.failed(&error))?;
+    if session.is_planning() {
+        return Ok(());
+    }
+    written(arguments.out.as_deref(), arguments.file_mode, &filled)
+}
+
+/// Writes bytes to a file with these permissions, whole or not at all, or to stdout.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(super) fn written(out: Option<&Path>, mode: FileMode, bytes: &[u8]) -> Result<(), Failure> {
+    let mut target = Target::open(out, Readers::Owner)?.with_mode(mode)?;
+    target.write_all(bytes).map_err(|error| target.failed(&error))?;
     target.finish()
 }
 
@@ -101,8 +111,11 @@ impl<'a> Values<'a> {
                 true => self.client.secret_get(scope, name, *version).await,
                 false => self.client.secret_get_resolved(scope, name, *version).await,
             };
-            let secret = got.map_err(|error| missing(error, name, scope, *version).at(&called))?;
-            self.known.insert(called.clone(), secret.value.clone());
+            let value = match got {
+                Err(Error::Planned) => Sensitive::from(""),
+                got => got.map_err(|error| missing(error, name, scope, *version).at(&called))?.value.clone(),
+            };
+            self.known.insert(called.clone(), value);
         }
         Ok(self.known.get(&called).expect("it was put there"))
     }

@@ -50,17 +50,39 @@ pub(crate) fn dispatch(cli: Cli, environment: Environment) -> Result<ExitCode, F
         Command::Doctor(_) | Command::Profile(_) => Session::whatever_the_profile(cli.globals, environment)?,
         _ => Session::new(cli.globals, environment)?,
     };
-    let is_asking = !matches!(
-        cli.command,
-        Command::Completion(_) | Command::Doctor(_) | Command::Man(_) | Command::Profile(_) | Command::Server(_)
-    );
     match session.plans() {
         None => perform(&session, cli.command),
-        Some(_) if !is_asking => Err(plan::asks_nothing()),
+        Some(_) if !is_asking(&cli.command) => Err(plan::asks_nothing()),
         Some(plans) => {
             let result = perform(&session, cli.command);
             plan::show(&session, &plans.calls(), result)
         }
+    }
+}
+
+/// Whether a command asks anything of a server, so that there are calls to be shown. What asks nothing must not run instead.
+fn is_asking(command: &Command) -> bool {
+    match command {
+        Command::Completion(_) | Command::Doctor(_) | Command::Man(_) | Command::Profile(_) | Command::Server(_) => {
+            false
+        }
+        Command::Audit(command) => !matches!(command, audit::Command::Verify(_)),
+        Command::Backup(command) => matches!(command, backup::Command::Create(_)),
+        Command::Logout(arguments) => arguments.is_asking(),
+        Command::Policy(command) => !matches!(command, policy::Command::Test(_)),
+        Command::Scan(arguments) => arguments.is_asking(),
+        Command::Env(_)
+        | Command::Health
+        | Command::Inject(_)
+        | Command::Keys(_)
+        | Command::Login(_)
+        | Command::Operator(_)
+        | Command::Read(_)
+        | Command::Run(_)
+        | Command::Secrets(_)
+        | Command::Status
+        | Command::Token(_)
+        | Command::Whoami => true,
     }
 }
 

@@ -1,15 +1,18 @@
 //! `coffer read`: the value that an address names.
 
-use std::{io::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use coffer_api::reference::Address;
 
 use crate::{
-    cmd::secrets::get::{missing, print},
+    cmd::{
+        inject::written,
+        secrets::get::{missing, print},
+    },
     failure::Failure,
     session::Session,
-    stream::{FileMode, Readers, Target, file_mode},
+    stream::{FileMode, file_mode},
 };
 
 /// Options of `read`.
@@ -18,7 +21,7 @@ use crate::{
 An address is coffer://PROJECT[/ENVIRONMENT[/SERVICE]]/NAME, and ?version=N behind it names a
 version. It means the secret that lies right there, not one of a scope above.
   coffer read coffer://acme/prod/api/DATABASE_URL
-  coffer read coffer://acme/prod/TLS_KEY?version=3 -o tls.key --file-mode 0400
+  coffer read 'coffer://acme/prod/TLS_KEY?version=3' -o tls.key --file-mode 0400
 The value comes byte for byte; a line break is added on a terminal alone, and -n leaves it out.")]
 pub(crate) struct Arguments {
     /// The secret's address
@@ -56,8 +59,5 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     let secret = got.map_err(|error| missing(error, name, scope, *version))?;
     let Some(path) = &arguments.out else { return print(session, &secret, arguments.no_newline) };
     session.output.refuse_structure()?;
-    let mut target = Target::open(Some(path), Readers::Owner)?.with_mode(arguments.file_mode)?;
-    let written = target.write_all(secret.value.expose().as_bytes());
-    written.map_err(|error| target.failed(&error))?;
-    target.finish()
+    written(Some(path), arguments.file_mode, secret.value.expose().as_bytes())
 }

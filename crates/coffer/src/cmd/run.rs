@@ -43,6 +43,7 @@ References in values, as ${NAME} or coffer://acme/prod/NAME, are replaced by wha
 over the scope's, and with a file alone no scope is needed.
 
 --redact writes [masked] for each value in what the program prints, as a whole and line by line.
+Of a scope's value that was put together of others it knows the whole: give the program those too.
 The program then writes to pipes, not to your terminal, and values under 4 bytes stay.
 
 The exit code is the program's: 126 where it cannot be started, 127 where it is not found,
@@ -86,6 +87,9 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
         return Err(Failure::local("no program given").hint("name it after --"));
     };
     let values = Values::gather(session, arguments).await?;
+    if session.is_planning() {
+        return Ok(ExitCode::SUCCESS);
+    }
     if program == "echo" && rest.iter().all(|argument| argument.is_empty()) {
         session.output.note_to_person(
             "hint: did your shell replace $NAME before coffer started? write: coffer run … -- sh -c 'echo \"$NAME\"'",
@@ -112,7 +116,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
 }
 
 /// Whether this variable decides what code a program runs.
-fn is_loader_variable(name: &str) -> bool {
+pub(super) fn is_loader_variable(name: &str) -> bool {
     matches!(name, "BASH_ENV" | "IFS" | "PATH") || name.starts_with("LD_") || name.starts_with("DYLD_")
 }
 

@@ -1,15 +1,22 @@
-//! A file without its values: each stands as `*`, in the quotes that it had. Behind the `*`, in double quotes, a `$` and a
-//! line break say that those stood there as they are.
+//! A file without its values: each stands as `*`, in the quotes that it had. Behind the `*` stands what its value had of what
+//! is special there and stood as it is: without quotes `#`, `$` or `;` ([`super::quote::Bare`]); in double ones `$` or `$(`, a
+//! backtick, a line break.
 
 use std::collections::BTreeMap;
 
 use coffer_api::Sensitive;
 use zeroize::Zeroizing;
 
-use super::{
-    Content, Document, Ending,
-    quote::{Double, Style, automatic},
-};
+use super::{Content, Document, Ending, quote::automatic};
+
+/// Whether the values of a file still refer to others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum References {
+    /// Each stands in its value, as who reads the file may follow it.
+    Kept,
+    /// They were followed: every `$` that is left is one.
+    Resolved,
+}
 
 impl Document {
     /// The layout.
@@ -20,15 +27,7 @@ impl Document {
             match &line.content {
                 Content::Blank(text) => out.push_str(text),
                 Content::Comment(text) => out.push_str(text.expose()),
-                Content::Entry(entry) => {
-                    let value = match entry.style {
-                        Style::Double(Double { dollars, breaks }) => {
-                            ["*", if dollars { "$" } else { "" }, if breaks { "\n" } else { "" }].concat()
-                        }
-                        Style::Backtick | Style::Bare | Style::Single => "*".to_owned(),
-                    };
-                    entry.render(&value, breaks, &mut out);
-                }
+                Content::Entry(entry) => entry.render(entry.style, &entry.style.layout(), breaks, &mut out),
             }
             out.push_str(line.ending.text());
         }
@@ -36,7 +35,7 @@ impl Document {
     }
 
     /// The text of a layout with these values: what has no value is left out, what it does not name comes at the end.
-    pub(crate) fn filled(&self, values: &BTreeMap<&str, &str>) -> Zeroizing<String> {
+    pub(crate) fn filled(&self, values: &BTreeMap<&str, &str>, references: References) -> Zeroizing<String> {
         let mut left = values.clone();
         let mut out = Zeroizing::new(String::new());
         let breaks = self.breaks();
@@ -45,7 +44,13 @@ impl Document {
                 Content::Blank(text) => out.push_str(text),
                 Content::Comment(text) => out.push_str(text.expose()),
                 Content::Entry(entry) => match left.remove(entry.name.as_str()) {
-                    Some(value) => entry.render(value, breaks, &mut out),
+                    Some(value) => {
+                        let style = match references {
+                            References::Kept => entry.style,
+                            References::Resolved => entry.style.followed(),
+                        };
+                        entry.render(style, value, breaks, &mut out);
+                    }
                     None => continue,
                 },
             }

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use self::quote::Style;
 #[allow(unused_imports, reason = "the fuzzer includes this module and needs less of it")]
-pub(crate) use self::{parse::Interpolation, quote::automatic};
+pub(crate) use self::{layout::References, parse::Interpolation, quote::automatic};
 
 /// A file, line by line.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Document {
             match &line.content {
                 Content::Blank(text) => out.push_str(text),
                 Content::Comment(text) => out.push_str(text.expose()),
-                Content::Entry(entry) => entry.render(entry.value.expose(), breaks, &mut out),
+                Content::Entry(entry) => entry.render(entry.style, entry.value.expose(), breaks, &mut out),
             }
             out.push_str(line.ending.text());
         }
@@ -119,12 +119,12 @@ impl Document {
 }
 
 impl Entry {
-    fn render(&self, value: &str, breaks: Ending, out: &mut String) {
+    fn render(&self, style: Style, value: &str, breaks: Ending, out: &mut String) {
         out.push_str(&self.before);
         out.push_str(self.name.as_str());
         out.push_str(&self.between);
         let starts_after_space = self.between.ends_with([' ', '\t']);
-        quote::write(self.style, value, starts_after_space, breaks.text(), out);
+        quote::write(style, value, starts_after_space, breaks.text(), out);
         out.push_str(self.after.expose());
     }
 }

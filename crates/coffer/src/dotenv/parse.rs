@@ -7,7 +7,7 @@ use coffer_api::{Name, Sensitive};
 use super::{
     Content, Document, Ending, Entry, Fault, Line,
     interpolate::{MOST_BYTES, expand},
-    quote::{Double, Style},
+    quote::{Bare, Dollars, Double, Style},
 };
 
 /// Faults that are told at once.
@@ -170,7 +170,13 @@ impl<'a> Reader<'a> {
                 self.expanded(&plain, &dollars)?
             }
         };
-        Ok((Value { text, style: Style::Bare }, after))
+        let style = Style::Bare(Bare::of(&text));
+        let style = match self.interpolation {
+            // A `$` that is left is meant as one, whoever reads it.
+            Interpolation::Expand if text.contains('$') => style.followed(),
+            Interpolation::Expand | Interpolation::Literal => style,
+        };
+        Ok((Value { text, style }, after))
     }
 
     fn quoted(&mut self) -> Result<Value, Fault> {
@@ -179,7 +185,7 @@ impl<'a> Reader<'a> {
         let quote = self.rest.chars().next().unwrap_or_default();
         self.advance(quote);
         let mut text = String::new();
-        let (mut breaks, mut dollars) = (false, Vec::new());
+        let (mut backticks, mut breaks, mut dollars) = (false, false, Vec::new());
         loop {
             let Some(c) = self.rest.chars().next() else { return Err(unclosed(quote)) };
             if self.rest.starts_with("\r\n") {
@@ -209,6 +215,7 @@ impl<'a> Reader<'a> {
                     }
                 }
                 c => {
+                    backticks |= c == '`';
                     breaks |= c == '\n';
                     dollars.extend((c == '$').then_some(text.len()));
                     text.push(c);
@@ -216,11 +223,15 @@ impl<'a> Reader<'a> {
             }
         }
         let style = match (quote, self.interpolation) {
-            ('"', Interpolation::Literal) => Style::Double(Double { breaks, dollars: !dollars.is_empty() }),
+            ('"', Interpolation::Literal) => {
+                let taken = |at: &usize| Dollars::before(text.get(at + 1..).unwrap_or_default());
+                let dollars = dollars.iter().map(taken).max().unwrap_or_default();
+                Style::Double(Double { backticks, breaks, dollars })
+            }
             ('"', Interpolation::Expand) => {
                 text = self.expanded(&text, &dollars)?;
                 // A `$` that is left is meant as one, whoever reads it.
-                Style::Double(Double { breaks, dollars: false })
+                Style::Double(Double { backticks, breaks, dollars: Dollars::None })
             }
             ('`', Interpolation::Expand | Interpolation::Literal) => Style::Backtick,
             (_, Interpolation::Expand | Interpolation::Literal) => Style::Single,

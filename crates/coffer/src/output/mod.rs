@@ -200,6 +200,20 @@ impl Output {
         }
     }
 
+    /// Writes lines to stdout for people; a program that reads a structure there gets none.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub(crate) fn lines_to_person(&self, text: &str) -> Result<(), Failure> {
+        match self.structure()? {
+            Structure::Table => {
+                let lines: String = text.lines().flat_map(|line| [printable(line), "\n".to_owned()]).collect();
+                self.bytes(lines.as_bytes())
+            }
+            Structure::Json | Structure::Yaml => Ok(()),
+        }
+    }
+
     /// Writes a result whose lines begin with a word that is painted for people.
     ///
     /// # Errors

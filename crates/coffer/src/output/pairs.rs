@@ -91,6 +91,7 @@ mod tests {
             ("{\"a\":\"$b\"}", "A='{\"a\":\"$b\"}'\n"),
             ("it's $5\n", "A=\"it's \\$5\\n\"\n"),
             ("a\\b", "A=\"a\\\\b\"\n"),
+            ("it's `id`", "A=\"it's \\`id\\`\"\n"),
             ("#x", "A='#x'\n"),
         ] {
             assert_eq!(text(Pairs::Dotenv, &[("A", value)]).unwrap(), line, "{value:?}");
@@ -130,11 +131,11 @@ mod tests {
         let (mut value, mut chars) = (String::new(), quoted.strip_suffix('"')?.chars());
         while let Some(c) = chars.next() {
             match c {
-                '"' | '$' => return None,
+                '"' | '$' | '`' => return None,
                 '\\' => value.push(match chars.next()? {
                     'n' => '\n',
                     'r' => '\r',
-                    c @ ('\\' | '"' | '$') => c,
+                    c @ ('\\' | '"' | '$' | '`') => c,
                     _ => return None,
                 }),
                 c => value.push(c),

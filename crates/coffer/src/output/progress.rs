@@ -24,7 +24,6 @@ pub(crate) enum Unit {
     /// Shown as KiB, MiB and so on.
     Bytes,
     /// Shown as they are.
-    #[allow(dead_code, reason = "commands that count things come with their own changes")]
     Items,
 }
 

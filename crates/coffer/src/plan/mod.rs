@@ -1,14 +1,15 @@
 //! `--output-curl` and `--output-policy`: what a command would ask of the server, instead of asking it.
 //!
-//! A command runs as always, but its client sends nothing: a call is noted and fails, and usually with it the command. What
-//! depends on a reply that is not there is left out.
+//! A command runs as always, but its client sends nothing: a call is noted and fails. Commands of several calls go on with
+//! [`foreseen`] replies as far as the calls do not depend on what a reply says; what else they do, they leave out where
+//! [`Session::is_planning`].
 
 mod curl;
 mod policy;
 
 use std::process::ExitCode;
 
-use coffer_client::Plan;
+use coffer_client::{Error, Plan};
 
 use crate::{failure::Failure, session::Session};
 
@@ -30,6 +31,17 @@ pub(crate) fn show(session: &Session, calls: &[Plan], result: Result<ExitCode, F
     };
     session.output.bytes(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A reply, and where calls are shown instead of made what the command goes on with.
+///
+/// # Errors
+/// The call's own.
+pub(crate) fn foreseen<T>(reply: Result<T, Error>, otherwise: impl FnOnce() -> T) -> Result<T, Error> {
+    match reply {
+        Err(Error::Planned) => Ok(otherwise()),
+        Ok(_) | Err(_) => reply,
+    }
 }
 
 /// The failure of a command that makes no call.

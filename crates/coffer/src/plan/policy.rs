@@ -10,7 +10,7 @@ use crate::failure::Failure;
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Rule {
     path: String,
-    capabilities: &'static [&'static str],
+    capabilities: Vec<&'static str>,
 }
 
 /// The policy, as text.
@@ -24,8 +24,28 @@ pub(super) fn needed(calls: &[Plan]) -> Result<String, Failure> {
             Failure::local(format!("it is not known here what {} {} needs", call.method, call.path))
                 .hint("a refusal by the server names the path and the capability that were missing")
         })?;
-        needed.extend(rules.into_iter().filter(|rule| !needed.contains(rule)).collect::<Vec<_>>());
+        for rule in rules {
+            // A list of a folder is one with or without the slash behind it.
+            let is_same = |known: &&mut Rule| known.path.trim_end_matches('/') == rule.path.trim_end_matches('/');
+            match needed.iter_mut().find(is_same) {
+                Some(known) => known.capabilities.extend(rule.capabilities),
+                None => needed.push(rule),
+            }
+        }
     }
+    for rule in &mut needed {
+        rule.capabilities.sort_by_key(|capability| ORDER.iter().position(|known| known == capability));
+        rule.capabilities.dedup();
+    }
+    // What a rule for all names grants needs none for one of them.
+    let all = needed.clone();
+    needed.retain(|rule| {
+        let of_all = rule.path.rsplit_once('/').map(|(folder, _)| format!("{folder}/+"));
+        let is_wider = |other: &Rule| {
+            Some(&other.path) == of_all.as_ref() && rule.capabilities.iter().all(|c| other.capabilities.contains(c))
+        };
+        rule.path.ends_with('+') || !all.iter().any(is_wider)
+    });
     match needed.is_empty() {
         true => Ok("# No policy: the call is made without a token.\n".to_owned()),
         false => Ok(text(&needed)),
@@ -139,8 +159,15 @@ fn of_secrets(asked: &Asked<'_>, rest: &[&str]) -> Option<Vec<Rule>> {
                 so_far.push('/');
                 Some(so_far.clone())
             });
-            let reads = levels.flat_map(|level| one(&format!("secret/data/{level}+"), READ));
+            let only = asked.query.split('&').find_map(|pair| pair.strip_prefix("only=")).and_then(decoded);
+            let names: Vec<&str> = only.as_deref().map_or_else(|| vec!["+"], |only| only.split(',').collect());
+            let reads = levels.flat_map(|level| {
+                names.iter().flat_map(move |name| one(&format!("secret/data/{level}{name}"), READ)).collect::<Vec<_>>()
+            });
             one(&format!("secret/metadata/{place}/"), LIST).into_iter().chain(reads).collect()
+        }
+        ("GET", []) if asked.has("view=own") => {
+            [one(&format!("secret/metadata/{place}/"), LIST), one(&data("+"), READ)].concat()
         }
         ("GET", []) if asked.has("recursive=true") => one(&format!("secret/metadata/{place}/*"), LIST),
         ("GET", []) => one(&format!("secret/metadata/{place}"), LIST),
@@ -287,7 +314,7 @@ fn of_tokens(asked: &Asked<'_>, rest: &[&str]) -> Option<Vec<Rule>> {
 }
 
 fn one(path: &str, capabilities: &'static [&'static str]) -> Vec<Rule> {
-    vec![Rule { path: path.to_owned(), capabilities }]
+    vec![Rule { path: path.to_owned(), capabilities: capabilities.to_vec() }]
 }
 
 /// A segment of a path without its percent signs.
@@ -306,6 +333,9 @@ fn decoded(segment: &str) -> Option<String> {
     }
     String::from_utf8(bytes).ok()
 }
+
+/// As policies are usually written.
+const ORDER: [&str; 7] = ["create", "read", "update", "patch", "delete", "list", "sudo"];
 
 const DELETE: &[&str] = &["delete"];
 const LIST: &[&str] = &["list"];

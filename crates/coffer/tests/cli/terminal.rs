@@ -26,6 +26,8 @@ impl Terminal {
             .env("COFFER_TOKEN", "root")
             .env("COFFER_PROJECT", "acme")
             .env("NO_COLOR", "1")
+            .env("EDITOR", "sh edit.sh")
+            .current_dir(server.home())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -137,6 +139,90 @@ fn variable_that_the_outer_shell_replaced_is_explained() {
     assert!(shown.starts_with("hint: did your shell replace $NAME before coffer started?"), "{shown}");
     let (_, shown) = Terminal::run(&server, "run -- sh -c 'echo $A'").end();
     assert_eq!(shown, "x\n");
+}
+
+const SAVE: &str = "save it as a new version? type 'yes' to go on: ";
+const AGAIN: &str = "open the editor again? type 'yes' to go on: ";
+
+/// An editor that writes what lies in a file of the home.
+fn editor(server: &Server, text: &str) {
+    std::fs::write(server.home().join("typed"), text).unwrap();
+    std::fs::write(server.home().join("edit.sh"), "cat typed > \"$1\"\n").unwrap();
+}
+
+#[test]
+fn edited_value_is_shown_and_saved_only_after_a_yes() {
+    let server = Server::dev();
+    Terminal::run(&server, "secrets set -q A=one").end();
+    editor(&server, "two\n");
+    let (code, shown) = Terminal::run(&server, "secrets edit A").answer(SAVE, "no").answer(AGAIN, "no").end();
+    assert_eq!(code, 1);
+    assert!(shown.starts_with("changed: 3 and 3 characters\n") && shown.ends_with("error: not confirmed\n"), "{shown}");
+    let (code, shown) =
+        Terminal::run(&server, "secrets edit A").answer(SAVE, "no").answer(AGAIN, "yes").answer(SAVE, "yes").end();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.ends_with("set A in acme, version 2\n"), "{shown}");
+    assert_eq!(Terminal::run(&server, "secrets get A").end().1, "two\n");
+    // Quiet, the question itself says what is asked about.
+    editor(&server, "three\n");
+    let question = format!("3 and 5 characters; {SAVE}");
+    let (code, shown) = Terminal::run(&server, "secrets edit -q A").answer(&question, "yes").end();
+    assert_eq!(code, 0, "{shown}");
+}
+
+#[test]
+fn edited_value_that_somebody_else_changed_is_compared_with_theirs_and_can_be_saved() {
+    let server = Server::dev();
+    Terminal::run(&server, "secrets set -q A=one").end();
+    editor(&server, "mine");
+    let bin = env!("CARGO_BIN_EXE_coffer");
+    let meanwhile =
+        format!("[ -e done ] || {bin} secrets set -q A=of-theirs -p acme; touch done; cat typed > \"$1\"\n");
+    std::fs::write(server.home().join("edit.sh"), meanwhile).unwrap();
+    let edit = Terminal::run(&server, "secrets edit A --show-values");
+    let (code, shown) = edit.answer(SAVE, "yes").answer(AGAIN, "yes").answer(SAVE, "yes").end();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("-one\n+mine\n") && shown.contains("-of-theirs\n+mine\n"), "{shown}");
+    assert!(shown.ends_with("set A in acme, version 3\n"), "{shown}");
+}
+
+#[test]
+fn bytes_that_are_no_value_lead_back_to_the_editor() {
+    let server = Server::dev();
+    Terminal::run(&server, "secrets set -q A=one").end();
+    std::fs::write(server.home().join("typed"), [0xff, 0xfe]).unwrap();
+    std::fs::write(server.home().join("edit.sh"), "cat typed > \"$1\"; printf fine > typed\n").unwrap();
+    let (code, shown) = Terminal::run(&server, "secrets edit A").answer(AGAIN, "yes").answer(SAVE, "yes").end();
+    assert_eq!(code, 0, "{shown}");
+    assert_eq!(Terminal::run(&server, "secrets get A").end().1, "fine\n");
+}
+
+#[test]
+fn key_that_interrupts_ends_a_question() {
+    let server = Server::dev();
+    Terminal::run(&server, "secrets set -q A=one").end();
+    editor(&server, "two\n");
+    let (code, shown) = Terminal::run(&server, "secrets edit A").answer(SAVE, "\u{3}").end();
+    assert_eq!(code, 1, "{shown}");
+    assert!(shown.ends_with("error: the command was told to end, and nothing was saved\n"), "{shown}");
+    assert_eq!(Terminal::run(&server, "secrets get A").end().1, "one\n");
+}
+
+#[test]
+fn import_and_going_back_ask_and_yes_alone_goes_on() {
+    let server = Server::dev();
+    std::fs::write(server.home().join("a.env"), "A=one\n").unwrap();
+    let question = "this goes into acme: 1 added, 0 changed, 0 removed, 0 unchanged; type 'yes' to go on: ";
+    let (code, shown) = Terminal::run(&server, "env import a.env").answer(question, "no").end();
+    assert_eq!((code, shown.ends_with("error: not confirmed\n")), (1, true), "{shown}");
+    assert_eq!(Terminal::run(&server, "secrets get A").end().0, 3);
+    let (code, shown) = Terminal::run(&server, "env import a.env").answer(question, "yes").end();
+    assert_eq!(code, 0, "{shown}");
+    let question = "this happens to acme: 0 rolled back, 2 deleted, 0 undeleted, 0 unchanged; type 'yes' to go on: ";
+    let (code, shown) = Terminal::run(&server, "env snapshot restore 1").answer(question, "no").end();
+    assert_eq!((code, shown.ends_with("error: not confirmed\n")), (1, true), "{shown}");
+    let (code, shown) = Terminal::run(&server, "env snapshot restore 1").answer(question, "yes").end();
+    assert_eq!(code, 0, "{shown}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use coffer_api::{Scope, Sensitive};
+use coffer_api::{Scope, Sensitive, secrets::Effective, snapshots::SnapshotValues};
 use serde::Serialize;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     dotenv::Interpolation,
     failure::{Exit, Failure},
+    plan::foreseen,
     session::Session,
 };
 
@@ -73,6 +74,9 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
         return Err(Failure::local("stdin can be read once"));
     }
     let (first, second) = (first.held(session, arguments).await?, second.held(session, arguments).await?);
+    if session.is_planning() {
+        return Ok(ExitCode::SUCCESS);
+    }
     let changes = Changes::between(&borrowed(&first), &borrowed(&second));
     let exit = if changes.changes.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(Exit::Findings.code()) };
     let values = Values::by_flag(arguments.show_values);
@@ -114,9 +118,10 @@ impl Side {
             Self::Scope(scope) => {
                 let client = session.client()?;
                 let view = match arguments.effective {
-                    true => client.secret_effective(scope).await?,
-                    false => client.secret_own(scope).await?,
+                    true => client.secret_effective(scope).await,
+                    false => client.secret_own(scope).await,
                 };
+                let view = foreseen(view, Effective::default)?;
                 refuse_hidden(view.hidden, scope, arguments)?;
                 Ok(view.secrets.into_iter().map(|secret| (secret.name.to_string(), secret.value)).collect())
             }
@@ -125,7 +130,7 @@ impl Side {
                     .hint("leave --effective out"))
             }
             Self::Snapshot(scope, id) => {
-                let values = session.client()?.snapshot_values(scope, *id).await?;
+                let values = foreseen(session.client()?.snapshot_values(scope, *id).await, SnapshotValues::default)?;
                 refuse_hidden(values.hidden, scope, arguments)?;
                 for gone in &values.gone {
                     let (version, name, why) = (gone.version, &gone.name, &gone.why);

@@ -3,16 +3,20 @@
 use std::{collections::BTreeMap, io::Write, path::PathBuf};
 
 use clap::Args;
-use coffer_api::{Code, Scope, Sensitive, secrets::Effective};
+use coffer_api::{Code, Scope, Sensitive, secrets::Effective, snapshots::SnapshotValues};
 use coffer_client::{Client, Error};
 use zeroize::Zeroizing;
 
 use super::form::{self, Form, Named};
 use crate::{
-    cmd::secrets::list::{hidden, note_left_out},
-    dotenv::{Document, Interpolation},
+    cmd::{
+        run::is_loader_variable,
+        secrets::list::{hidden, note_left_out},
+    },
+    dotenv::{Document, Interpolation, References},
     failure::{Exit, Failure},
     output::{Format, Pairs},
+    plan::foreseen,
     scope::ScopeArguments,
     session::Session,
     stream::{Readers, Target},
@@ -50,6 +54,9 @@ pub(crate) struct Arguments {
     /// Sorted by name, without the comments that were imported
     #[arg(long)]
     plain: bool,
+    /// Export PATH, IFS, BASH_ENV, LD_* and DYLD_* too, which decide what code a shell or program runs
+    #[arg(long)]
+    danger_allow_loader_variables: bool,
     /// A file, readable by its owner alone, instead of stdout
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -82,9 +89,11 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     let client = session.client()?;
     let view = match arguments.snapshot {
         Some(id) => of_snapshot(session, &client, &scope, id).await?,
-        None if arguments.own => client.secret_own(&scope).await?,
-        None if arguments.resolves(form) => client.secret_effective_resolved(&scope, None).await?,
-        None => client.secret_effective(&scope).await?,
+        None if arguments.own => foreseen(client.secret_own(&scope).await, Effective::default)?,
+        None if arguments.resolves(form) => {
+            foreseen(client.secret_effective_resolved(&scope, None).await, Effective::default)?
+        }
+        None => foreseen(client.secret_effective(&scope).await, Effective::default)?,
     };
     if view.hidden > 0 && !arguments.allow_hidden {
         return Err(Failure::new(Exit::Denied, hidden(&view))
@@ -101,10 +110,14 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
         | Form::Tfvars
         | Form::Yaml => None,
     };
+    if session.is_planning() {
+        return Ok(());
+    }
     let pairs: Vec<(&str, &Sensitive<String>)> =
         view.secrets.iter().map(|secret| (secret.name.as_str(), &secret.value)).collect();
+    arguments.check_loader_variables(form, &pairs)?;
     let text = match layout {
-        Some(layout) => filled(&layout, &pairs)?,
+        Some(layout) => filled(&layout, &pairs, arguments.references())?,
         None => {
             let name = arguments.k8s_name.clone().unwrap_or_else(|| form::name_of(&scope));
             form::text(form, &pairs, &Named { name, namespace: arguments.k8s_namespace.clone() })?
@@ -125,6 +138,26 @@ impl Arguments {
     fn resolves(&self, form: Form) -> bool {
         self.resolve || form != Form::Dotenv && !self.raw
     }
+
+    /// What a shell evaluates, sources or a program gets whole decides nothing about the code that runs there.
+    fn check_loader_variables(&self, form: Form, pairs: &[(&str, &Sensitive<String>)]) -> Result<(), Failure> {
+        let is_environment = match form {
+            Form::Docker | Form::Dotenv | Form::Env => true,
+            Form::Csv | Form::Json | Form::K8sSecret | Form::Tfvars | Form::Yaml => false,
+        };
+        let found = pairs.iter().map(|(name, _)| *name).find(|name| is_loader_variable(name));
+        match found.filter(|_| is_environment && !self.danger_allow_loader_variables) {
+            None => Ok(()),
+            Some(name) => {
+                Err(Failure::local(format!("the secret {name} would decide what code runs where this is read"))
+                    .hint("rename it, or insist with --danger-allow-loader-variables"))
+            }
+        }
+    }
+
+    fn references(&self) -> References {
+        if self.resolve { References::Resolved } else { References::Kept }
+    }
 }
 
 fn written(mut target: Target, text: &Zeroizing<String>) -> Result<(), Failure> {
@@ -135,7 +168,7 @@ fn written(mut target: Target, text: &Zeroizing<String>) -> Result<(), Failure> 
 }
 
 async fn of_snapshot(session: &Session, client: &Client, scope: &Scope, id: u64) -> Result<Effective, Failure> {
-    let values = client.snapshot_values(scope, id).await?;
+    let values = foreseen(client.snapshot_values(scope, id).await, SnapshotValues::default)?;
     for gone in &values.gone {
         session.output.note(format!("note: version {} of {} {}", gone.version, gone.name, gone.why));
     }
@@ -162,9 +195,13 @@ async fn layout(session: &Session, client: &Client, scope: &Scope) -> Result<Opt
     }
 }
 
-fn filled(layout: &Document, pairs: &[(&str, &Sensitive<String>)]) -> Result<Zeroizing<String>, Failure> {
+fn filled(
+    layout: &Document,
+    pairs: &[(&str, &Sensitive<String>)],
+    references: References,
+) -> Result<Zeroizing<String>, Failure> {
     // Refuses what no such file can hold.
     Pairs::Dotenv.text(pairs.iter().copied())?;
     let values: BTreeMap<&str, &str> = pairs.iter().map(|(name, value)| (*name, value.expose().as_str())).collect();
-    Ok(layout.filled(&values))
+    Ok(layout.filled(&values, references))
 }

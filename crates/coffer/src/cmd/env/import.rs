@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 use coffer_api::{
-    Code, Scope, Sensitive,
+    Code, Page, Scope, Sensitive, reference,
     secrets::{Effective, Kind, SecretChange, SecretInfo, SecretsPatch, SetOptions, State},
 };
 use coffer_client::{Client, Depth, Error, Paging};
@@ -22,6 +22,7 @@ use crate::{
     failure::Failure,
     input,
     output::Format,
+    plan::foreseen,
     scope::ScopeArguments,
     session::Session,
 };
@@ -109,10 +110,17 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
             .hint("is it the right file, and whole?"));
     }
     let client = session.client()?;
-    let present = present(&client, &scope, &document, &file).await?;
+    let mut present = present(&client, &scope, &document, &file).await?;
+    if session.is_planning() && arguments.prune {
+        // What it would delete is known to the server alone; a name stands for those.
+        present.hidden.insert(STAND_IN.to_owned());
+    }
     let changes = changes(&document, &present, arguments.prune);
     let values = Values::by_flag(arguments.show_values);
-    let is_table = !matches!(session.output.format(), Format::Json | Format::Yaml);
+    if session.is_planning() && arguments.dry_run {
+        return Ok(());
+    }
+    let is_table = !matches!(session.output.format(), Format::Json | Format::Yaml) && !session.is_planning();
     if is_table {
         session.output.show(&changes, |changes| changes.table(HEADER, values))?;
     }
@@ -126,6 +134,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
         let report = Report { scope, file, dry_run, changes: changes.masked(values), snapshot, undo };
         session.output.show_to_programs(&report)
     };
+    note_references(session, &document, &changes);
     if arguments.dry_run {
         session.output.note(format!("{file} into {scope}: {summary}; nothing was changed, as asked"));
         return report(changes, None, None);
@@ -134,7 +143,7 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
         session.output.note(format!("{file} into {scope}: {summary}; there was nothing to change"));
         return report(changes, None, None);
     }
-    if !arguments.yes && arguments.file != Path::new("-") {
+    if !arguments.yes && arguments.file != Path::new("-") && !session.is_planning() {
         input::confirm(&format!("this goes into {scope}: {summary};"))?;
     }
     let patch = SecretsPatch {
@@ -154,14 +163,15 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
 
 /// Reads what is there.
 async fn present(client: &Client, scope: &Scope, document: &Document, file: &str) -> Result<Present, Failure> {
-    let own = client.secret_own(scope).await?;
+    let own = foreseen(client.secret_own(scope).await, Effective::default)?;
     let read: HashMap<&str, u64> =
         own.secrets.iter().map(|secret| (secret.name.as_str(), secret.version.version)).collect();
     let lines: HashMap<&str, usize> = document.entries().map(|(line, entry)| (entry.name.as_str(), line)).collect();
     let (mut versions, mut hidden) = (HashMap::new(), BTreeSet::new());
     let mut paging = Paging { after: None, limit: Some(PAGE) };
     loop {
-        let page = client.secret_list(scope, Depth::Flat, &paging).await?;
+        let none = || Page { items: Vec::new(), next: None };
+        let page = foreseen(client.secret_list(scope, Depth::Flat, &paging).await, none)?;
         for SecretInfo { name, kind, version, .. } in page.items {
             match (kind, lines.get(name.as_str())) {
                 (Kind::Kv, Some(line)) => {
@@ -255,6 +265,24 @@ async fn layout(
     Ok(Some(layout))
 }
 
+/// Who wrote the file may not know that `${NAME}` means something here, whatever quotes it stands in.
+fn note_references(session: &Session, document: &Document, changes: &Changes<'_>) {
+    let is_new = |name: &str| changes.changes.iter().any(|change| change.name == name);
+    let lines: Vec<String> = document
+        .entries()
+        .filter(|(_, entry)| reference::is_in(entry.value.expose()) && is_new(entry.name.as_str()))
+        .map(|(line, _)| line.to_string())
+        .collect();
+    let (shown, more) = lines.split_at(lines.len().min(MOST_LINES));
+    if !shown.is_empty() {
+        let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        let lines = shown.join(", ");
+        session.output.note(format!(
+            "note: in line {lines}{more} stand references to other secrets, which 'coffer run' follows; '$${{' stands for '${{'"
+        ));
+    }
+}
+
 /// What the snapshot is for.
 fn reason(file: &str) -> String {
     let name: String = file.chars().take(150).collect();
@@ -297,3 +325,7 @@ const MOST: usize = 10_000;
 /// What the API takes as a layout, with room for its escapes.
 const LAYOUT_LIMIT: usize = 1 << 20;
 const PAGE: u32 = 1000;
+/// Lines that a note names.
+const MOST_LINES: usize = 10;
+/// Where calls are shown instead of made.
+const STAND_IN: &str = "WHAT_THE_FILE_DOES_NOT_NAME";

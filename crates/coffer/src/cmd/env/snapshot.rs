@@ -5,6 +5,7 @@ use coffer_api::{
     Code,
     snapshots::{Restore, RestoreAction, Restored, SnapshotCreate},
 };
+use coffer_client::Error;
 
 use crate::{
     cmd::secrets::state,
@@ -118,7 +119,12 @@ async fn restore(session: &Session, arguments: &RestoreArguments) -> Result<(), 
         let hint = "--partial restores the rest; 'coffer env snapshot list' shows other snapshots";
         Failure::hinted(error, Code::Conflict, hint)
     };
-    let plan = client.snapshot_restore(&scope, id, ask).await.map_err(explained)?;
+    let wanted = Restore { dry_run: false, ..ask };
+    let plan = match client.snapshot_restore(&scope, id, ask).await {
+        Err(Error::Planned) if !arguments.dry_run => client.snapshot_restore(&scope, id, wanted).await,
+        plan => plan,
+    };
+    let plan = plan.map_err(explained)?;
     let is_table = !matches!(session.output.format(), Format::Json | Format::Yaml);
     if is_table || arguments.dry_run {
         session.output.show(&plan, table)?;
@@ -138,8 +144,13 @@ async fn restore(session: &Session, arguments: &RestoreArguments) -> Result<(), 
     if !arguments.yes {
         input::confirm(&format!("this happens to {scope}: {summary};"))?;
     }
-    let wanted = Restore { dry_run: false, ..ask };
-    let restored = client.snapshot_restore(&scope, id, wanted).await.map_err(explained)?;
+    let restored = client.snapshot_restore(&scope, id, wanted).await.map_err(|error| match error {
+        Error::Problem { .. } => explained(error),
+        error => Failure::cut_off(
+            error,
+            "either all of it was put back or nothing: the same command with --dry-run shows which",
+        ),
+    })?;
     session.output.note(format!("{scope} is as in snapshot {id}: {}", self::summary(&restored)));
     if let Some(before) = restored.snapshot {
         session.output.note(format!("undo it with: coffer env snapshot restore {before} --scope {scope}"));

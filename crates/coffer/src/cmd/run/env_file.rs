@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use coffer_api::{
     Sensitive,
-    reference::{self, Part, Target},
+    reference::{self, Part, Reference, Target},
 };
 
 use zeroize::Zeroizing;
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     cmd::inject::Values,
     dotenv::{Document, Entry, Interpolation},
-    failure::Failure,
+    failure::{Exit, Failure},
     input,
     session::Session,
 };
@@ -67,7 +67,10 @@ pub(super) async fn filled(
     arguments: &Arguments,
     files: Vec<EnvFile>,
 ) -> Result<Vec<(String, Value)>, Failure> {
-    let has_address = |variable: &Variable| variable.value.expose().contains(reference::SCHEME);
+    let has_address = |variable: &Variable| {
+        let is_address = |part: Part<'_>| matches!(part, Part::Reference(Reference { target: Target::Address(_), .. }));
+        reference::parts(variable.value.expose()).any(is_address)
+    };
     let client = match files.iter().flat_map(|file| &file.variables).any(has_address) {
         true => Some(session.client()?),
         false => None,
@@ -77,10 +80,15 @@ pub(super) async fn filled(
     for file in files {
         for variable in file.variables {
             let value = match values.as_mut().filter(|_| has_address(&variable)) {
-                Some(values) => fill(values, &variable).await.map_err(|failure| {
-                    failure.at(&format!("{}, line {}, {}", file.name, variable.line, variable.name))
-                })?,
-                None => Value { text: variable.value, kind: Kind::Plain },
+                Some(values) => {
+                    let (mut whole, mut parts) = (Zeroizing::new(String::new()), Vec::new());
+                    fill(values, variable.value.expose(), &mut whole, &mut parts).await.map_err(|failure| {
+                        failure.at(&format!("{}, line {}, {}", file.name, variable.line, variable.name))
+                    })?;
+                    let kind = if parts.is_empty() { Kind::Plain } else { Kind::Secret };
+                    Value { text: Sensitive::new(std::mem::take(&mut *whole)), kind, parts }
+                }
+                None => Value { text: variable.value, kind: Kind::Plain, parts: Vec::new() },
             };
             filled.push((variable.name, value));
         }
@@ -88,23 +96,47 @@ pub(super) async fn filled(
     Ok(filled)
 }
 
-/// Only addresses mean something in a file: `${NAME}` would be a variable of who knows what.
-async fn fill(values: &mut Values<'_>, variable: &Variable) -> Result<Value, Failure> {
-    let mut kind = Kind::Plain;
-    let mut whole = Zeroizing::new(String::new());
-    for part in reference::parts(variable.value.expose()) {
-        match part {
-            Part::Reference(reference) => match &reference.target {
-                Target::Address(address) => {
-                    whole.push_str(values.value(address).await?.expose());
-                    kind = Kind::Secret;
-                }
-                Target::Elsewhere(..) | Target::Here(_) => whole.push_str(reference.written),
-            },
-            Part::Text(part) => whole.push_str(part),
+/// Only addresses mean something in a file: `${NAME}` would be a variable of who knows what. A default stands, as on the
+/// server, for a secret that is not there or is empty.
+async fn fill(
+    values: &mut Values<'_>,
+    text: &str,
+    whole: &mut Zeroizing<String>,
+    parts: &mut Vec<Sensitive<String>>,
+) -> Result<(), Failure> {
+    for part in reference::parts(text) {
+        let Part::Reference(Reference { target, default, written }) = part else {
+            if let Part::Text(text) = part {
+                whole.push_str(text);
+            }
+            continue;
+        };
+        let address = match &target {
+            Target::Address(address) => address,
+            Target::Elsewhere(..) | Target::Here(_) => {
+                whole.push_str(written);
+                continue;
+            }
+        };
+        let failure = match values.value(address).await {
+            Ok(value) if !value.expose().is_empty() => {
+                whole.push_str(value.expose());
+                parts.push(value.clone());
+                continue;
+            }
+            Ok(_) => None,
+            Err(failure) => Some(failure),
+        };
+        match (default, failure) {
+            (Some(default), None) => Box::pin(fill(values, default, whole, parts)).await?,
+            (Some(default), Some(failure)) if failure.exit() == Exit::NotFound => {
+                Box::pin(fill(values, default, whole, parts)).await?;
+            }
+            (_, Some(failure)) => return Err(failure),
+            (None, None) => {}
         }
     }
-    Ok(Value { text: Sensitive::new(std::mem::take(&mut *whole)), kind })
+    Ok(())
 }
 
 /// Bytes of a file at most.

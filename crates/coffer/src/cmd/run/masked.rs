@@ -26,8 +26,9 @@ impl Pumps {
     /// # Errors
     /// Where the system has no pipes.
     pub(super) fn between(session: &Session, command: &mut Command, values: &Values) -> Result<Self, Failure> {
-        let short: Vec<&str> =
+        let mut short: Vec<&str> =
             values.secrets().filter(|(_, value)| value.expose().len() < SHORTEST).map(|(name, _)| name).collect();
+        short.dedup();
         if !short.is_empty() {
             let names = short.join(", ");
             session.output.note(format!("note: values under {SHORTEST} bytes are not masked: {names}"));

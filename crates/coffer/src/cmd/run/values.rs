@@ -9,6 +9,7 @@ use super::{Arguments, env_file, is_loader_variable};
 use crate::{
     cmd::secrets::list::note_left_out,
     failure::{Exit, Failure},
+    plan::foreseen,
     session::Session,
 };
 
@@ -19,6 +20,8 @@ pub(super) struct Values(BTreeMap<String, Value>);
 pub(super) struct Value {
     pub(super) text: Sensitive<String>,
     pub(super) kind: Kind,
+    /// Secrets that it holds beside other text.
+    pub(super) parts: Vec<Sensitive<String>>,
 }
 
 /// Where a value comes from.
@@ -49,22 +52,26 @@ impl Values {
             let only = Some(arguments.only.as_slice()).filter(|only| !only.is_empty());
             let client = session.client()?;
             let effective = match arguments.raw {
-                true => client.secret_effective_of(&scope, only).await?,
-                false => client.secret_effective_resolved(&scope, only).await?,
+                true => client.secret_effective_of(&scope, only).await,
+                false => client.secret_effective_resolved(&scope, only).await,
             };
-            check_whole(&effective, arguments)?;
-            note_left_out(session, &effective);
-            if effective.secrets.is_empty() && only.is_none() {
+            let effective = foreseen(effective, Effective::default)?;
+            if !session.is_planning() {
+                check_whole(&effective, arguments)?;
+                note_left_out(session, &effective);
+            }
+            if !session.is_planning() && effective.secrets.is_empty() && only.is_none() {
                 session.output.note(format!("note: there are no secrets at {scope}"));
             }
             for secret in effective.secrets {
                 let origin = format!("the secret {} of {}", secret.name, secret.scope);
-                values.add(arguments, secret.name.to_string(), secret.value.clone(), Kind::Secret, &origin)?;
+                let value = Value { text: secret.value.clone(), kind: Kind::Secret, parts: Vec::new() };
+                values.add(arguments, secret.name.to_string(), value, &origin)?;
             }
         }
         for (name, value) in env_file::filled(session, arguments, files).await? {
             let origin = format!("{name} of an env file");
-            values.add(arguments, name, value.text, value.kind, &origin)?;
+            values.add(arguments, name, value, &origin)?;
         }
         Ok(values)
     }
@@ -76,28 +83,23 @@ impl Values {
         }
     }
 
-    /// Those that are secrets.
+    /// Those that are secrets, and the secrets in them.
     pub(super) fn secrets(&self) -> impl Iterator<Item = (&str, &Sensitive<String>)> {
         let secrets = self.0.iter().filter(|(_, value)| value.kind == Kind::Secret);
-        secrets.map(|(name, value)| (name.as_str(), &value.text))
+        secrets.flat_map(|(name, value)| {
+            std::iter::once(&value.text).chain(&value.parts).map(move |text| (name.as_str(), text))
+        })
     }
 
-    fn add(
-        &mut self,
-        arguments: &Arguments,
-        name: String,
-        text: Sensitive<String>,
-        kind: Kind,
-        origin: &str,
-    ) -> Result<(), Failure> {
-        if text.expose().contains('\0') {
+    fn add(&mut self, arguments: &Arguments, name: String, value: Value, origin: &str) -> Result<(), Failure> {
+        if value.text.expose().contains('\0') {
             return Err(Failure::local(format!("the value of {name} holds a NUL, which no environment can")));
         }
         if is_loader_variable(&name) && !arguments.danger_allow_loader_variables {
             return Err(Failure::local(format!("{origin} would decide what code the program runs"))
                 .hint("rename it, or insist with --danger-allow-loader-variables"));
         }
-        self.0.insert(name, Value { text, kind });
+        self.0.insert(name, value);
         Ok(())
     }
 }

@@ -100,7 +100,15 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
 }
 
 impl Arguments {
+    /// Whether the server is asked for anything.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.against_store && self.command.is_none()
+    }
+
     async fn scan(&self, session: &Session) -> Result<ExitCode, Failure> {
+        if session.is_planning() {
+            return store::plan(session).await.map(|()| ExitCode::SUCCESS);
+        }
         let rules = self.rules(session)?;
         let baseline = self.baseline()?;
         let mut scanned = self.scanned(session, &rules)?;

@@ -63,6 +63,15 @@ pub(super) async fn identify(session: &Session, findings: &[Finding], entries: &
     Ok(())
 }
 
+/// The call that would be made, where calls are shown instead.
+///
+/// # Errors
+/// That it is planned.
+pub(super) async fn plan(session: &Session) -> Result<(), Failure> {
+    let values = vec![Sensitive::from("")];
+    Ok(session.client()?.secret_identify(&ValuesIdentify { values }).await.map(|_| ())?)
+}
+
 /// What an answer leaves open.
 pub(crate) fn note(index: ValueIndex) -> Option<&'static str> {
     match index {

@@ -2,8 +2,13 @@
 
 use clap::Args;
 use coffer_api::{Code, Name, Scope, copies::SecretCopy, reference::Environment};
+use coffer_client::Error;
 
-use crate::{failure::Failure, scope::ScopeArguments, session::Session};
+use crate::{
+    failure::{ALL_OR_NOTHING, Failure},
+    scope::ScopeArguments,
+    session::Session,
+};
 
 /// Options of `secrets copy` and `secrets move`.
 #[derive(Args)]
@@ -64,7 +69,10 @@ pub(super) async fn run(session: &Session, arguments: &Arguments, way: Way) -> R
     };
     let hint = "--force writes over it, as a new version";
     let copied = session.client()?.secret_copy(&copy).await;
-    let reply = copied.map_err(|error| Failure::hinted(error, Code::Conflict, hint))?;
+    let reply = copied.map_err(|error| match error {
+        Error::Problem { .. } => Failure::hinted(error, Code::Conflict, hint),
+        error => Failure::cut_off(error, ALL_OR_NOTHING),
+    })?;
     session.output.show_or_note(&reply, |reply| {
         let each = reply.secrets.iter().map(|secret| format!("{} (version {})", secret.name, secret.version.version));
         let verb = match way {

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::{
     cmd::secrets::get::missing,
     failure::{Exit, Failure},
+    plan::foreseen,
     scope::ScopeArguments,
     session::Session,
     value_diff,
@@ -73,6 +74,9 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
     let get = async |scope: &Scope, version: Option<u64>| {
         client.secret_get(scope, &name, version).await.map_err(|error| missing(error, &name, scope, version))
     };
+    if session.is_planning() {
+        return plan(&client, arguments, &scope, &name).await;
+    }
     let (from, to) = match (&arguments.with_env, arguments.from, arguments.to) {
         (Some(other), _, _) => (get(&scope, None).await?, get(&other.of(&scope), None).await?),
         (None, Some(from), Some(to)) => (get(&scope, Some(from)).await?, get(&scope, Some(to)).await?),
@@ -109,6 +113,23 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<Exit
         }
     })?;
     Ok(ExitCode::from(if differ { Exit::Findings.code() } else { 0 }))
+}
+
+/// The calls that would be made, where they are shown instead.
+async fn plan(client: &Client, arguments: &Arguments, scope: &Scope, name: &Name) -> Result<ExitCode, Failure> {
+    let (one, other) = match (&arguments.with_env, arguments.from, arguments.to) {
+        (Some(other), _, _) => ((scope.clone(), None), (other.of(scope), None)),
+        (None, from @ Some(_), to @ Some(_)) => ((scope.clone(), from), (scope.clone(), to)),
+        (None, _, _) => {
+            foreseen(client.secret_get(scope, name, None).await.map(|_| ()), || ())?;
+            super::all_versions(client, scope, name).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    for (scope, version) in [one, other] {
+        foreseen(client.secret_get(&scope, name, version).await.map(|_| ()), || ())?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The newest version before this one that can be read.

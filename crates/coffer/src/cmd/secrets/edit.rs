@@ -15,15 +15,20 @@ use std::{
 use clap::Args;
 use coffer_api::{
     Code, Name, Scope, Sensitive,
-    secrets::{SecretSet, SetOptions},
+    secrets::{SecretSet, SetOptions, Version},
 };
 use coffer_client::{Client, Error};
-use tokio::{
-    process::Command,
-    signal::unix::{SignalKind, signal},
-};
+use rustix::process::{Pid, Signal};
+use tokio::process::Command;
 
-use crate::{failure::Failure, input, scope::ScopeArguments, session::Session, value_diff};
+use crate::{
+    failure::{Exit, Failure},
+    input,
+    scope::ScopeArguments,
+    session::Session,
+    signals::Signals,
+    value_diff,
+};
 
 /// Options of `secrets edit`.
 #[derive(Args)]
@@ -54,47 +59,127 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     let scope = arguments.scope.resolve(&session.environment)?;
     let name = super::name(&arguments.name)?;
     let client = session.client()?;
-    let (old, version) = stored(&client, &scope, &name).await?;
+    let stored = stored(&client, &scope, &name).await?;
+    let mut edited = Edited { session, arguments, client, scope, name, stored };
+    if session.is_planning() {
+        return edited.save(Sensitive::from("")).await.map(|_| ());
+    }
     let editor = match session.environment.text("VISUAL")? {
         Some(editor) => editor,
         None => session.environment.text("EDITOR")?.unwrap_or("vi"),
     };
-    let file = MemoryFile::new(session, &name, &old)?;
+    let file = MemoryFile::new(session, &edited.name, &edited.stored.value)?;
     loop {
         open(editor, &file.path).await?;
-        let new = without_break(&old, file.read()?);
-        if new.expose() == old.expose() {
-            session.output.note(format!("{name} in {scope} is unchanged"));
-            return Ok(());
-        }
-        show(session, arguments, &old, &new);
-        let saved = match ask(arguments) {
-            Ok(()) => {
-                let set = SecretSet { value: new, options: SetOptions { cas: Some(version), shred: None } };
-                client.secret_set(&scope, &name, &set).await.map_err(|error| refused(error, &name, &scope))
-            }
-            Err(failure) => Err(failure),
+        let failure = match edited.offer(&file).await {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
         };
-        match saved {
-            Ok(version) => return session.output.show_or_note(&version, |v| super::written(&name, &scope, v)),
-            Err(failure) if io::stdin().is_terminal() => {
-                session.output.note(format!("not saved: {}", failure.what()));
-                // What was typed is not lost by a slip of the finger or the server's refusal.
-                if input::confirm("open the editor again?").is_err() {
-                    return Err(failure);
-                }
-            }
-            Err(failure) => return Err(failure),
+        if !io::stdin().is_terminal() || failure.what() == TOLD_TO_END {
+            return Err(failure);
+        }
+        // What was typed is not lost by a slip of the finger, the editor's bytes or the server's refusal.
+        session.output.note(format!("not saved: {}", failure.what()));
+        if failure.exit() == Exit::Conflict {
+            edited.catch_up().await?;
+        }
+        if question("open the editor again?".to_owned()).await.is_err() {
+            return Err(failure);
         }
     }
 }
 
-/// The value as it is stored and its version; nothing and 0 where there is none.
-async fn stored(client: &Client, scope: &Scope, name: &Name) -> Result<(Sensitive<String>, u64), Failure> {
+/// A secret that is being edited.
+struct Edited<'a> {
+    session: &'a Session,
+    arguments: &'a Arguments,
+    client: Client,
+    scope: Scope,
+    name: Name,
+    stored: Stored,
+}
+
+/// A value as it is stored and its version; nothing and 0 where there is none.
+struct Stored {
+    value: Sensitive<String>,
+    version: u64,
+}
+
+impl Edited<'_> {
+    /// Shows what the editor left, and saves it if that is wanted.
+    async fn offer(&self, file: &MemoryFile) -> Result<(), Failure> {
+        let (session, name, scope) = (self.session, &self.name, &self.scope);
+        let new = without_break(&self.stored.value, file.read()?);
+        if new.expose() == self.stored.value.expose() {
+            session.output.note(format!("{name} in {scope} is unchanged"));
+            return Ok(());
+        }
+        self.show(&new)?;
+        if !self.arguments.yes {
+            let change = match session.output.has_notes() {
+                true => String::new(),
+                false => format!("{}; ", value_diff::summary(self.stored.value.expose(), new.expose())),
+            };
+            question(format!("{change}save it as a new version?")).await?;
+        }
+        let version = self.save(new).await?;
+        session.output.show_or_note(&version, |version| super::written(name, scope, version))
+    }
+
+    /// Values go to stdout, as everywhere.
+    fn show(&self, new: &Sensitive<String>) -> Result<(), Failure> {
+        let (old, new) = (self.stored.value.expose(), new.expose());
+        match self.arguments.show_values {
+            true => self.session.output.lines_to_person(&value_diff::lines(old, new)),
+            false => {
+                self.session.output.note(format!("changed: {}", value_diff::summary(old, new)));
+                Ok(())
+            }
+        }
+    }
+
+    async fn save(&self, value: Sensitive<String>) -> Result<Version, Failure> {
+        let (name, scope) = (&self.name, &self.scope);
+        let set = SecretSet { value, options: SetOptions { cas: Some(self.stored.version), shred: None } };
+        self.client.secret_set(scope, name, &set).await.map_err(|error| refused(error, name, scope))
+    }
+
+    /// From now on the difference is shown, and saved, against what somebody else made of it.
+    async fn catch_up(&mut self) -> Result<(), Failure> {
+        self.stored = stored(&self.client, &self.scope, &self.name).await?;
+        let version = self.stored.version;
+        self.session.output.note(format!("it is at version {version} now: what you save takes its place"));
+        Ok(())
+    }
+}
+
+/// Asks on the terminal; a signal is an answer too.
+async fn question(text: String) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        answer = tokio::task::spawn_blocking(move || input::confirm(&text)) => {
+            answer.unwrap_or_else(|_| Err(Failure::local("the question could not be asked")))
+        }
+        _ = signals.next() => Err(told_to_end()),
+    }
+}
+
+fn told_to_end() -> Failure {
+    Failure::local(TOLD_TO_END)
+}
+
+async fn stored(client: &Client, scope: &Scope, name: &Name) -> Result<Stored, Failure> {
     match client.secret_get(scope, name, None).await {
-        Ok(secret) => Ok((secret.value.clone(), secret.version.version)),
-        Err(Error::Problem { problem, .. }) if is_absent(&problem) => Ok((Sensitive::from(""), 0)),
+        Ok(secret) => Ok(Stored { value: secret.value.clone(), version: secret.version.version }),
+        Err(Error::Problem { problem, .. }) if is_absent(&problem) => Ok(Stored::default()),
+        Err(Error::Planned) => Ok(Stored::default()),
         Err(error) => Err(error.into()),
+    }
+}
+
+impl Default for Stored {
+    fn default() -> Self {
+        Self { value: Sensitive::from(""), version: 0 }
     }
 }
 
@@ -109,18 +194,6 @@ fn refused(error: Error, name: &Name, scope: &Scope) -> Failure {
     Failure::hinted(error, Code::Conflict, hint)
 }
 
-fn show(session: &Session, arguments: &Arguments, old: &Sensitive<String>, new: &Sensitive<String>) {
-    let (old, new) = (old.expose(), new.expose());
-    match arguments.show_values {
-        true => value_diff::lines(old, new).lines().for_each(|line| session.output.note(line)),
-        false => session.output.note(format!("changed: {}", value_diff::summary(old, new))),
-    }
-}
-
-fn ask(arguments: &Arguments) -> Result<(), Failure> {
-    if arguments.yes { Ok(()) } else { input::confirm("save it as a new version?") }
-}
-
 fn without_break(old: &Sensitive<String>, new: Sensitive<String>) -> Sensitive<String> {
     if old.expose().ends_with('\n') {
         return new;
@@ -131,7 +204,7 @@ fn without_break(old: &Sensitive<String>, new: Sensitive<String>) -> Sensitive<S
     }
 }
 
-/// Runs the editor to its end. Keys such as ^C are the editor's; a signal from elsewhere is passed on to it.
+/// Runs the editor to its end. A signal from elsewhere is passed on to it.
 async fn open(editor: &str, path: &Path) -> Result<(), Failure> {
     let failed = |error: &io::Error| Failure::io("cannot start the editor", error);
     // As git does: the variable may hold arguments.
@@ -142,28 +215,33 @@ async fn open(editor: &str, path: &Path) -> Result<(), Failure> {
         .arg(path)
         .spawn()
         .map_err(|error| failed(&error))?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(|error| failed(&error))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
-    let mut quit = signal(SignalKind::quit()).map_err(|error| failed(&error))?;
-    let mut ended = false;
+    // Keys such as ^C are the editor's, which the terminal sends them to as well.
+    let mut signals = Signals::listen()?;
+    let mut told = 0_u32;
     let status = loop {
-        tokio::select! {
+        let signal = tokio::select! {
             status = child.wait() => break status.map_err(|error| failed(&error))?,
-            _ = interrupt.recv() => {}
-            _ = quit.recv() => {}
-            _ = hangup.recv() => ended = true,
-            _ = terminate.recv() => ended = true,
+            signal = signals.next() => signal,
+        };
+        if matches!(signal, Signal::INT | Signal::QUIT) {
+            continue;
         }
-        if ended {
-            // It may have ended by itself meanwhile.
-            let _ = child.start_kill();
+        told += 1;
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        // An editor that has just ended cannot be told any more, and one that does not listen is ended at the second time.
+        match pid {
+            Some(pid) if told == 1 => {
+                let _ = rustix::process::kill_process(pid, signal);
+            }
+            Some(_) | None => {
+                let _ = child.start_kill();
+            }
         }
     };
-    match (ended, status.success()) {
-        (true, _) => Err(Failure::local("the command was told to end, and nothing was saved")),
-        (false, true) => Ok(()),
-        (false, false) => Err(Failure::local(format!("the editor {editor} failed, and nothing was saved"))
+    match (told, status.success()) {
+        (1.., _) => Err(told_to_end()),
+        (0, true) => Ok(()),
+        (0, false) => Err(Failure::local(format!("the editor {editor} failed, and nothing was saved"))
             .hint("VISUAL or EDITOR name another one")),
     }
 }
@@ -246,6 +324,8 @@ fn broom(folder: &Path) -> io::Result<Child> {
 fn unlike() -> u64 {
     std::hash::RandomState::new().build_hasher().finish()
 }
+
+const TOLD_TO_END: &str = "the command was told to end, and nothing was saved";
 
 /// The kinds of file systems that lie in memory: tmpfs and ramfs.
 const MEMORY: [i128; 2] = [0x0102_1994, 0x8584_58f6];

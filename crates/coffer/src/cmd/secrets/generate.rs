@@ -3,7 +3,7 @@
 use clap::Args;
 use coffer_api::{generate::SecretGenerate, secrets::SetOptions};
 
-use super::recipe::{RecipeKind, RecipeOptions, told};
+use super::recipe::{RecipeKind, RecipeOptions, show};
 use crate::{failure::Failure, scope::ScopeArguments, session::Session};
 
 /// Options of `secrets generate`.
@@ -42,7 +42,5 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     let generate = arguments.recipe.recipe(arguments.kind)?;
     let options = SetOptions { cas: arguments.cas, shred: arguments.shred.then_some(true) };
     let generated = session.client()?.secret_generate(&scope, &name, &SecretGenerate { generate, options }).await?;
-    session.output.show_or_note(&generated, |generated| {
-        format!("made {name} in {scope}, version {}{}", generated.version.version, told(generated))
-    })
+    show(session, &generated, &format!("made {name} in {scope}, "))
 }

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use coffer_api::generate::{CharacterClass, Generated, Recipe, X25519Format};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, session::Session};
 
 /// Kinds of values.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -153,12 +153,22 @@ impl RecipeOptions {
     }
 }
 
-/// What people are told beside the version.
-pub(super) fn told(generated: &Generated) -> String {
-    match (generated.entropy_bits, &generated.public) {
-        (Some(bits), _) => format!(", {bits} bits of entropy"),
-        (None, Some(public)) => format!("; its public part:\n{}", public.trim_end()),
-        (None, None) => String::new(),
+/// Shows what was made; `what` is how people are told of it. A public part goes to stdout.
+///
+/// # Errors
+/// Where stdout fails, or the format does not fit.
+pub(super) fn show(session: &Session, generated: &Generated, what: &str) -> Result<(), Failure> {
+    session.output.show_or_note(generated, |generated| {
+        let version = generated.version.version;
+        match (generated.entropy_bits, &generated.public) {
+            (Some(bits), _) => format!("{what}version {version}, {bits} bits of entropy"),
+            (None, Some(_)) => format!("{what}version {version}; its public part:"),
+            (None, None) => format!("{what}version {version}"),
+        }
+    })?;
+    match &generated.public {
+        Some(public) => session.output.lines_to_person(public),
+        None => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use coffer_api::{generate::SecretRotate, secrets::SetOptions};
 
-use super::recipe::{RecipeKind, RecipeOptions, told};
+use super::recipe::{RecipeKind, RecipeOptions, show};
 use crate::{failure::Failure, scope::ScopeArguments, session::Session};
 
 /// Options of `secrets rotate`.
@@ -49,7 +49,5 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
             false => failure,
         }
     })?;
-    session.output.show_or_note(&rotated, |rotated| {
-        format!("rotated {name} in {scope}, now version {}{}", rotated.version.version, told(rotated))
-    })
+    show(session, &rotated, &format!("rotated {name} in {scope}, now "))
 }

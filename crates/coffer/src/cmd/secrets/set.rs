@@ -12,8 +12,10 @@ use coffer_api::{
 };
 
 use super::{bulk, describe::Details};
+use coffer_client::Error;
+
 use crate::{
-    failure::{Exit, Failure},
+    failure::{ALL_OR_NOTHING, Exit, Failure},
     input,
     scope::ScopeArguments,
     session::Session,
@@ -84,7 +86,12 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
     }
     if let [NamedSecretSet { name, value, options }] = sets.as_slice() {
         let set = SecretSet { value: value.clone(), options: *options };
-        let version = client.secret_set(&scope, name, &set).await?;
+        let version = match client.secret_set(&scope, name, &set).await {
+            Err(Error::Planned) if !arguments.details.is_empty() => {
+                return arguments.details.apply(&client, &scope, name).await;
+            }
+            version => version?,
+        };
         if !arguments.details.is_empty() {
             let described = arguments.details.apply(&client, &scope, name).await;
             described.map_err(|failure| {
@@ -109,7 +116,8 @@ async fn all(session: &Session, arguments: &Arguments, scope: &Scope, file: &Pat
     pairs.iter().for_each(|(name, value)| hint_of_reference(session, name, value));
     let sets = pairs.into_iter().map(|(name, value)| NamedSecretSet { name, value, options });
     let patch = SecretsPatch { atomic: true, ..SecretsPatch::each(sets) };
-    let reply = session.client()?.secret_set_many(scope, &patch).await?;
+    let reply = session.client()?.secret_set_many(scope, &patch).await;
+    let reply = reply.map_err(|error| Failure::cut_off(error, ALL_OR_NOTHING))?;
     session.output.show_or_note(&reply, |reply| match reply.results.len() {
         1 => format!("set 1 secret in {scope}"),
         count => format!("set {count} secrets in {scope}"),

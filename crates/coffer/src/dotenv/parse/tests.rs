@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::dotenv::{fuzz, quote::automatic};
+use crate::dotenv::{References, fuzz, quote::automatic};
 
 fn values(text: &str) -> Vec<(String, String)> {
     pairs(&read(text, Interpolation::Literal))
@@ -137,10 +137,63 @@ fn order_comments_and_quotes_come_back_with_new_values() {
     );
     let laid_out = read(layout.expose(), Interpolation::Literal);
     let values = [("URL", "$x"), ("KEY", "it's"), ("PEM", "1\n2"), ("N", ""), ("NEW", "a b"), ("B", "`")];
-    let filled = laid_out.filled(&values.into_iter().collect::<BTreeMap<_, _>>());
+    let filled = laid_out.filled(&values.into_iter().collect::<BTreeMap<_, _>>(), References::Kept);
     let expected =
         "# Database\n  export URL=\"$x\"   # main\n\nKEY=\"it's\"\nPEM=\"1\n2\"\nN =  # five\nB='`'\nNEW='a b'\n";
     assert_eq!(*filled, expected);
+}
+
+#[test]
+fn layout_tells_what_stood_unquoted_and_nothing_else_of_a_value() {
+    for (line, layout) in [
+        ("A=plain-1", "A=*"),
+        ("A=a#b", "A=*#"),
+        ("A=\u{e9}t\u{e9}", "A=*#"),
+        ("A=http://${HOST}/$P", "A=*$"),
+        ("A=${B:-c}", "A=*$"),
+        ("A=two words", "A=*;"),
+        ("A=$(id)", "A=*;"),
+        ("A=${B:-$(id)}", "A=*;"),
+        ("A=\"a b\"", "A=\"*\""),
+        ("A=\"${B} $5 $\"", "A=\"*$\""),
+        ("A=\"$(id)\"", "A=\"*$(\""),
+        ("A=\"${staging:B}\"", "A=\"*$(\""),
+        ("A=\"`id`\"", "A=\"*`\""),
+        ("A=\"\\$(id) \\`id\\`\"", "A=\"*\""),
+    ] {
+        let document = read(line, Interpolation::Literal);
+        assert_eq!(document.layout().expose(), layout, "{line}");
+        assert_eq!(*document.render(), line);
+    }
+}
+
+/// Whoever sources the file got it from a line that a shell could read: then no later value may run anything.
+#[test]
+fn shell_that_sources_a_file_runs_nothing_of_values_that_came_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut texts = Vec::new();
+    for before in ["x", "", "$A", "${A}", "it's ", "\"", "\\", "a\n", "#", "$", "$$", "${A:-", "'$A'", "\u{e9}"] {
+        for run in
+            ["$(>ran)", "`>ran`", ";>ran", "&>ran;", " >ran", "|>ran", "\n>ran\n", "${A:-$(>ran)}", "${A:-`>ran`}"]
+        {
+            texts.push(format!("{before}{run}"));
+            texts.push(format!("{before}{run}}}'\""));
+        }
+    }
+    for quotes in ["*", "*#", "*$", "'*'", "\"*\"", "\"*$\"", "\"*\n\"", "\"*$\n\""] {
+        for references in [References::Kept, References::Resolved] {
+            let layout: String = (0..texts.len()).map(|n| format!("A{n}={quotes}\n")).collect();
+            let names: Vec<String> = (0..texts.len()).map(|n| format!("A{n}")).collect();
+            let values = names.iter().map(String::as_str).zip(texts.iter().map(String::as_str)).collect();
+            let filled = read(&layout, Interpolation::Literal).filled(&values, references);
+            std::fs::write(folder.path().join("env"), filled.as_bytes()).unwrap();
+            let script = "set -a; . ./env; echo read";
+            let mut shell = std::process::Command::new("/bin/sh");
+            let output = shell.args(["-c", script]).current_dir(folder.path()).output().unwrap();
+            assert_eq!(output.stdout, b"read\n", "{quotes}: {}", String::from_utf8_lossy(&output.stderr));
+            assert!(!folder.path().join("ran").exists(), "{quotes} {references:?} ran something of {}", *filled);
+        }
+    }
 }
 
 /// Lines that a person could have written, with all that is special.
@@ -176,10 +229,18 @@ proptest! {
 
     #[test]
     fn any_value_comes_back_from_any_quotes(value in "[^\0]{0,20}|['\"`\\\\$\r\n #a]{0,12}", before in "(A=|A= |export A = )") {
-        for quotes in ["*", "'*'", "`*`", "\"*\"", "\"*$\"", "\"*\n\"", "\"*$\n\"", "* # c"] {
+        for quotes in ["*", "*#", "*$", "*;", "'*'", "`*`", "\"*\"", "\"*$\"", "\"*$(`\n\"", "\"*$\n\"", "* # c"] {
             let layout = read(&format!("{before}{quotes}\n"), Interpolation::Literal);
-            let filled = layout.filled(&[("A", value.as_str())].into());
-            prop_assert_eq!(values(&filled), [("A".to_owned(), value.clone())], "{:?}", filled);
+            let again = layout.layout();
+            prop_assert_eq!(again.expose(), &format!("{before}{quotes}\n"));
+            for references in [References::Kept, References::Resolved] {
+                let filled = layout.filled(&[("A", value.as_str())].into(), references);
+                prop_assert_eq!(values(&filled), [("A".to_owned(), value.clone())], "{:?}", filled);
+                if references == References::Resolved && !quotes.starts_with('`') {
+                    let expanded = pairs(&read(&filled, Interpolation::Expand));
+                    prop_assert_eq!(expanded, [("A".to_owned(), value.clone())], "{:?}", filled);
+                }
+            }
         }
         let mut line = "A=".to_owned();
         automatic(&value, &mut line);
