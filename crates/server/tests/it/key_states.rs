@@ -33,7 +33,9 @@ type Operation = (&'static str, Class, &'static str, String, Value);
 
 /// A state, by which steps a version comes to it, and what it lets be done: to everybody who may use the key, and to who
 /// may use what is compromised too.
-const STATES: [(&str, &[&str], &[Class], &[Class]); 5] = [
+type State = (&'static str, &'static [&'static str], &'static [Class], &'static [Class]);
+
+const STATES: [State; 5] = [
     ("active", &[], &[Protect, Process, Renew, Export], &[Protect, Process, Renew, Export]),
     ("suspended", &["suspend"], &[], &[]),
     ("deactivated", &["deactivate"], &[Process], &[Process]),
@@ -42,7 +44,9 @@ const STATES: [(&str, &[&str], &[Class], &[Class]); 5] = [
 ];
 
 /// The keys of a state: encrypting and wrapping, signing and agreeing, for MACs, for capsules.
-const MADE: [(&str, &str, &[&str]); 4] = [
+type Made = (&'static str, &'static str, &'static [&'static str]);
+
+const MADE: [Made; 4] = [
     ("e", "aes-256-gcm", &["encrypt", "wrap"]),
     ("s", "ecdsa-p256", &["sign", "derive"]),
     ("m", "hmac-sha256", &["mac"]),
