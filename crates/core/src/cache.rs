@@ -7,7 +7,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter, sync::Cache};
 
 const STRIPES: usize = 256;
 
@@ -16,14 +16,18 @@ const STRIPES: usize = 256;
 /// A reader that misses takes a [`Visit`] before it asks the store and hands the answer in with it; the answer
 /// is dropped if a writer touched the key's stripe in between.
 pub(crate) struct Coherent<K, V> {
-    cache: Cache<K, Arc<V>, ByWeight>,
+    cache: Cache<K, Arc<V>, ByWeight, DefaultHashBuilder, LettingGo>,
     stripes: Box<[Mutex<u64>]>,
     hasher: RandomState,
 }
 
 /// What a value costs, in bytes.
 pub(crate) trait Weigh {
+    /// Never another number for the same value.
     fn weight(&self) -> usize;
+
+    /// Runs where it has to make room for others, whoever else may hold it.
+    fn let_go(&self);
 }
 
 /// The moment at which a reader went to the store.
@@ -36,11 +40,20 @@ pub(crate) struct Visit {
 #[derive(Clone)]
 struct ByWeight;
 
+#[derive(Clone)]
+struct LettingGo;
+
 impl<K: Eq + Hash + Clone, V: Weigh> Coherent<K, V> {
     pub(crate) fn new(bytes: usize, typical_value: usize) -> Self {
         let items = bytes.checked_div(typical_value.max(1)).unwrap_or(0).max(16);
         Self {
-            cache: Cache::with_weighter(items, u64::try_from(bytes).unwrap_or(u64::MAX), ByWeight),
+            cache: Cache::with(
+                items,
+                u64::try_from(bytes).unwrap_or(u64::MAX),
+                ByWeight,
+                DefaultHashBuilder::default(),
+                LettingGo,
+            ),
             stripes: (0..STRIPES).map(|_| Mutex::new(0)).collect(),
             hasher: RandomState::new(),
         }
@@ -81,6 +94,17 @@ impl<K: Eq + Hash + Clone, V: Weigh> Coherent<K, V> {
         }
     }
 
+    /// Puts another value in the place of one that is cached and of which this holds. Tells whether it found room.
+    pub(crate) fn replace(&self, key: K, value: Arc<V>, known: impl Fn(&V) -> bool) -> bool {
+        let Some(stripe) = self.stripes.get(self.stripe(&key)) else { return false };
+        let _turn = stripe.lock();
+        if self.cache.peek(&key).is_none_or(|cached| !known(&cached)) {
+            return false;
+        }
+        self.cache.insert(key.clone(), Arc::clone(&value));
+        self.cache.peek(&key).is_some_and(|cached| Arc::ptr_eq(&cached, &value))
+    }
+
     /// Removes what does not match, and what readers on their way to the store would bring back.
     pub(crate) fn retain(&self, keep: impl Fn(&V) -> bool) {
         for stripe in &self.stripes {
@@ -105,6 +129,14 @@ impl<K, V: Weigh> Weighter<K, Arc<V>> for ByWeight {
     }
 }
 
+impl<K: Eq + Hash + Clone, V: Weigh> Lifecycle<K, Arc<V>> for LettingGo {
+    type RequestState = ();
+
+    fn before_evict(&self, _state: &mut (), _key: &K, value: &mut Arc<V>) {
+        value.let_go();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +145,8 @@ mod tests {
         fn weight(&self) -> usize {
             self.len()
         }
+
+        fn let_go(&self) {}
     }
 
     #[test]

@@ -67,6 +67,9 @@ pub(crate) async fn keep(active: Arc<Active>) {
         report("rotate keys", key::uses::rotate_spent(&active).await);
         if tick % EVERY_SECOND == 0 {
             active.space.look();
+            if let Some(warning) = active.metrics.unlocked.warning() {
+                tracing::warn!("{warning}");
+            }
             refusals::summarise(&active).await;
         }
         if tick % EVERY_SECOND == 1 {

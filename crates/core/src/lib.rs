@@ -34,6 +34,7 @@ mod keys;
 mod lease;
 mod leftovers;
 mod locks;
+mod memory;
 mod metrics;
 mod mount;
 mod node;

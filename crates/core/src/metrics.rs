@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::Core;
+use crate::{Core, memory::Unlocked};
 
 /// A number that others read while it changes.
 #[derive(Default)]
@@ -30,6 +30,7 @@ pub(crate) struct Metrics {
     pub(crate) scrubbed: Counter,
     pub(crate) sweep_visited: Counter,
     pub(crate) takeovers: Counter,
+    pub(crate) unlocked: Unlocked,
 }
 
 impl Counter {

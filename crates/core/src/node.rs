@@ -178,12 +178,7 @@ impl Core {
         };
         started.initial_token_path = activated.initial_token_path;
         started.dev_root_token = activated.dev_root_token;
-        if coffer_crypto::lock_failures() > 0 {
-            started.warnings.push(
-                "memory could not be locked: keys may be written to swap; raise RLIMIT_MEMLOCK or switch swap off"
-                    .to_owned(),
-            );
-        }
+        started.warnings.extend(core.metrics.unlocked.warning().map(str::to_owned));
         Ok((core, started))
     }
 

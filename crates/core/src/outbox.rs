@@ -228,3 +228,29 @@ async fn log_and_sync(active: &Active, entries: Vec<Vec<u8>>) -> Result<(), Appe
     let ticket = active.log.append(entries).await?;
     active.log.synced(&ticket).await.map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::tlog::DiskError;
+
+    fn fault(kind: io::ErrorKind) -> AppendError {
+        DiskError { operation: "write", path: "segment".into(), cause: Arc::new(kind.into()) }.into()
+    }
+
+    #[test]
+    fn what_protects_waits_for_a_broken_log_but_not_for_a_full_one() {
+        for (kind, essential_waits) in [(io::ErrorKind::StorageFull, false), (io::ErrorKind::PermissionDenied, true)] {
+            let outbox = Outbox::default();
+            assert!(!outbox.holds_up(Urgency::Ordinary) && !outbox.holds_up(Urgency::Essential));
+            outbox.broke(&fault(kind));
+            assert!(outbox.holds_up(Urgency::Ordinary));
+            assert_eq!(outbox.holds_up(Urgency::Essential), essential_waits, "{kind}");
+            // Its own record was refused: then the space that is kept is gone as well.
+            outbox.unlogged("outbox/n/1".to_owned(), vec![b"{}".to_vec()], &fault(kind));
+            assert!(outbox.holds_up(Urgency::Ordinary) && outbox.holds_up(Urgency::Essential));
+        }
+    }
+}

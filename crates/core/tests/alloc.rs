@@ -38,3 +38,27 @@ fn matching_a_compiled_policy_allocates_nothing() {
     // The counter counts.
     assert_eq!(measure(|| drop(std::hint::black_box(vec![0_u8; 64]))).count_total, 1);
 }
+
+#[test]
+fn compiled_policies_weigh_about_what_they_allocate() {
+    let many: String = (0..300)
+        .map(|i| format!("path \"secret/data/{i}/+/x/*\" {{ capabilities = [\"read\"] }}\npath \"a/{i}\" {{ capabilities = [\"list\"] }}\n"))
+        .collect();
+    let values: String = (0..300).map(|i| format!("\"value {i}\", ")).collect();
+    let constrained = |name: &str| {
+        let rule = format!(
+            "path \"b/*\" {{ capabilities = [\"update\"] allowed_parameters = {{ \"{name}\" = [{values}] }} }}\n\
+             path \"Denied/*\" {{ capabilities = [\"deny\"] }}"
+        );
+        Policy::parse(name, &rule).unwrap()
+    };
+    let default = Policy::parse("default", builtin::DEFAULT).unwrap();
+    let many = Policy::parse("many", &many).unwrap();
+    for policies in [vec![default.clone()], vec![default, many], vec![constrained("one"), constrained("two")]] {
+        let mut acl = None;
+        let counted = measure(|| acl = Some(Acl::compile(&policies, &Subject { entity: None, groups: Vec::new() })));
+        let (held, said) = (counted.bytes_current, acl.unwrap().weight());
+        let said = i64::try_from(said).unwrap();
+        assert!((held * 3 / 4..held * 2).contains(&said), "{said} bytes are said, {held} are held");
+    }
+}

@@ -146,7 +146,7 @@ fn altered_log_is_named_and_exits_8() {
     fs::write(&path, bytes).unwrap();
     let said = verify(&server, "altered");
     assert_eq!(said.code, 8, "{said:?}");
-    assert!(said.stderr.starts_with("error: altered: "), "{said:?}");
+    assert!(said.stderr.starts_with("error: altered: entry "), "{said:?}");
 
     // A log that was made anew, or cut before the kept checkpoint, is found out by the checkpoint alone.
     let cut = server.home().join("cut");

@@ -27,8 +27,9 @@ const FOR_READS: u64 = 30 * MIB;
 fn nearly_full_disk_refuses_changes_then_reads_and_recovers_without_a_restart() {
     let disk = SmallDisk::mount();
     let node = Node::at(&disk.path.join("data"));
-    let (server, token) = start(&node, FOR_CHANGES, FOR_READS);
+    let (server, token) = start(&node, FOR_CHANGES, FOR_READS, &[]);
     let mut client = server.client().with_token(&token);
+    make_key(&mut client);
     let revoked_later = token_of(&mut client);
     let revoked_last = token_of(&mut client);
     put(&mut client, "kept", "v1").expect(200);
@@ -78,6 +79,9 @@ fn nearly_full_disk_refuses_changes_then_reads_and_recovers_without_a_restart() 
     client.set_agent("revoke-without-space");
     client.post("/v1/auth/token/revoke", &json!({ "token": revoked_last })).unwrap().expect(204);
     assert_recorded(&node, "revoke-without-space");
+    client.set_agent("suspend-without-space");
+    client.post("/api/v1/keys/k/suspend", &json!({})).unwrap().expect(200);
+    assert_recorded(&node, "suspend-without-space");
     let sealed = node.cli(None, None, &["operator", "seal", "--local"]);
     assert!(sealed.status.success(), "{}", String::from_utf8_lossy(&sealed.stderr));
 
@@ -100,7 +104,7 @@ fn disk_without_a_byte_left_fails_requests_clearly_and_recovers_without_a_restar
     let disk = SmallDisk::mount();
     let node = Node::at(&disk.path.join("data"));
     // No marks: the store and the log run into the wall themselves.
-    let (server, token) = start(&node, 0, 0);
+    let (server, token) = start(&node, 0, 0, &[]);
     let mut client = server.client().with_token(&token);
     put(&mut client, "kept", "v1").expect(200);
     disk.leave(0);
@@ -131,6 +135,58 @@ fn disk_without_a_byte_left_fails_requests_clearly_and_recovers_without_a_restar
     for name in &acknowledged {
         client.get(&format!("/v1/secret/data/{name}")).unwrap().expect(200);
     }
+    audit_log::stop_and_verify(&node, server, &token);
+}
+
+#[test]
+fn log_without_a_byte_left_takes_what_protects_when_it_refused_a_read() {
+    revoke_suspend_and_seal_with_a_full_log("synced");
+}
+
+#[test]
+fn log_without_a_byte_left_takes_what_protects_where_reads_wait_for_no_sync() {
+    revoke_suspend_and_seal_with_a_full_log("written");
+}
+
+fn revoke_suspend_and_seal_with_a_full_log(read_durability: &str) {
+    let disk = SmallDisk::mount();
+    let node = Node::at(&disk.path.join("data"));
+    // No marks, so that it is the log itself that meets the end of the disk.
+    let (server, token) = start(&node, 0, 0, &["--audit-read-durability", read_durability]);
+    let mut client = server.client().with_token(&token);
+    make_key(&mut client);
+    let revoked = token_of(&mut client);
+    put(&mut client, "kept", "v1").expect(200);
+    disk.leave(0);
+
+    // Records of reads fill what the log has made ahead, those of refused ones as well.
+    let long = format!("/v1/secret/data/{}x", "x/".repeat(900));
+    let refused = (0..20_000).map(|_| client.get(&long).unwrap()).find(|answer| answer.status != 400);
+    let text = String::from_utf8(refused.expect("the log took everything").expect(503).body).unwrap();
+    assert!(text.contains("audit log"), "{text}");
+    client.get("/v1/secret/data/kept").unwrap().expect(503);
+    let text = String::from_utf8(put(&mut client, "kept", "v2").expect(503).body).unwrap();
+    assert!(text.contains("nothing may change"), "{text}");
+
+    client.set_agent("revoke-with-a-full-log");
+    client.post("/v1/auth/token/revoke", &json!({ "token": revoked })).unwrap().expect(204);
+    assert_recorded(&node, "revoke-with-a-full-log");
+    client.set_agent("suspend-with-a-full-log");
+    client.post("/api/v1/keys/k/suspend", &json!({})).unwrap().expect(200);
+    assert_recorded(&node, "suspend-with-a-full-log");
+    client.set_agent("seal-with-a-full-log");
+    client.send("PUT", "/v1/sys/seal", None).unwrap().expect(204);
+    server.wait_for_state("sealed", PATIENCE);
+    assert_recorded(&node, "seal-with-a-full-log");
+
+    disk.free();
+    let unsealed = node.cli(None, None, &["operator", "unseal", "--local"]);
+    assert!(unsealed.status.success(), "{}", String::from_utf8_lossy(&unsealed.stderr));
+    until("recovery", PATIENCE, || put(&mut client, "kept", "v2").is_success().then_some(()));
+    let status = client.another().with_token(&revoked).get("/v1/auth/token/lookup-self").unwrap().status;
+    assert_eq!(status, 403);
+    let key = client.get("/api/v1/keys/k").unwrap().expect(200).json();
+    assert_eq!(key["versions"][0]["state"], "suspended", "{key}");
     audit_log::stop_and_verify(&node, server, &token);
 }
 
@@ -187,7 +243,7 @@ impl Drop for SmallDisk {
     }
 }
 
-fn start(node: &Node, for_changes: u64, for_reads: u64) -> (Server, String) {
+fn start(node: &Node, for_changes: u64, for_reads: u64, more: &[&str]) -> (Server, String) {
     let percent = |bytes: u64| if bytes == 0 { "0" } else { "50" };
     let arguments = [
         "--min-free-percent-changes",
@@ -199,7 +255,7 @@ fn start(node: &Node, for_changes: u64, for_reads: u64) -> (Server, String) {
         "--min-free-bytes-reads",
         &for_reads.to_string(),
     ];
-    let server = node.prepare().args(&arguments).start();
+    let server = node.prepare().args(&arguments).args(more).start();
     let token = node.login(&server);
     (server, token)
 }
@@ -216,6 +272,12 @@ fn read(client: &mut Client, name: &str) -> Value {
 fn token_of(client: &mut Client) -> String {
     let granted = client.post("/v1/auth/token/create", &json!({ "policies": ["default"] })).unwrap().expect(200);
     granted.json()["auth"]["client_token"].as_str().unwrap().to_owned()
+}
+
+/// A key `k` that signs.
+fn make_key(client: &mut Client) {
+    client.post("/v1/sys/mounts/transit", &json!({ "type": "transit" })).unwrap().expect(204);
+    client.post("/v1/transit/keys/k", &json!({ "type": "ed25519" })).unwrap().expect(200);
 }
 
 fn seal_and_unseal(node: &Node, server: &Server) {

@@ -7,6 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
 use crate::{
+    audit_log,
     http::Client,
     node::{Engine, Node, Server},
     wait::{PATIENCE, until},
@@ -22,7 +23,7 @@ struct Sync {
 
 #[test]
 fn write_is_answered_after_syncs_of_wal_and_then_log_segment() {
-    let traced = Traced::start();
+    let traced = Traced::start("synced", &[]);
     let mut client = traced.client();
     let intervals: Vec<_> = (0..100)
         .map(|i| {
@@ -47,7 +48,7 @@ fn write_is_answered_after_syncs_of_wal_and_then_log_segment() {
 
 #[test]
 fn read_is_answered_after_a_sync_of_the_log_segment() {
-    let traced = Traced::start();
+    let traced = Traced::start("synced", &[]);
     let mut client = traced.client();
     client.post("/v1/secret/data/durable", &json!({ "data": { "value": "v" } })).unwrap().expect(200);
     let intervals: Vec<_> =
@@ -59,6 +60,55 @@ fn read_is_answered_after_a_sync_of_the_log_segment() {
     }
 }
 
+#[test]
+fn read_where_written_is_enough_waits_for_no_sync_and_a_write_does_all_the_same() {
+    // Longer than any read takes by itself.
+    let traced = Traced::start("written", &["-e", "inject=fdatasync:delay_exit=50000"]);
+    let mut client = traced.client();
+    client.post("/v1/secret/data/durable", &json!({ "data": { "value": "v" } })).unwrap().expect(200);
+    let reads: Vec<_> =
+        (0..100).map(|_| timed(|| client.get("/v1/secret/data/durable").unwrap().expect(200))).collect();
+    let body = json!({ "data": { "value": "w" } });
+    let writes: Vec<_> =
+        (0..10).map(|i| timed(|| client.post(&format!("/v1/secret/data/n{i}"), &body).unwrap().expect(200))).collect();
+    // Each is in the log before its answer, synced or not.
+    let logged = audit_log::files(&traced.node.audit_dir().join("segments"));
+    let logged: usize =
+        logged.iter().map(|file| count(&std::fs::read(file).unwrap(), b"\"cls\":\"secret.read\"")).sum();
+    assert!(logged >= reads.len(), "{logged} records of {} reads", reads.len());
+    let syncs = traced.stop();
+    let synced_within = |(sent, answered): &&(u64, u64)| {
+        syncs.iter().any(|sync| sync.is_of_segment() && sync.began >= *sent && sync.ended <= *answered)
+    };
+    // On a machine that stands still a sync may begin and end within one.
+    let waited = reads.iter().filter(synced_within).count();
+    assert!(waited < reads.len() / 2, "{waited} of {} reads were answered after a sync", reads.len());
+    assert_eq!(writes.iter().filter(synced_within).count(), writes.len(), "a write was answered before its sync");
+}
+
+#[test]
+fn read_is_refused_where_its_record_cannot_be_written() {
+    let node = Node::new(Engine::Sqlite);
+    let server = node.prepare().args(&["--audit-read-durability", "written"]).start();
+    let mut client = server.client().with_token(&node.login(&server));
+    client.post("/v1/secret/data/durable", &json!({ "data": { "value": "v" } })).unwrap().expect(200);
+    client.get("/v1/secret/data/durable").unwrap().expect(200);
+    // From here on no byte of the log's reaches a file: its segments are taken away, which it notices.
+    for file in audit_log::files(&node.audit_dir().join("segments")) {
+        std::fs::rename(&file, file.with_extension("gone")).unwrap();
+    }
+    let refused = until("the log to be missed", PATIENCE, || {
+        let answer = client.get("/v1/secret/data/durable").unwrap();
+        (answer.status != 200).then_some(answer)
+    });
+    let text = String::from_utf8(refused.expect(503).body).unwrap();
+    assert!(text.contains("audit log") && !text.contains("\"v\""), "{text}");
+}
+
+fn count(bytes: &[u8], wanted: &[u8]) -> usize {
+    bytes.windows(wanted.len()).filter(|window| *window == wanted).count()
+}
+
 /// A server under strace.
 struct Traced {
     node: Node,
@@ -67,12 +117,12 @@ struct Traced {
 }
 
 impl Traced {
-    fn start() -> Self {
+    fn start(read_durability: &str, more: &[&str]) -> Self {
         let node = Node::new(Engine::Sqlite);
         let mut strace = Command::new("strace");
         let traced = ["-f", "-y", "-ttt", "-T", "-e", "trace=fdatasync,fsync", "-e", "signal=none", "-o"];
-        strace.args(traced).arg(node.home().join("strace"));
-        let server = node.prepare_under(strace).start();
+        strace.args(more).args(traced).arg(node.home().join("strace"));
+        let server = node.prepare_under(strace).args(&["--audit-read-durability", read_durability]).start();
         let token = node.login(&server);
         Self { node, server, token }
     }
@@ -115,7 +165,7 @@ fn timed<T>(act: impl FnOnce() -> T) -> (u64, u64) {
 
 /// Lines are `PID TIME fdatasync(FD<PATH>) = 0 <TOOK>`, or two of them where others came between.
 fn read_trace(path: &Path) -> Vec<Sync> {
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = std::fs::read_to_string(path).unwrap().replace(" (DELAYED)", "");
     let mut begun: HashMap<&str, (u64, String)> = HashMap::new();
     let mut syncs = Vec::new();
     for line in text.lines() {

@@ -9,6 +9,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use serde_json::json;
+
 use crate::{
     node::{Engine, Node},
     wait::{PATIENCE, until},
@@ -45,6 +47,59 @@ fn running_server_leaves_no_core_and_is_closed_to_its_own_user() {
         assert!(said.contains("Permission denied") || said.contains("not permitted"), "{file}: {said}");
     }
     server.stop();
+}
+
+#[test]
+fn server_whose_memory_cannot_be_locked_says_so_once_counts_it_and_goes_on() {
+    let node = Node::new(Engine::Sqlite);
+    let server = node.prepare_under(without_locked_memory()).start();
+    let said = || server.log().matches("memory could not be locked").count();
+    until("the warning", PATIENCE, || (said() > 0).then_some(()));
+    let failures = server.metric("coffer_memory_lock_failures_total").unwrap();
+    assert!(failures >= 1.0);
+
+    // Each further key fails as well, and is not worth a line.
+    let mut client = server.client().with_token(&node.login(&server));
+    let value = json!({ "data": { "k": "v" } });
+    client.post("/v1/secret/data/a", &value).unwrap().expect(200);
+    client.send("PUT", "/v1/sys/rotate", None).unwrap().expect(204);
+    let ticks = server.metric("coffer_store_commits_total").unwrap() + 3.0;
+    until("housekeeping", PATIENCE, || (server.metric("coffer_store_commits_total")? >= ticks).then_some(()));
+    assert!(server.metric("coffer_memory_lock_failures_total").unwrap() > failures);
+    assert_eq!(said(), 1);
+    client.get("/v1/secret/data/a").unwrap().expect(200);
+    server.stop();
+}
+
+#[test]
+fn key_that_cannot_be_locked_after_the_start_is_warned_of_then() {
+    let node = Node::new(Engine::Sqlite);
+    // Sealed, a server holds no key.
+    let server = node.prepare_under(without_locked_memory()).args(&["--seal", "shamir"]).start_anyhow();
+    let said = || server.log().matches("memory could not be locked").count();
+    let before = said();
+    let body = json!({ "secret_shares": 1, "secret_threshold": 1 });
+    let told = server.client().send("PUT", "/v1/sys/init", Some(&body)).unwrap().expect(200).json();
+    let share = json!({ "key": told["keys"][0] });
+    server.client().send("PUT", "/v1/sys/unseal", Some(&share)).unwrap().expect(200);
+    server.wait_for_state("active", PATIENCE);
+    until("the warning", PATIENCE, || (said() == 1).then_some(()));
+    assert_eq!(before, 0, "there was nothing to lock before");
+    server.stop();
+}
+
+/// Starts what follows so that it may lock no page, root or not.
+fn without_locked_memory() -> Command {
+    let mut command = match rustix::process::geteuid().is_root() {
+        true => {
+            let mut setpriv = Command::new("setpriv");
+            setpriv.args(["--bounding-set", "-ipc_lock", "--inh-caps", "-ipc_lock", "prlimit"]);
+            setpriv
+        }
+        false => Command::new("prlimit"),
+    };
+    command.arg("--memlock=0:0");
+    command
 }
 
 #[test]

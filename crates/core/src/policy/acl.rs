@@ -186,6 +186,21 @@ impl Acl {
         Explanation::of(self, request)
     }
 
+    /// Bytes that it holds, about: what it shares with the policies is theirs.
+    pub fn weight(&self) -> usize {
+        let of_slot = |slot: &Slot| {
+            slot.pattern.text().len() + slot.sources.capacity() * size_of::<Source>() + slot.pool.weight()
+        };
+        let slots = self.slots.capacity() * size_of::<Slot>() + self.slots.iter().map(of_slot).sum::<usize>();
+        // A hash table has a seventh more places than it says, and a byte beside each.
+        let exact = self.exact.capacity() * 8 / 7 * (size_of::<(Box<str>, usize)>() + 1)
+            + self.exact.keys().map(|path| path.len()).sum::<usize>();
+        let dropped = self.dropped.iter().map(|rule| size_of::<DroppedRule>() + rule.policy.len() + rule.path.len());
+        let lower = self.in_lower_case.as_deref().map_or(0, Self::weight);
+        let indexes = self.prefixes.weight() + self.segments.weight();
+        size_of::<Self>() + slots + exact + indexes + dropped.sum::<usize>() + lower
+    }
+
     /// Whether the root policy decides.
     pub fn is_root(&self) -> bool {
         self.root
@@ -271,7 +286,10 @@ impl Acl {
 
     fn build_indexes(&mut self) {
         let mut prefixes = Vec::new();
+        // One is kept for each token whose policies have templates.
+        self.slots.shrink_to_fit();
         for (number, slot) in self.slots.iter_mut().enumerate() {
+            slot.sources.shrink_to_fit();
             slot.pool.finish();
             let stem = slot.pattern.stem();
             match slot.pattern.kind() {

@@ -20,6 +20,12 @@ struct PrefixEntry {
 }
 
 impl PrefixIndex {
+    /// Bytes that it holds, about, beside itself.
+    pub(super) fn weight(&self) -> usize {
+        let texts: usize = self.entries.iter().map(|entry| entry.prefix.len()).sum();
+        texts + self.entries.capacity() * size_of::<PrefixEntry>()
+    }
+
     /// Builds the index; every prefix may be given once.
     pub(super) fn build(mut prefixes: Vec<(Box<str>, usize)>) -> PrefixIndex {
         prefixes.sort();
@@ -79,6 +85,17 @@ struct SegmentNode {
 impl SegmentIndex {
     pub(super) fn new() -> SegmentIndex {
         SegmentIndex { nodes: vec![SegmentNode::default()] }
+    }
+
+    /// Bytes that it holds, about, beside itself.
+    pub(super) fn weight(&self) -> usize {
+        let of_node = |node: &SegmentNode| {
+            let texts = node.literal.keys().map(|segment| segment.len()).sum::<usize>();
+            // A hash table has a seventh more places than it says, and a byte beside each.
+            let literal = node.literal.capacity() * 8 / 7 * (size_of::<(Box<str>, usize)>() + 1);
+            texts + literal + node.open.weight() + node.unsorted.capacity() * size_of::<(Box<str>, usize)>()
+        };
+        self.nodes.capacity() * size_of::<SegmentNode>() + self.nodes.iter().map(of_node).sum::<usize>()
     }
 
     /// Adds the pattern that matches exactly the segments of `stem`.

@@ -20,6 +20,13 @@ impl Constraints {
         self.allowed.is_empty() && self.denied.is_empty() && self.required.is_empty()
     }
 
+    /// Bytes that they hold, about.
+    pub(super) fn weight(&self) -> usize {
+        let lists = self.allowed.iter().chain(&self.denied);
+        let lists = lists.map(|(name, values)| ENTRY + name.len() + values.iter().map(value_weight).sum::<usize>());
+        lists.sum::<usize>() + self.required.iter().map(|name| ENTRY + name.len()).sum::<usize>()
+    }
+
     /// Joins in the constraints of another rule for the same pattern.
     pub(super) fn merge(&mut self, other: &Constraints) {
         merge_values(&mut self.allowed, &other.allowed);
@@ -104,6 +111,16 @@ enum Listed {
     Value,
 }
 
+fn value_weight(value: &Value) -> usize {
+    let held = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(value_weight).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| ENTRY + name.len() + value_weight(value)).sum(),
+    };
+    ENTRY + held
+}
+
 fn merge_values(into: &mut BTreeMap<String, Vec<Value>>, from: &BTreeMap<String, Vec<Value>>) {
     for (name, values) in from {
         match into.get_mut(name) {
@@ -160,6 +177,9 @@ fn same(a: &Value, b: &Value) -> bool {
 
 /// The name that stands for every parameter.
 const ANY: &str = "*";
+
+/// About what a name or a value takes beside its text.
+const ENTRY: usize = 48;
 
 #[cfg(test)]
 mod tests {

@@ -55,6 +55,13 @@ impl Pool {
         self.expiring.sort_by_key(|(expiry, _)| std::cmp::Reverse(*expiry));
     }
 
+    /// Bytes that it holds, about, beside itself. What it shares with policies is theirs.
+    pub(super) fn weight(&self) -> usize {
+        let own = self.lasting.as_ref().filter(|permissions| Arc::strong_count(permissions) == 1);
+        let own = own.map_or(0, |permissions| size_of::<Permissions>() + permissions.constraints.weight());
+        own + self.expiring.capacity() * size_of::<(i64, Arc<Permissions>)>()
+    }
+
     pub(super) fn is_live(&self, now: i64) -> bool {
         self.lasting.is_some() || self.expiring.first().is_some_and(|(expiry, _)| now <= *expiry)
     }

@@ -1,6 +1,7 @@
 //! The core as a whole, with a look at the rows that it keeps.
 
 mod backups;
+mod bounded;
 mod constant_time;
 mod doubt;
 #[path = "../../tests/it/harness.rs"]

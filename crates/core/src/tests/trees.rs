@@ -1,5 +1,7 @@
 //! Tokens in memory after their place in a tree, or the key that they stand under, changed.
 
+use std::sync::Arc;
+
 use coffer_api::{
     Code,
     token::{TokenCreate, TokenGrant, TokenRef, TokenRenew},
@@ -91,10 +93,10 @@ async fn rights_of_a_wrapping_token_are_those_of_no_other() {
             wrapping,
             ..crate::token::TokenEntry::default()
         };
-        crate::token::TokenState::new(coffer_api::token::TokenKind::Batch, String::new(), entry, None)
+        Arc::new(crate::token::TokenState::new(coffer_api::token::TokenKind::Batch, String::new(), entry, None))
     };
-    let may_unwrap = async |state: &crate::token::TokenState| {
-        let acl = std::sync::Arc::clone(&active.authority_of(state).await.unwrap().acl);
+    let may_unwrap = async |state: &Arc<crate::token::TokenState>| {
+        let acl = Arc::clone(&active.authority_of(state).await.unwrap().acl);
         let request = crate::policy::Request {
             path: "sys/wrapping/unwrap",
             operation: Operation::Update,

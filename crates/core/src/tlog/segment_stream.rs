@@ -206,6 +206,19 @@ pub(crate) fn grew(path: &Path, file: &Arc<dyn DiskFile>, from: u64) -> Result<b
     Ok(read_batch(&mut reader, path)?.is_some())
 }
 
+/// How many entries from an offset on are whole, up to what is not; none where the file's beginning is not.
+pub(crate) fn whole_entries(path: &Path, file: &Arc<dyn DiskFile>, from: u64) -> Result<u64, DiskError> {
+    let mut whole = 0;
+    if from == 0 {
+        return Ok(whole);
+    }
+    let mut reader = FrameReader::new(Arc::clone(file), from);
+    while let Next::Frame(Frame::Entry(_)) = reader.next().named("read", path)? {
+        whole += 1;
+    }
+    Ok(whole)
+}
+
 /// The entries of one batch and its checkpoint; none at the end of what is whole.
 fn read_batch(reader: &mut FrameReader, path: &Path) -> Result<Option<VecDeque<Event>>, StreamError> {
     let mut events = VecDeque::new();
@@ -237,7 +250,8 @@ fn begins_where_it_should(found: &Found, tree: &Frontier) -> Result<(), Finding>
         return Err(Finding::File { path: found.path.clone(), what });
     }
     if found.header.root != tree.root() {
-        return Err(Finding::Root { size: tree.size(), by: found.path.display().to_string() });
+        let (size, by) = (tree.size(), found.path.display().to_string());
+        return Err(Finding::Root { from: size, size, by });
     }
     Ok(())
 }

@@ -99,11 +99,21 @@ impl<'a> TileCheck<'a> {
         let tile = TilePath { kind: TileKind::Hashes(0), ..*bundle };
         match self.read(&tile, 0)?.and_then(|found| first_difference(&found, leaves)) {
             None => Ok(()),
-            Some(at) => {
-                let what = "it does not have the hash that its tile has";
-                Err(Finding::Entry { index: bundle.index * TILE_WIDTH + at, what }.into())
-            }
+            Some(at) => Err(Finding::Entry { index: bundle.index * TILE_WIDTH + at, what: OTHER_HASH }.into()),
         }
+    }
+
+    /// The first of the entries of the tile being filled whose hash is not the one that a partial tile has.
+    pub(crate) fn altered_leaf(&self) -> Result<Option<u64>, VerifyError> {
+        let Some((number, hashes)) = self.levels.first() else { return Ok(None) };
+        let kind = TileKind::Hashes(0);
+        let widest = self.partials.get(&(kind, *number)).and_then(|widths| widths.iter().max());
+        let Some(width) = widest else { return Ok(None) };
+        let path = self.paths.tile(&TilePath { kind, index: *number, partial: Some(*width) });
+        let Some(found) = self.read_partial(&path)? else { return Ok(None) };
+        let (found, _) = found.as_chunks::<32>();
+        let at = found.iter().zip(hashes).position(|(one, other)| one != other);
+        Ok(at.and_then(|at| u64::try_from(at).ok()).map(|at| number * TILE_WIDTH + at))
     }
 
     fn finish_partials(&mut self) -> Result<(), VerifyError> {
@@ -266,5 +276,7 @@ fn is_full(hashes: &[Hash]) -> bool {
     u64::try_from(hashes.len()).is_ok_and(|len| len == TILE_WIDTH)
 }
 
+/// How an altered entry shows by its tile.
+pub(crate) const OTHER_HASH: &str = "it does not have the hash that its tile has";
 const MAX_DEPTH: u32 = 12;
 const MAX_PARTIALS: usize = 100_000;

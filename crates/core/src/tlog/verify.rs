@@ -16,10 +16,10 @@ use super::{
     paths::Paths,
     replay::later_checkpoint,
     rotation::{KeyChain, RotationError},
-    segment_stream::{Event, Leftover, SegmentStream, StreamError, grew},
+    segment_stream::{Event, Leftover, SegmentStream, StreamError, grew, whole_entries},
     tail::MAX_BUNDLE,
     tile::{TILE_WIDTH, TileKind, TilePath, decode_entries},
-    tile_check::TileCheck,
+    tile_check::{OTHER_HASH, TileCheck},
 };
 
 /// What is checked, and against what.
@@ -56,6 +56,14 @@ pub struct Report {
 /// The first thing that is wrong with a log.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Finding {
+    /// A segment is no longer what was written.
+    #[error("entry {index} is altered: {} is damaged there, before entries that were acknowledged", path.display())]
+    Damaged {
+        /// The segment.
+        path: PathBuf,
+        /// The first entry that is not whole, or whose checkpoint is not.
+        index: u64,
+    },
     /// An entry is not what it was.
     #[error("entry {index} is altered: {what}")]
     Entry {
@@ -90,8 +98,10 @@ pub enum Finding {
         reason: String,
     },
     /// The entries do not come to the root that was signed.
-    #[error("the first {size} entries do not have the root that {by} states")]
+    #[error("one of the entries {from} to {} is altered: the first {size} entries do not have the root that {by} states", size.saturating_sub(1))]
     Root {
+        /// Those before this one have the root that was signed over them.
+        from: u64,
         /// How many entries.
         size: u64,
         /// What states the root.
@@ -205,6 +215,7 @@ pub fn verify_dir(disk: &dyn Disk, what: Verification<'_>, each: EachEntry<'_>) 
         listed_keys,
         published: published.as_ref().map(|checkpoint| checkpoint.head.size),
         checkpoints: 0,
+        proved: 0,
     };
     let mut report = Report {
         head: Head { size: 0, root: run.frontier.root() },
@@ -250,6 +261,8 @@ struct Run<'a> {
     /// The size of the checkpoint that the log has published.
     published: Option<u64>,
     checkpoints: u64,
+    /// So many entries have the root of a checkpoint.
+    proved: u64,
 }
 
 impl Run<'_> {
@@ -281,7 +294,8 @@ impl Run<'_> {
             let later = later_checkpoint(file.as_ref(), &path, from, size, &self.origin, is_signed)?;
             // Looked at last: a log in use goes on at any moment.
             if later.is_some() && !grew(&path, &file, from)? {
-                return Err(Finding::File { path, what: "it is damaged before entries that were acknowledged" }.into());
+                let index = size + whole_entries(&path, &file, from)?;
+                return Err(Finding::Damaged { path, index }.into());
             }
         }
         Ok(())
@@ -365,12 +379,17 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn check_root(&self, checkpoint: &Checkpoint, by: &str) -> Result<(), VerifyError> {
+    fn check_root(&mut self, checkpoint: &Checkpoint, by: &str) -> Result<(), VerifyError> {
         let head = Head { size: self.frontier.size(), root: self.frontier.root() };
         if checkpoint.head == head {
+            self.proved = head.size;
             return Ok(());
         }
-        Err(Finding::Root { size: head.size, by: by.to_owned() }.into())
+        let from = self.proved;
+        match self.tiles.altered_leaf()?.filter(|index| *index >= from) {
+            Some(index) => Err(Finding::Entry { index, what: OTHER_HASH }.into()),
+            None => Err(Finding::Root { from, size: head.size, by: by.to_owned() }.into()),
+        }
     }
 
     /// Every key in force at the size must have signed.

@@ -216,7 +216,7 @@ impl Caller {
 
 impl Active {
     /// What the API shows of a token.
-    pub(crate) async fn token_info(&self, state: &TokenState) -> Result<TokenInfo, Error> {
+    pub(crate) async fn token_info(&self, state: &Arc<TokenState>) -> Result<TokenInfo, Error> {
         // The row has what moved since the state was made: renewals.
         let stored = match state.kind {
             TokenKind::Batch => None,

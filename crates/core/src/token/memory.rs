@@ -1,4 +1,5 @@
-//! The states of tokens in use: one for each token, however many requests hold it.
+//! The states of tokens in use: one for each token, however many requests hold it. What a token may do is kept as long as
+//! the token is in the cache, and counts towards its bound.
 
 use std::{
     collections::HashMap,
@@ -7,19 +8,34 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::TokenState;
+use super::{Authority, TokenState};
 use crate::{
-    cache::{Coherent, Weigh},
+    cache::{Coherent, Visit, Weigh},
     policy::Acl,
 };
 
 /// Tokens in memory.
 pub(crate) struct Tokens {
     /// By keyed hash, bounded in bytes.
-    pub(super) cache: Coherent<[u8; 32], Arc<TokenState>>,
+    cache: Coherent<[u8; 32], Held>,
     states: Mutex<States>,
-    /// Compiled policy sets shared by tokens whose policies have no templates.
-    shared: Mutex<HashMap<Basis, Compiled>>,
+    shared: Mutex<Shared>,
+}
+
+/// A state in the cache, with what it weighed when it was put there.
+struct Held {
+    state: Arc<TokenState>,
+    weight: usize,
+}
+
+/// Compiled policy sets shared by tokens whose policies have no templates.
+#[derive(Default)]
+struct Shared {
+    /// By what they are compiled from, and the value of `Active::authority` then.
+    sets: HashMap<(Basis, u64), Weak<Acl>>,
+    /// Bytes of those compiled since it was last looked which are in use.
+    bytes: usize,
+    most: usize,
 }
 
 /// Everything that decides what a policy set without templates is compiled from: who has the same shares it.
@@ -33,9 +49,6 @@ pub(super) enum Basis {
     Wrapping,
 }
 
-/// A policy set, and the value of `Active::authority` it was compiled at.
-type Compiled = (u64, Weak<Acl>);
-
 #[derive(Default)]
 struct States {
     /// By accessor, for as long as anybody holds the state.
@@ -46,11 +59,33 @@ struct States {
 
 impl Tokens {
     pub(crate) fn new(bytes: usize) -> Self {
-        Self { cache: Coherent::new(bytes, 1024), states: Mutex::default(), shared: Mutex::new(HashMap::new()) }
+        let most = bytes / 4;
+        let shared = Mutex::new(Shared { most, ..Shared::default() });
+        Self { cache: Coherent::new(bytes - most, 1024), states: Mutex::default(), shared }
     }
 
     pub(crate) fn weight(&self) -> u64 {
-        self.cache.weight()
+        self.cache.weight() + u64::try_from(self.shared.lock().in_use()).unwrap_or(u64::MAX)
+    }
+
+    /// Before the store is asked for the token of this hash.
+    pub(super) fn visit(&self, hash: &[u8; 32]) -> Visit {
+        self.cache.visit(hash)
+    }
+
+    /// Keeps a state that was read.
+    pub(super) fn admit(&self, visit: Visit, hash: [u8; 32], state: &Arc<TokenState>) {
+        self.cache.admit(visit, hash, Arc::new(Held::new(state)));
+    }
+
+    /// Keeps what the token may do, for as long as there is room for it. A token that is not in the cache, like one that
+    /// is held by those below it alone, is without.
+    pub(super) fn keep(&self, state: &Arc<TokenState>, authority: &Arc<Authority>) {
+        state.authority.store(Some(Arc::clone(authority)));
+        let held = Arc::new(Held::new(state));
+        if !self.cache.replace(state.entry.hash, held, |held| Arc::ptr_eq(&held.state, state)) {
+            state.authority.store(None);
+        }
     }
 
     /// The token is gone: nobody uses it from here on.
@@ -78,13 +113,19 @@ impl Tokens {
     /// Tokens under other keys than these are not found any more. Their states stay for the tokens below them: those
     /// end with them, and not before.
     pub(crate) fn keep_only(&self, numbers: &[u32]) {
-        self.cache.retain(|state| numbers.contains(&state.entry.kid));
+        self.cache.retain(|held| {
+            let stays = numbers.contains(&held.state.entry.kid);
+            if !stays {
+                held.let_go();
+            }
+            stays
+        });
     }
 
     /// Forgets states nobody holds; call it now and then.
     pub(crate) fn tidy(&self) {
         self.states.lock().by_accessor.retain(|_, state| state.strong_count() > 0);
-        self.shared.lock().retain(|_, (_, acl)| acl.strong_count() > 0);
+        self.shared.lock().sets.retain(|_, acl| acl.strong_count() > 0);
     }
 
     fn drop_state(&self, accessor: &str) -> Option<Arc<TokenState>> {
@@ -95,6 +136,7 @@ impl Tokens {
         };
         if let Some(state) = &state {
             self.cache.put(state.entry.hash, None);
+            state.authority.store(None);
         }
         state
     }
@@ -106,7 +148,7 @@ impl Tokens {
 
     /// The state of this hash, unless it is out of place.
     pub(super) fn cached(&self, hash: &[u8; 32]) -> Option<Arc<TokenState>> {
-        self.cache.get(hash).map(|state| Arc::clone(state.as_ref())).filter(|state| state.is_in_place())
+        self.cache.get(hash).map(|held| Arc::clone(&held.state)).filter(|state| state.is_in_place())
     }
 
     pub(super) fn forgotten(&self) -> u64 {
@@ -129,15 +171,42 @@ impl Tokens {
 
     pub(super) fn shared_acl(&self, basis: Basis, generation: u64, compile: impl FnOnce() -> Acl) -> Arc<Acl> {
         let mut shared = self.shared.lock();
-        if let Some((known, acl)) = shared.get(&basis)
-            && *known == generation
-            && let Some(acl) = acl.upgrade()
-        {
+        let key = (basis, generation);
+        if let Some(acl) = shared.sets.get(&key).and_then(Weak::upgrade) {
             return acl;
         }
         let acl = Arc::new(compile());
-        shared.insert(basis, (generation, Arc::downgrade(&acl)));
+        shared.bytes += acl.weight();
+        shared.sets.insert(key, Arc::downgrade(&acl));
+        if shared.bytes > shared.most {
+            shared.bytes = shared.in_use();
+            if shared.bytes > shared.most {
+                // Rarely: each token in use has its own compiled anew.
+                shared.bytes = acl.weight();
+                drop(shared);
+                self.cache.retain(|held| {
+                    held.let_go();
+                    true
+                });
+            }
+        }
         acl
+    }
+}
+
+impl Shared {
+    fn in_use(&self) -> usize {
+        self.sets.values().filter_map(Weak::upgrade).map(|acl| acl.weight()).sum()
+    }
+}
+
+impl Held {
+    fn new(state: &Arc<TokenState>) -> Self {
+        let entry = &state.entry;
+        let texts = entry.policies.iter().map(String::len).sum::<usize>()
+            + entry.metadata.iter().map(|(key, value)| key.len() + value.len() + 64).sum::<usize>();
+        let authority = state.authority.load_full().map_or(0, |authority| authority.weight);
+        Self { state: Arc::clone(state), weight: texts + authority + 768 }
     }
 }
 
@@ -147,11 +216,12 @@ impl States {
     }
 }
 
-impl Weigh for Arc<TokenState> {
+impl Weigh for Held {
     fn weight(&self) -> usize {
-        let entry = &self.entry;
-        let texts = entry.policies.iter().map(String::len).sum::<usize>()
-            + entry.metadata.iter().map(|(key, value)| key.len() + value.len() + 64).sum::<usize>();
-        texts + 768
+        self.weight
+    }
+
+    fn let_go(&self) {
+        self.state.authority.store(None);
     }
 }

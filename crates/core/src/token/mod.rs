@@ -140,6 +140,8 @@ pub(crate) struct Authority {
     pub(crate) acl: Arc<Acl>,
     pub(crate) identity_policies: Vec<String>,
     pub(crate) entity_disabled: bool,
+    /// Bytes that are this token's alone.
+    weight: usize,
 }
 
 /// What reading a token's row and its parents' came to.
@@ -229,12 +231,12 @@ impl Active {
             if let Some(state) = self.tokens.cached(&hash) {
                 return Ok(state.is_alive(&self.clock).then_some(state));
             }
-            let visit = self.tokens.cache.visit(&hash);
+            let visit = self.tokens.visit(&hash);
             if let Some(state) = Box::pin(self.state_of(&accessor(token, key))).await?
                 && state.entry.kid == *kid
                 && bool::from(state.entry.hash.ct_eq(&hash))
             {
-                self.tokens.cache.admit(visit, hash, Arc::new(Arc::clone(&state)));
+                self.tokens.admit(visit, hash, &state);
                 return Ok(state.is_alive(&self.clock).then_some(state));
             }
         }
@@ -290,13 +292,13 @@ impl Active {
     }
 
     /// What the token may do, compiled now or earlier.
-    pub(crate) async fn authority_of(&self, state: &TokenState) -> Result<Arc<Authority>, Error> {
+    pub(crate) async fn authority_of(&self, state: &Arc<TokenState>) -> Result<Arc<Authority>, Error> {
         let generation = self.authority.load(Ordering::Acquire);
         if let Some(authority) = state.authority.load_full().filter(|authority| authority.generation == generation) {
             return Ok(authority);
         }
         let authority = Arc::new(Box::pin(self.compile(state, generation)).await?);
-        state.authority.store(Some(Arc::clone(&authority)));
+        self.tokens.keep(state, &authority);
         Ok(authority)
     }
 
@@ -328,14 +330,15 @@ impl Active {
             // `root` is no policy like others: it counts for a token that was made with it alone.
             Basis::Named(names) => names.iter().filter_map(|name| self.policies.find(name)).collect(),
         };
-        let acl = if policies.iter().any(|policy| policy.is_templated()) {
+        let (acl, own) = if policies.iter().any(|policy| policy.is_templated()) {
             let ids = SubjectIds::new(entity.as_ref(), &groups);
             let subject = subject(entity.as_ref(), &groups, &ids);
-            Arc::new(Acl::compile(policies.iter().map(AsRef::as_ref), &subject))
+            let acl = Acl::compile(policies.iter().map(AsRef::as_ref), &subject);
+            let own = acl.weight();
+            (Arc::new(acl), own)
         } else {
-            self.tokens.shared_acl(basis, generation, || {
-                Acl::compile(policies.iter().map(AsRef::as_ref), &crate::policy::Subject::anonymous())
-            })
+            let compile = || Acl::compile(policies.iter().map(AsRef::as_ref), &crate::policy::Subject::anonymous());
+            (self.tokens.shared_acl(basis, generation, compile), 0)
         };
         let entity_disabled = match (&state.entry.entity, &entity) {
             (Some(_), Some(entity)) => entity.disabled,
@@ -343,7 +346,8 @@ impl Active {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        Ok(Authority { generation, acl, identity_policies, entity_disabled })
+        let weight = own + identity_policies.iter().map(|name| name.len() + size_of::<String>()).sum::<usize>();
+        Ok(Authority { generation, acl, identity_policies, entity_disabled, weight })
     }
 
     /// How a token is hashed today.

@@ -22,6 +22,31 @@ use super::{
 };
 
 #[tokio::test]
+async fn long_log_is_opened_from_its_last_full_tiles_and_what_follows_them() {
+    let disk = SimDisk::new();
+    let (log, _) = open(&disk, None).unwrap();
+    let length = 70_000;
+    for first in (0..length).step_by(50) {
+        let entries = (first..first + 50).map(|index| [entry(index), vec![b'.'; 60]].concat());
+        append(&log, entries.collect()).await.unwrap();
+        if first % 5_000 == 0 {
+            log.publish().unwrap();
+        }
+    }
+    let head = log.head();
+    log.close().unwrap();
+    let whole: usize = disk.files().iter().map(|file| disk.contents(file).len()).sum();
+    disk.take_read();
+    let (log, opened) = open(&disk, Some(head)).unwrap();
+    assert_eq!((opened.head, log.head().size), (head, length));
+    let read = disk.take_read();
+    // The last segments, the files made ahead, and of each level the tile at the edge.
+    assert!(read < 400_000, "{read} bytes of {whole} are read");
+    assert!(whole > 7_000_000, "{whole} bytes");
+    log.close().unwrap();
+}
+
+#[tokio::test]
 async fn log_on_the_real_disk_has_the_roots_of_the_golden_vectors() {
     let dir = tempfile::tempdir().unwrap();
     let vectors = Vectors::load();

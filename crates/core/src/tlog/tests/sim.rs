@@ -55,6 +55,8 @@ struct State {
     left: Option<u64>,
     /// Bytes that files may still grow by.
     free: u64,
+    /// Bytes that were read since somebody asked.
+    read: u64,
 }
 
 #[derive(Clone, Default)]
@@ -87,6 +89,7 @@ impl SimDisk {
             fault: None,
             left: None,
             free: u64::MAX,
+            read: 0,
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -136,6 +139,11 @@ impl SimDisk {
     /// Comes back after the process was killed: what was written is there, as the system keeps it in memory.
     pub(crate) fn kill(&self) {
         self.state.lock().restart();
+    }
+
+    /// How many bytes were read from it since it was last asked.
+    pub(crate) fn take_read(&self) -> u64 {
+        std::mem::take(&mut self.state.lock().read)
     }
 
     /// The paths of all files.
@@ -313,6 +321,7 @@ impl Disk for SimDisk {
         if u64::try_from(bytes.len()).unwrap() > limit {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
+        state.read += u64::try_from(bytes.len()).unwrap();
         Ok(bytes)
     }
 
@@ -406,12 +415,13 @@ impl SimFile {
 
 impl DiskFile for SimFile {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.disk.state.lock();
+        let mut state = self.disk.state.lock();
         let bytes = &state.inodes[&self.id].now;
         let from = usize::try_from(offset).unwrap().min(bytes.len());
         // Short reads happen.
         let count = into.len().min(bytes.len() - from).min(40_000);
         into[..count].copy_from_slice(&bytes[from..from + count]);
+        state.read += u64::try_from(count).unwrap();
         Ok(count)
     }
 

@@ -207,7 +207,59 @@ async fn segment_damaged_before_acknowledged_entries_is_not_opened_even_if_nothi
     disk.tamper(&last, |bytes| bytes[400] ^= 1);
     let opened = Log::open(Path::new(DIR), std::sync::Arc::new(disk.clone()), signing_key(50), small(), None);
     assert!(matches!(opened, Err(OpenError::Torn { .. })));
-    assert!(matches!(finding(&disk), Finding::File { .. }));
+    assert!(matches!(finding(&disk), Finding::Damaged { path, .. } if path == last));
+}
+
+/// The entry of an index in a log of 700, as a segment has it.
+fn framed(index: u64, altered: bool) -> Vec<u8> {
+    let mut entry = [entry(index), vec![b'.'; 60]].concat();
+    if altered {
+        *entry.last_mut().unwrap() = b'!';
+    }
+    let mut frame = Vec::new();
+    push_entry_frame(&mut frame, &entry);
+    frame
+}
+
+/// Puts bytes in the place of others in the segment that has them.
+fn replace(disk: &SimDisk, old: &[u8], new: &[u8]) -> PathBuf {
+    let place = |bytes: &[u8]| bytes.windows(old.len()).position(|window| window == old);
+    let segment = segments(disk).into_iter().find(|segment| place(&disk.contents(segment)).is_some()).unwrap();
+    disk.tamper(&segment, |bytes| {
+        let at = place(bytes).unwrap();
+        bytes[at..at + new.len()].copy_from_slice(new);
+    });
+    segment
+}
+
+#[tokio::test]
+async fn entry_altered_in_a_segment_is_named_by_its_index() {
+    let (disk, _) = log_of_700().await;
+    // The third of a batch of ten; the two before it are whole.
+    let mut torn = framed(683, false);
+    *torn.last_mut().unwrap() = b'!';
+    let segment = replace(&disk, &framed(683, false), &torn);
+    assert!(matches!(finding(&disk), Finding::Damaged { path, index: 683 } if path == segment));
+    assert!(finding(&disk).to_string().contains("683"));
+
+    // With its checksum it is as it should be, but for the hash.
+    let (disk, _) = log_of_700().await;
+    replace(&disk, &framed(683, false), &framed(683, true));
+    assert!(matches!(finding(&disk), Finding::Entry { index: 683, .. }));
+}
+
+#[tokio::test]
+async fn entry_altered_in_a_segment_before_anything_is_published_is_named_with_those_signed_together() {
+    let (disk, _) = log_of_700().await;
+    let published =
+        |file: &PathBuf| file.starts_with(path("tile/0/002.p")) || file.starts_with(path("tile/entries/002.p"));
+    for file in disk.files().into_iter().filter(|file| published(file) || *file == path("checkpoint")) {
+        super::super::disk::Disk::remove(&disk, &file).unwrap();
+    }
+    replace(&disk, &framed(683, false), &framed(683, true));
+    let found = finding(&disk);
+    assert!(matches!(found, Finding::Root { from: 681, size: 691, .. }), "{found}");
+    assert!(found.to_string().starts_with("one of the entries 681 to 690 is altered"), "{found}");
 }
 
 #[tokio::test]

@@ -151,6 +151,8 @@ impl Weigh for LoadedKey {
         let versions = self.slots.len().min(MAX_VERSIONS);
         2048 + self.slots.len() * 64 + versions * prepared_bytes(self.entry.algorithm)
     }
+
+    fn let_go(&self) {}
 }
 
 impl Active {
