@@ -44,6 +44,8 @@ pub(super) fn connect(database: &Path, purpose: Purpose) -> Result<Connection, E
         | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
     let connection = Connection::open_with_flags(database, flags).map_err(failed("opening the database"))?;
     configure(&connection, purpose).map_err(failed("configuring the database"))?;
+    #[cfg(test)]
+    tests::weaken(database, purpose, &connection);
     prove(&connection)?;
     Ok(connection)
 }
@@ -118,7 +120,50 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use parking_lot::Mutex;
+
     use super::*;
+    use crate::Store;
+    use crate::sqlite::Sqlite;
+
+    /// Which connections lose which setting after they were configured: those for a purpose to a file.
+    static WEAKENED: Mutex<Vec<(PathBuf, Purpose, &str)>> = Mutex::new(Vec::new());
+
+    pub(super) fn weaken(database: &Path, purpose: Purpose, connection: &Connection) {
+        for (path, of, setting) in WEAKENED.lock().iter() {
+            if path == database && *of == purpose {
+                let value = if *setting == "mmap_size" { 65_536 } else { 0 };
+                connection.pragma_update(None, setting, value).unwrap();
+            }
+        }
+    }
+
+    /// What is opened first opens, so that it is the weak connection that is refused.
+    #[tokio::test]
+    async fn store_proves_each_of_its_connections() {
+        for purpose in [Purpose::Checkpoint, Purpose::Read, Purpose::Scan, Purpose::Snapshot, Purpose::Write] {
+            for setting in ["synchronous", "secure_delete", "mmap_size"] {
+                let directory = tempfile::tempdir().unwrap();
+                let path = directory.path().canonicalize().unwrap().join("store.db");
+                let store = Sqlite::open(path.to_str().unwrap()).await.unwrap();
+                let refused = if purpose == Purpose::Snapshot {
+                    drop(store.snapshot(1 << 20).await.unwrap());
+                    WEAKENED.lock().push((path, purpose, setting));
+                    store.snapshot(1 << 20).await.err()
+                } else {
+                    store.close().await;
+                    WEAKENED.lock().push((path.clone(), purpose, setting));
+                    Sqlite::open(path.to_str().unwrap()).await.err()
+                };
+                let Some(Error::Unsafe { setting: found, .. }) = refused else {
+                    panic!("{purpose:?} without {setting}: {refused:?}")
+                };
+                assert!(found.ends_with(setting), "{purpose:?}: {found} for {setting}");
+            }
+        }
+    }
 
     fn database() -> (tempfile::TempDir, Connection) {
         let directory = tempfile::tempdir().unwrap();
