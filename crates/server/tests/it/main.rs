@@ -3,6 +3,7 @@
 
 mod approle;
 mod audit;
+mod backup;
 mod compatibility;
 mod cubbyhole;
 mod dialects;
