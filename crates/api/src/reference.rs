@@ -61,7 +61,14 @@ pub struct Parts<'a> {
     text: &'a str,
     at: usize,
     /// Where `${` and `$${` open, in order, and where the `}` of each is.
-    braces: Vec<(usize, Option<usize>)>,
+    braces: Vec<Brace>,
+}
+
+/// Where `${` or `$${` opens, and where the `}` of it is, if there is one. Narrow, for a value may be nothing else.
+#[derive(Clone, Copy)]
+struct Brace {
+    opens: u32,
+    closes: u32,
 }
 
 /// Takes a value apart, in time and memory in proportion to its length.
@@ -113,6 +120,17 @@ impl FromStr for Environment {
 impl fmt::Display for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Target {
+    /// As a value refers to it, without a default.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Elsewhere(environment, name) => write!(f, "${{{environment}:{name}}}"),
+            Self::Here(name) => write!(f, "${{{name}}}"),
+        }
     }
 }
 
@@ -202,8 +220,10 @@ impl<'a> Parts<'a> {
 
     /// What `${` at this place opens: where it ends, what it names, and its default.
     fn enclosed(&self, place: usize) -> Option<(usize, Target, Option<&'a str>)> {
-        let at = self.braces.binary_search_by_key(&place, |(opens, _)| *opens).ok()?;
-        let close = self.braces.get(at)?.1?;
+        let opens = u32::try_from(place).ok()?;
+        let at = self.braces.binary_search_by_key(&opens, |brace| brace.opens).ok()?;
+        let brace = self.braces.get(at).filter(|brace| brace.closes != OPEN)?;
+        let close = usize::try_from(brace.closes).ok()?;
         let inside = self.text.get(place + 2..close)?;
         // No name is longer, and what is looked at more than once is short.
         let window = inside.get(..inside.floor_char_boundary(MAX_TARGET)).unwrap_or(inside);
@@ -246,10 +266,10 @@ fn bare_address(text: &str, start: usize) -> Option<(usize, Address)> {
     Some((end, text.get(start..end)?.parse().ok()?))
 }
 
-/// Where `${` and `$${` open and which `}` closes each, innermost first, in one pass.
-fn braces(text: &str) -> Vec<(usize, Option<usize>)> {
+/// Where `${` and `$${` open and which `}` closes each, innermost first, in one pass. What begins behind 4 GiB is text.
+fn braces(text: &str) -> Vec<Brace> {
     let bytes = text.as_bytes();
-    let (mut braces, mut open) = (Vec::new(), Vec::new());
+    let (mut braces, mut open): (Vec<Brace>, Vec<u32>) = (Vec::new(), Vec::new());
     let mut at = 0;
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         let step = match rest {
@@ -257,13 +277,14 @@ fn braces(text: &str) -> Vec<(usize, Option<usize>)> {
             [b'$', b'{', ..] => 2,
             _ => 1,
         };
+        let (Ok(place), Ok(next)) = (u32::try_from(at), u32::try_from(braces.len())) else { break };
         if step > 1 {
-            open.push(braces.len());
-            braces.push((at, None));
+            open.push(next);
+            braces.push(Brace { opens: place, closes: OPEN });
         } else if rest.first() == Some(&b'}')
-            && let Some(brace) = open.pop().and_then(|at| braces.get_mut(at))
+            && let Some(brace) = open.pop().and_then(|at| braces.get_mut(usize::try_from(at).ok()?))
         {
-            brace.1 = Some(at);
+            brace.closes = place;
         }
         at += step;
     }
@@ -275,6 +296,9 @@ fn number(text: &str) -> Option<u64> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|number| is_plain && *number > 0)
 }
+
+/// Of a brace that nothing closes.
+const OPEN: u32 = u32::MAX;
 
 /// Bytes of the longest address: three segments of 63, a name of 128, a version.
 const MAX_TARGET: usize = 400;

@@ -83,6 +83,8 @@ pub(crate) struct Active {
     /// RSA keys that nobody has yet.
     pub(crate) ready: crate::engine::key::operate::ready::ReadyKeys,
     pub(crate) metrics: Arc<Metrics>,
+    /// What positions in lists that name nothing are sealed with.
+    pub(crate) cursors: crate::engine::kv::cursor::Cursors,
     /// Moves with every change of a policy, an entity or a group; a compiled policy set of another value is stale.
     pub(crate) authority: AtomicU64,
     /// Told to sweep expired tokens before its time.

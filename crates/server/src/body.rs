@@ -40,6 +40,14 @@ impl Bodies {
         self.read_within(self.limit, headers, body).await
     }
 
+    /// Reads a body of which the values alone may be as long as any other body: there is room for names and escapes besides.
+    ///
+    /// # Errors
+    /// As [`Bodies::read`].
+    pub(crate) async fn read_values(&self, headers: &HeaderMap, body: Body) -> Result<Read, Error> {
+        self.read_within(self.limit.saturating_add(self.limit / 2), headers, body).await
+    }
+
     /// Reads a small body from anybody.
     ///
     /// # Errors

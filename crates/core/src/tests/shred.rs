@@ -110,3 +110,40 @@ async fn mount_with_shred_seals_each_version_under_a_key_of_its_own() {
     drop(root);
     core.shutdown().await;
 }
+
+#[tokio::test]
+async fn shredded_value_stays_shredded_wherever_it_is_carried() {
+    let core = dev().await;
+    let root = caller(&core, "root").await;
+    let (acme, other) = ("acme".parse().unwrap(), "other".parse().unwrap());
+    let set = async |scope: &coffer_api::Scope, name: &str, text: &str, shred| {
+        let options = SetOptions { cas: None, shred };
+        root.secret_set(scope, &name.parse().unwrap(), &Sensitive::from(text), options).await.unwrap();
+    };
+    let mount = root.resolve("secret/data/x").unwrap();
+    // Over what is plain, and over what was deleted.
+    for target in ["A", "B"] {
+        set(&other, target, "plain", None).await;
+        set(&acme, target, "shredded", Some(true)).await;
+    }
+    root.secret_delete(&other, &"B".parse().unwrap()).await.unwrap();
+    for (name, moves) in [("A", true), ("B", false)] {
+        let names = vec![name.parse().unwrap()];
+        let (from, to) = (acme.clone(), other.clone());
+        let copy = coffer_api::copies::SecretCopy { from, to, names, rename: None, moves, overwrite: true };
+        root.secret_copy(&copy).await.unwrap();
+        // Else this finds no object key.
+        sealed(&root, &mount, &format!("other/{name}")).await;
+    }
+    // Back to a version that was, though the secret no longer is.
+    set(&acme, "C", "shredded", Some(true)).await;
+    let id = root.snapshot_create(&acme, "").await.unwrap().id;
+    set(&acme, "C", "plain", Some(false)).await;
+    root.secret_rollback(&acme, &"C".parse().unwrap(), 1, None).await.unwrap();
+    sealed(&root, &mount, "acme/C").await;
+    set(&acme, "C", "plain", Some(false)).await;
+    root.snapshot_restore(&acme, id, coffer_api::snapshots::Restore::default()).await.unwrap();
+    sealed(&root, &mount, "acme/C").await;
+    drop(root);
+    core.shutdown().await;
+}

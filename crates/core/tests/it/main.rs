@@ -2,6 +2,7 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod backup;
+mod bounds;
 mod control;
 mod decisions;
 mod harness;
@@ -9,6 +10,7 @@ mod identity;
 mod life;
 #[path = "../../../storage/tests/postgres_server/mod.rs"]
 mod postgres_server;
+mod references;
 mod restore;
 mod scrub;
 mod secrets;

@@ -264,9 +264,15 @@ async fn version_that_is_gone_stops_a_restore_unless_the_rest_is_wanted() {
     for removed in ["REMOVED", "ANEW"] {
         root.kv_metadata_delete(&mount, &format!("acme/{removed}")).await.unwrap();
     }
-    // Another secret of that name, with a version of that number.
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    patch(&root, vec![set("ANEW", "other")]).await;
+    // Another secret of that name, with a version of that number, and not of the same millisecond.
+    let taken = root.snapshot_read(&acme, id).await.unwrap().created_time;
+    loop {
+        patch(&root, vec![set("ANEW", "other")]).await;
+        if root.secret_versions(&acme, &name("ANEW")).await.unwrap()[0].created_time != taken {
+            break;
+        }
+        root.kv_metadata_delete(&mount, "acme/ANEW").await.unwrap();
+    }
     let before = own(&root).await;
     let refused = root.snapshot_restore(&acme, id, Restore::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Conflict);

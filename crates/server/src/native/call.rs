@@ -83,7 +83,7 @@ pub(crate) trait FromBody: Sized + Send {
 /// A strict JSON body.
 pub(crate) struct Json<T>(pub(crate) T);
 
-/// A strict JSON body that may be large: it keeps its share of the memory for bodies as long as it is worked on.
+/// A strict JSON body of many values, which may be large: it keeps its share of the memory for bodies as long as it is worked on.
 pub(crate) struct Large<T> {
     pub(crate) value: T,
     _share: Option<OwnedSemaphorePermit>,
@@ -237,7 +237,7 @@ impl<T: DeserializeOwned + Send> FromBody for Json<T> {
 
 impl<T: DeserializeOwned + Send> FromBody for Large<T> {
     async fn from_body(app: &App, parts: &Parts, body: axum::body::Body) -> Result<Self, Error> {
-        let read = app.bodies().read(&parts.headers, body).await?;
+        let read = app.bodies().read_values(&parts.headers, body).await?;
         let value = parse_json(parts, &read.bytes)?;
         Ok(Self { value, _share: read.share })
     }

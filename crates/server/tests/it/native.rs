@@ -152,6 +152,26 @@ async fn atomic_patch_changes_all_or_none_and_is_undone_by_its_snapshot() {
 }
 
 #[tokio::test]
+async fn atomic_patch_is_bounded_by_its_values_and_not_by_how_they_are_written() {
+    let server = TestServer::dev().await;
+    let patch = async |several: usize, value: &str| {
+        let secrets: Vec<Value> = (0..several).map(|n| json!({"name": format!("N{n}"), "value": value})).collect();
+        server.root("PATCH", "/api/v1/secrets/acme/", json!({"atomic": true, "secrets": secrets})).await
+    };
+    // 34 MB that come, of values that are too many.
+    let refused = patch(33, &"x".repeat(1_040_000)).await.is(413).json();
+    assert_eq!(refused["detail"], "body: at most 32 MiB of values are written together");
+    let own = server.root("GET", "/api/v1/secrets/acme/?view=own", Value::Null).await.is(200).json();
+    assert_eq!(own["secrets"], json!([]));
+    // As many bytes, half of them escapes.
+    patch(34, &"\"".repeat(500_000)).await.is(200);
+    // What is longer than both is not read to its end.
+    let refused = patch(49, &"x".repeat(1_040_000)).await.is(413).json();
+    assert!(refused["detail"].as_str().unwrap().contains("the request's body is larger"), "{refused}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn unknown_fields_and_keys_are_refused() {
     let server = TestServer::dev().await;
     for (method, path, body) in [

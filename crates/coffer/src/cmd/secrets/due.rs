@@ -15,8 +15,9 @@ pub(crate) struct Arguments {
     /// Those too whose time comes within this, as 30d
     #[arg(long, value_name = "TIME", value_parser = duration::parse_seconds, default_value = "0")]
     within: u64,
-    #[command(flatten)]
-    page: PageArguments,
+    /// Show at most this many, the most urgent of all
+    #[arg(long, value_name = "N", default_value_t = MAX_DUE, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DUE)))]
+    limit: u32,
 }
 
 /// Lists what is due, the most urgent first.
@@ -26,8 +27,15 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), Failure> {
     let client = session.client()?;
     let page = async |paging| client.secret_due(arguments.within, &paging).await;
-    let mut due = arguments.page.gather(&session.output, page).await?;
+    // The server goes by path: what is most urgent may come last.
+    let all = PageArguments { limit: MAX_DUE, after: None };
+    let mut due = all.gather(&session.output, page).await?;
     due.items.sort_by_cached_key(urgency);
+    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+    if due.items.len() > limit {
+        session.output.note(format!("{} more are due: --limit shows more", due.items.len() - limit));
+        due.items.truncate(limit);
+    }
     session.output.show(&due, |due| {
         let mut table = Table::new(&["EXPIRES AT", "STATE", "SCOPE", "NAME", "OWNER", "DESCRIPTION"]);
         for secret in &due.items {
@@ -48,6 +56,9 @@ pub(crate) async fn run(session: &Session, arguments: &Arguments) -> Result<(), 
         table
     })
 }
+
+/// More than anybody replaces.
+const MAX_DUE: u32 = 1_000_000;
 
 /// What is no time comes first: it will never be due.
 fn urgency(secret: &DueSecret) -> (Option<jiff::Timestamp>, String, String) {

@@ -8,11 +8,12 @@ use coffer_api::{
     secrets::SetOptions,
 };
 use coffer_storage::Expect;
+use zeroize::Zeroizing;
 
 use super::{
     KvPath,
-    data::{Loaded, Write, write_operation},
-    entry::{self, Head},
+    data::{Loaded, Remembered, Write, write_operation},
+    entry::{self, Head, VersionMeta},
     native::{MOUNT, Native, SetParameters, foreign},
 };
 use crate::{
@@ -36,6 +37,16 @@ struct Way<'a> {
     from: (String, String),
     to: (String, String),
     copy: &'a SecretCopy,
+}
+
+/// What lies at both ends of a way.
+struct Ends {
+    source: String,
+    target: String,
+    loaded: Loaded,
+    meta: VersionMeta,
+    data: Zeroizing<Vec<u8>>,
+    existing: Option<Loaded>,
 }
 
 impl Caller {
@@ -68,6 +79,13 @@ impl Caller {
                 rows.insert(KvPath::parse(&way.from.0)?.row(&mount));
                 rows.insert(KvPath::parse(&way.to.0)?.row(&mount));
             }
+            // Nobody waits for who may do nothing: asked before any path is locked, and again under the locks.
+            let mut new = 0;
+            for way in &ways {
+                new += usize::from(self.look(way).await?.existing.is_none());
+                tokio::task::yield_now().await;
+            }
+            self.has_room(&mount, &copy.to, new).await?;
             let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
             let guard = self.active.lock_in(&mount, &rows).await?;
             let mut parts: Vec<Part> = Vec::new();
@@ -99,8 +117,8 @@ impl Caller {
         }
     }
 
-    /// Adds what one secret's way comes to.
-    async fn carry(&self, way: &Way<'_>, parts: &mut Vec<Part>) -> Result<coffer_api::secrets::Version, Error> {
+    /// What lies at both ends of a way, where it may be gone.
+    async fn look(&self, way: &Way<'_>) -> Result<Ends, Error> {
         let (source, target) = (format!("{MOUNT}data/{}", way.from.0), format!("{MOUNT}data/{}", way.to.0));
         self.authorise_end(&source, Operation::Read, &()).await?;
         let path = KvPath::parse(&way.from.0)?;
@@ -126,10 +144,22 @@ impl Caller {
                 return Err(Error::new(Code::Conflict, message));
             }
         }
+        Ok(Ends { source, target, loaded, meta, data, existing })
+    }
+
+    /// Adds what one secret's way comes to.
+    async fn carry(&self, way: &Way<'_>, parts: &mut Vec<Part>) -> Result<coffer_api::secrets::Version, Error> {
+        let Ends { source, target, loaded, meta, data, existing } = self.look(way).await?;
+        let (path, there) = (KvPath::parse(&way.from.0)?, KvPath::parse(&way.to.0)?);
+        let now = self.active.clock.now();
         let mut record = self.record("secret.write", &target).fact("copied_from", &source);
         let mut edit = Edit::default();
         let cas = existing.as_ref().map_or(0, |existing| existing.head.current);
-        let write = Write { data: &data, cas: Some(cas), shred: None, recipe: loaded.head.recipe.clone() };
+        // What is to be destroyed for good with its key stays so, whatever lay there; and how it is made goes with it, for
+        // what made another value does not make this one.
+        let shred = meta.object.is_some().then_some(true);
+        let recipe = Remembered::Set(loaded.head.recipe.clone());
+        let write = Write { data: &data, cas: Some(cas), shred, recipe };
         let fresh = Head { shred: loaded.head.shred, ..Head::default() };
         let head = self.active.kv_stage(way.mount, there, existing, &fresh, write, (&mut edit, &mut record))?;
         let written = head.version(head.current).copied().unwrap_or_default();

@@ -55,8 +55,15 @@ pub(crate) struct Write<'a> {
     pub(crate) data: &'a [u8],
     pub(crate) cas: Option<u64>,
     pub(crate) shred: Option<bool>,
-    /// What made it, to be remembered.
-    pub(crate) recipe: Option<Recipe>,
+    pub(crate) recipe: Remembered,
+}
+
+/// What a secret remembers of how its values are made.
+pub(crate) enum Remembered {
+    /// What it did before.
+    Kept,
+    /// This, or nothing.
+    Set(Option<Recipe>),
 }
 
 impl KvRead {
@@ -127,7 +134,12 @@ impl Caller {
             let loaded = self.active.kv_load(mount, path).await?;
             let operation = write_operation(loaded.as_ref());
             self.authorise(&logical, operation, parameters)?;
-            let write = Write { data: write.data.get().as_bytes(), cas: write.cas, shred: write.shred, recipe: None };
+            let write = Write {
+                data: write.data.get().as_bytes(),
+                cas: write.cas,
+                shred: write.shred,
+                recipe: Remembered::Kept,
+            };
             let (head, logged) = self.kv_put(mount, path, loaded, write, Edit::under(guard), record).await?;
             let metadata = head.version(head.current).map(|version| head.metadata_json(version));
             Ok(Done::Logged(metadata.unwrap_or_default(), logged))
@@ -176,8 +188,9 @@ impl Active {
         if let Some(shred) = write.shred {
             head.shred = shred;
         }
-        if write.recipe.is_some() {
-            head.recipe = write.recipe;
+        match write.recipe {
+            Remembered::Kept => {}
+            Remembered::Set(recipe) => head.recipe = recipe,
         }
         let shred = head.shred || mount.option("shred") == Some("true");
         let number = head.current + 1;

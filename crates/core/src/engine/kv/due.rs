@@ -8,7 +8,12 @@ use coffer_api::{
 };
 use serde_json::{Map, Value};
 
-use super::{KvPath, MetadataWrite, entry::Head, native::MOUNT, prefix};
+use super::{
+    KvPath, MetadataWrite,
+    entry::Head,
+    native::{Listable, MOUNT},
+    prefix,
+};
 use crate::{
     Caller, Error,
     caller::Done,
@@ -116,26 +121,24 @@ impl Caller {
 
     async fn due(&self, within_ms: i64, after: &str, limit: usize) -> Result<Page<DueSecret>, Error> {
         let mount = self.native_mount()?;
-        super::check_directory(after.trim_end_matches('/'))?;
         let now = self.active.clock.now();
         let until = now.saturating_add(within_ms);
         let prefix = prefix(&mount);
-        let (mut items, mut after, mut looked_at) = (Vec::new(), after.to_owned(), 0);
-        let mut listable: BTreeMap<String, bool> = BTreeMap::new();
+        let (mut items, mut after, mut looked_at) = (Vec::new(), self.active.cursors.path(after)?, 0);
+        let mut listable = Listable::new();
         loop {
             let page = self.active.names(&prefix, &after, PAGE).await?;
             for path in page.names {
                 if items.len() >= limit || looked_at >= MAX_LOOKED_AT {
-                    return Ok(Page { items, next: Some(after) });
+                    return Ok(Page { items, next: Some(self.cursor(&mut listable, "", after)?) });
                 }
                 looked_at += 1;
                 after.clone_from(&path);
                 let Some((directory, name)) = path.rsplit_once('/') else { continue };
                 let (Ok(scope), Ok(name)) = (Scope::from_path(directory), name.parse::<Name>()) else { continue };
-                let may_list = *listable.entry(directory.to_owned()).or_insert_with(|| {
-                    self.authorise(&format!("{MOUNT}metadata/{directory}/"), Operation::List, &()).is_ok()
-                });
-                if !may_list || self.authorise(&format!("{MOUNT}metadata/{path}"), Operation::Read, &()).is_err() {
+                if !self.is_listable(&mut listable, directory)
+                    || self.authorise(&format!("{MOUNT}metadata/{path}"), Operation::Read, &()).is_err()
+                {
                     continue;
                 }
                 let Some(loaded) = self.active.kv_load(&mount, KvPath::parse(&path)?).await? else { continue };

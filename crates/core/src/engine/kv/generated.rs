@@ -8,7 +8,7 @@ use coffer_api::{
 
 use super::{
     KvPath,
-    data::{Write, write_operation},
+    data::{Loaded, Remembered, Write, write_operation},
     native::{MOUNT, SetParameters, foreign, native_json},
 };
 use crate::{
@@ -29,6 +29,24 @@ struct Making<'a> {
     recipe: Recipe,
     options: SetOptions,
     record: Record,
+    /// What it takes the place of, where that was looked at.
+    seen: Option<Seen>,
+}
+
+/// Which version was in force when it was decided how its successor is made.
+#[derive(Clone, Copy, Eq, PartialEq)]
+struct Seen {
+    current: u64,
+    /// When the secret came: numbers begin anew where it is removed with all its versions.
+    created_ms: i64,
+}
+
+impl Seen {
+    /// `None` where it is deleted or destroyed.
+    fn of(loaded: &Loaded, now: i64) -> Option<Self> {
+        let current = loaded.head.version(loaded.head.current).filter(|version| version.is_live(now))?;
+        Some(Self { current: current.number, created_ms: loaded.head.created_ms })
+    }
 }
 
 impl Caller {
@@ -53,7 +71,8 @@ impl Caller {
             self.authorise_unmade(&logical, write_operation(found.as_ref()), &options)?;
             let recipe = Recipe::parse(recipe)?;
             let made = self.active.generate(&recipe).await?;
-            self.put_made(Making { mount: &mount, path, logical: &logical, recipe, options, record }, made).await
+            self.put_made(Making { mount: &mount, path, logical: &logical, recipe, options, record, seen: None }, made)
+                .await
         })
         .await
     }
@@ -81,11 +100,10 @@ impl Caller {
             let missing = || Error::new(Code::NotFound, format!("there is no secret {name} in {scope}"));
             let loaded = self.active.kv_load(&mount, kv).await?.ok_or_else(missing)?;
             self.refuse_foreign(&mount, kv, &loaded).await?;
-            let current = loaded.head.version(loaded.head.current).ok_or_else(missing)?;
-            if !current.is_live(self.active.clock.now()) {
+            let Some(seen) = Seen::of(&loaded, self.active.clock.now()) else {
                 let message = format!("the current version of {name} in {scope} is deleted or destroyed; set it anew");
                 return Err(Error::new(Code::Conflict, message));
-            }
+            };
             let recipe = match recipe {
                 Some(recipe) => Recipe::parse(recipe)?,
                 None => loaded.head.recipe.clone().ok_or_else(|| {
@@ -94,7 +112,9 @@ impl Caller {
                 })?,
             };
             let made = self.active.generate(&recipe).await?;
-            self.put_made(Making { mount: &mount, path: kv, logical: &logical, recipe, options, record }, made).await
+            let seen = Some(seen);
+            self.put_made(Making { mount: &mount, path: kv, logical: &logical, recipe, options, record, seen }, made)
+                .await
         })
         .await
     }
@@ -106,7 +126,7 @@ impl Caller {
     }
 
     async fn put_made(&self, making: Making<'_>, made: Made) -> Result<Done<Generated>, Error> {
-        let Making { mount, path, logical, recipe, options, record } = making;
+        let Making { mount, path, logical, recipe, options, record, seen } = making;
         let Made { value, entropy_bits, public } = made;
         let guard = self.active.lock_in(mount, &[&path.row(mount)]).await?;
         let loaded = self.active.kv_load(mount, path).await?;
@@ -117,9 +137,14 @@ impl Caller {
         {
             return Err(foreign());
         }
+        // Made for what was there: beside a deletion it would bring the secret back, beside another value take that away.
+        if seen.is_some() && seen != loaded.as_ref().and_then(|loaded| Seen::of(loaded, self.active.clock.now())) {
+            return Err(Error::new(Code::Conflict, "it was changed while its new value was made; try again"));
+        }
         let record = record.fact("recipe", recipe.kind());
         let data = native_json(&value)?;
-        let write = Write { data: &data, cas: options.cas, shred: options.shred, recipe: Some(recipe) };
+        let write =
+            Write { data: &data, cas: options.cas, shred: options.shred, recipe: Remembered::Set(Some(recipe)) };
         let (head, logged) = self.kv_put(mount, path, loaded, write, Edit::under(guard), record).await?;
         let meta = head.version(head.current).copied().unwrap_or_default();
         Ok(Done::Logged(Generated { version: self.describe(&head, &meta), entropy_bits, public }, logged))

@@ -1,6 +1,8 @@
 //! KV v2: versioned values at paths, and the native secrets on the same entries. KV v1 on entries with one version.
 
+mod before;
 mod carried;
+pub(crate) mod cursor;
 pub(crate) mod data;
 mod due;
 pub(crate) mod entry;

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{
     KvPath,
-    data::{Loaded, Write, kv_mount, write_operation},
+    data::{Loaded, Remembered, Write, kv_mount, write_operation},
     entry::{Head, VersionMeta},
     kept::Kept,
     prefix,
@@ -35,8 +35,13 @@ use crate::{
 pub(super) const MOUNT: &str = "secret/";
 /// Names an effective view holds at most.
 pub(super) const MAX_EFFECTIVE: usize = 10_000;
+/// Bytes of values that one view holds at most.
+pub(super) const MAX_VIEW_BYTES: usize = 48 << 20;
 /// Keys looked at for one page of a recursive list or a search.
 const MAX_LOOKED_AT: usize = 20_000;
+
+/// Which directories a caller may list, as far as it was asked.
+pub(super) type Listable = BTreeMap<String, bool>;
 
 /// How far a list reaches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -145,7 +150,7 @@ impl Caller {
                 self.refuse_foreign(&mount, path, loaded).await?;
             }
             let data = native_json(value)?;
-            let write = Write { data: &data, cas: options.cas, shred: options.shred, recipe: None };
+            let write = Write { data: &data, cas: options.cas, shred: options.shred, recipe: Remembered::Kept };
             let (head, logged) = self.kv_put(&mount, path, loaded, write, Edit::under(guard), record).await?;
             let meta = head.version(head.current).copied().unwrap_or_default();
             Ok(Done::Logged(self.describe(&head, &meta), logged))
@@ -201,7 +206,9 @@ impl Caller {
             let native: Native = serde_json::from_slice(&data).map_err(|_| foreign())?;
             let options = SetOptions { cas, shred: None };
             self.authorise(&logical, Operation::Update, &SetParameters { value: &native.value, options: &options })?;
-            let write = Write { data: &data, cas, shred: None, recipe: None };
+            // What was to be destroyed for good with its key stays so.
+            let shred = meta.object.is_some().then_some(true);
+            let write = Write { data: &data, cas, shred, recipe: Remembered::Kept };
             let (head, logged) = self.kv_put(&mount, path, Some(loaded), write, Edit::under(guard), record).await?;
             let meta = head.version(head.current).copied().unwrap_or_default();
             Ok(Done::Logged(self.describe(&head, &meta), logged))
@@ -251,8 +258,8 @@ impl Caller {
     /// What a service sees: its own secrets over its environment's over its project's.
     ///
     /// # Errors
-    /// [`Code::Denied`] without list on the scope's own directory. Names that cannot be read are counted, not shown. With
-    /// `only`, nothing else is looked at.
+    /// [`Code::Denied`] without list on the scope's own directory; [`Code::TooLarge`] beyond 10,000 names of one scope, or
+    /// 48 MiB. Names that cannot be read are counted, not shown. With `only`, nothing else is looked at.
     pub async fn secret_effective(&self, scope: &Scope, only: Option<&BTreeSet<Name>>) -> Result<Effective, Error> {
         let logical = format!("{MOUNT}metadata/{}/", scope.path());
         let record = self.record("secret.effective", &logical);
@@ -282,7 +289,7 @@ impl Caller {
         let mount = self.native_mount()?;
         let mut secrets: BTreeMap<Name, Secret> = BTreeMap::new();
         let mut seen: BTreeMap<Name, bool> = BTreeMap::new();
-        let (mut hidden, mut kv) = (0, 0);
+        let (mut hidden, mut kv, mut bytes) = (0, 0, 0);
         for origin in std::iter::successors(Some(scope.clone()), Scope::parent) {
             let limit = MAX_EFFECTIVE + Kept::ALL.len() + 1;
             let names = self.active.kv_names(&mount, &origin.path(), "", limit).await?;
@@ -308,6 +315,11 @@ impl Caller {
                 match self.get(&origin, &name, &path, None, &mut number).await {
                     Ok(Some(secret)) => {
                         read.push((format!("{MOUNT}data/{path}"), secret.version.version));
+                        bytes += secret.value.expose().len();
+                        if bytes > MAX_VIEW_BYTES {
+                            let what = "the values of this view are more than 48 MiB; ask for some of them by name";
+                            return Err(Error::new(Code::TooLarge, what));
+                        }
                         seen.insert(name.clone(), true);
                         secrets.insert(name, secret);
                     }
@@ -341,17 +353,16 @@ impl Caller {
             "" => prefix(&mount),
             directory => format!("{}{directory}/", prefix(&mount)),
         };
-        super::check_directory(after.trim_end_matches('/'))?;
         let limit = limit.clamp(1, 1000);
         let mut items = Vec::new();
-        let mut after = after.to_owned();
+        let mut after = self.active.cursors.path(after)?;
         let mut looked_at = 0;
-        let mut listable: BTreeMap<String, bool> = BTreeMap::new();
+        let mut listable = Listable::new();
         loop {
             let page = self.active.names(&prefix, &after, 1000).await?;
             for name in &page.names {
                 if items.len() >= limit || looked_at >= MAX_LOOKED_AT {
-                    return Ok(Page { items, next: Some(after) });
+                    return Ok(Page { items, next: Some(self.cursor(&mut listable, directory, after)?) });
                 }
                 looked_at += 1;
                 after.clone_from(name);
@@ -366,16 +377,36 @@ impl Caller {
                 if !wanted(leaf) {
                     continue;
                 }
-                let may_list = *listable.entry(parent.to_owned()).or_insert_with(|| {
-                    self.authorise(&format!("{MOUNT}metadata/{parent}/"), Operation::List, &()).is_ok()
-                });
-                if may_list && let Some(info) = self.info(&mount, &full).await? {
+                if self.is_listable(&mut listable, parent)
+                    && let Some(info) = self.info(&mount, &full).await?
+                {
                     items.push(info);
                 }
             }
             if !page.more {
                 return Ok(Page { items, next: None });
             }
+        }
+    }
+
+    /// Whether the caller may list a directory; each is asked about once.
+    pub(super) fn is_listable(&self, listable: &mut Listable, directory: &str) -> bool {
+        if let Some(known) = listable.get(directory) {
+            return *known;
+        }
+        let may = self.authorise(&format!("{MOUNT}metadata/{directory}/"), Operation::List, &()).is_ok();
+        listable.insert(directory.to_owned(), may);
+        may
+    }
+
+    /// Where a walk goes on that came as far as `after`, a path below `directory`: nothing of it is told to who may not
+    /// list it.
+    pub(super) fn cursor(&self, listable: &mut Listable, directory: &str, after: String) -> Result<String, Error> {
+        let full = if directory.is_empty() { after.clone() } else { format!("{directory}/{after}") };
+        let parent = full.rsplit_once('/').map(|(parent, _)| parent);
+        match parent.is_some_and(|parent| self.is_listable(listable, parent)) {
+            true => Ok(after),
+            false => self.active.cursors.hidden(&after),
         }
     }
 

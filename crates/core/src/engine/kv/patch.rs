@@ -3,7 +3,10 @@
 use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
 
-use super::{KvPath, data::Write};
+use super::{
+    KvPath,
+    data::{Remembered, Write},
+};
 use crate::{
     Caller, Error,
     caller::Done,
@@ -55,7 +58,7 @@ impl Caller {
             }
             let old = self.active.kv_data(mount, path, &loaded.opened, &loaded.head, &version).await?;
             let merged = merged(old.as_ref().map_or(b"null", |old| old.as_slice()), patch.get().as_bytes())?;
-            let write = Write { data: &merged, cas, shred: None, recipe: None };
+            let write = Write { data: &merged, cas, shred: None, recipe: Remembered::Kept };
             let (head, logged) = self.kv_put(mount, path, Some(loaded), write, Edit::under(guard), record).await?;
             let metadata = head.version(head.current).map(|version| head.metadata_json(version));
             Ok(Done::Logged(KvPatched::Written(metadata.unwrap_or_default()), logged))

@@ -22,6 +22,14 @@ const MAX_DEPTH: usize = 8;
 const MAX_LOOKS: usize = 10_000;
 /// Bytes that references may come to in one answer.
 const MAX_EXPANDED: usize = 32 << 20;
+/// Bytes of text with references that are taken apart for one answer.
+const MAX_PARSED: usize = 32 << 20;
+/// How deep defaults may stand in defaults.
+const MAX_DEFAULTS: usize = 8;
+/// Pieces of text and references that are looked at for one answer.
+const MAX_PARTS: usize = 1_000_000;
+/// Of them, how many before other requests have their turn.
+const PARTS_AT_ONCE: usize = 256;
 
 impl Caller {
     /// Reads a secret with the values of others in the place of its references.
@@ -56,16 +64,17 @@ impl Caller {
         let logical = format!("{MOUNT}metadata/{}/", scope.path());
         let record = self.record("secret.effective", &logical);
         let mut read = Vec::new();
-        let mut resolved = Vec::new();
+        let mut resolved: Vec<Resolved> = Vec::new();
         let mut result = self.effective(scope, only, &logical, &mut read).await;
         if let Ok(effective) = &mut result {
             let stored = std::mem::take(&mut effective.secrets);
             let mut resolver = Resolver::new(self, Some((scope, &stored)));
             let (mut failed, mut hidden) = (None, HashSet::new());
             for secret in &stored {
-                match resolver.secret(scope, secret.clone()).await {
-                    Ok(secret) => resolved.push(secret),
+                match resolver.of_view(scope, secret).await {
+                    Ok(value) => resolved.push(value),
                     Err(error) if error.code() == Code::Denied => {
+                        resolved.push(Resolved::Hidden);
                         hidden.insert(format!("{MOUNT}data/{}/{}", secret.scope.path(), secret.name));
                         effective.hidden += 1;
                         resolver.refused = None;
@@ -80,7 +89,8 @@ impl Caller {
             read.retain(|(path, _)| !hidden.contains(path));
             let told = resolver.told(&logical, failed.map_or(Ok(()), Err)).await;
             match told {
-                Ok(()) => effective.secrets = resolved,
+                // What is text alone is moved: a view may be large, and nothing of it should be in memory twice.
+                Ok(()) => effective.secrets = stored.into_iter().zip(resolved).filter_map(Resolved::put).collect(),
                 Err(error) => {
                     read.clear();
                     result = Err(error);
@@ -125,6 +135,27 @@ enum Look {
 
 type Value = Arc<Zeroizing<String>>;
 
+/// What became of a secret of a view.
+enum Resolved {
+    /// It refers to what may not be read.
+    Hidden,
+    /// It is text alone.
+    Literal,
+    /// It came to this.
+    Value(Value),
+}
+
+impl Resolved {
+    /// The secret with its value, where it is shown.
+    fn put((secret, resolved): (Secret, Self)) -> Option<Secret> {
+        match resolved {
+            Self::Hidden => None,
+            Self::Literal => Some(secret),
+            Self::Value(value) => Some(Secret { value: Sensitive::new(value.as_str().to_owned()), ..secret }),
+        }
+    }
+}
+
 /// Follows references for one request.
 struct Resolver<'a> {
     caller: &'a Caller,
@@ -139,6 +170,8 @@ struct Resolver<'a> {
     refused: Option<String>,
     looks: usize,
     expanded: usize,
+    parsed: usize,
+    taken: usize,
 }
 
 impl<'a> Resolver<'a> {
@@ -152,20 +185,26 @@ impl<'a> Resolver<'a> {
             refused: None,
             looks: 0,
             expanded: 0,
+            parsed: 0,
+            taken: 0,
         }
     }
 
     /// A secret with its references replaced, as the view of this scope has them.
     async fn secret(&mut self, view: &Scope, secret: Secret) -> Result<Secret, Error> {
+        let resolved = self.of_view(view, &secret).await?;
+        Resolved::put((secret, resolved)).ok_or_else(Error::not_found)
+    }
+
+    /// As [`Self::secret`], what it comes to alone.
+    async fn of_view(&mut self, view: &Scope, secret: &Secret) -> Result<Resolved, Error> {
         if reference::is_literal(secret.value.expose()) {
-            return Ok(secret);
+            return Ok(Resolved::Literal);
         }
-        let Secret { scope, name, value, version } = secret;
-        let place = format!("{scope}/{name}");
         self.steps.clear();
-        let value =
-            self.follow(Found { step: Step { place, version: version.version, view: view.clone() }, value }).await?;
-        Ok(Secret { scope, name, value: Sensitive::new(value.as_str().to_owned()), version })
+        let place = format!("{}/{}", secret.scope, secret.name);
+        let step = Step { place, version: secret.version.version, view: view.clone() };
+        self.follow(step, secret.value.expose()).await.map(Resolved::Value)
     }
 
     /// Records what was read besides, or what was not to be read, and gives the result back.
@@ -190,8 +229,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The value of a secret with its own references replaced.
-    async fn follow(&mut self, found: Found) -> Result<Value, Error> {
-        let Found { step, value } = found;
+    async fn follow(&mut self, step: Step, text: &str) -> Result<Value, Error> {
         let again =
             |other: &Step| other.place == step.place && other.version == step.version && other.view == step.view;
         if self.steps.iter().any(again) {
@@ -204,13 +242,31 @@ impl<'a> Resolver<'a> {
         let view = step.view.clone();
         self.steps.push(step);
         let mut out = Zeroizing::new(String::new());
-        self.expand(value.expose(), &view, &mut out).await?;
+        self.expand(text, &view, &mut out, 0).await?;
         self.steps.pop();
         Ok(Arc::new(out))
     }
 
-    async fn expand(&mut self, text: &str, view: &Scope, out: &mut Zeroizing<String>) -> Result<(), Error> {
+    /// Adds what a text comes to, which stands in so many defaults.
+    async fn expand(
+        &mut self,
+        text: &str,
+        view: &Scope,
+        out: &mut Zeroizing<String>,
+        defaults: usize,
+    ) -> Result<(), Error> {
+        if reference::is_literal(text) {
+            return self.push(text, out);
+        }
+        if defaults > MAX_DEFAULTS {
+            return Err(self.unresolved(&format!("more than {MAX_DEFAULTS} defaults stand in one another"), None));
+        }
+        self.parsed += text.len();
+        if self.parsed > MAX_PARSED {
+            return Err(self.unresolved("more than 32 MiB of text with references stand behind this answer", None));
+        }
         for part in reference::parts(text) {
+            self.step().await?;
             let reference = match part {
                 Part::Reference(reference) => reference,
                 Part::Text(text) => {
@@ -230,9 +286,9 @@ impl<'a> Resolver<'a> {
             match (value, reference.default) {
                 (Some(value), None) => self.push(&value, out)?,
                 (Some(value), Some(_)) if !value.is_empty() => self.push(&value, out)?,
-                (Some(_) | None, Some(default)) => Box::pin(self.expand(default, view, out)).await?,
+                (Some(_) | None, Some(default)) => Box::pin(self.expand(default, view, out, defaults + 1)).await?,
                 (None, None) => {
-                    let what = format!("there is nothing for {} in it", reference.written);
+                    let what = format!("there is nothing for {} in it", reference.target);
                     return Err(self.unresolved(&what, None));
                 }
             }
@@ -245,7 +301,8 @@ impl<'a> Resolver<'a> {
             Hop::There(scope, name, version) => match self.look(scope, scope, name, *version).await? {
                 Look::Found(found) => Some(found),
                 Look::Foreign => {
-                    let what = format!("{} in it is a KV entry of another shape", reference.written);
+                    // The target alone: a default is a part of the value.
+                    let what = format!("{} in it is a KV entry of another shape", reference.target);
                     return Err(self.unresolved(&what, None));
                 }
                 Look::Nothing => None,
@@ -256,7 +313,7 @@ impl<'a> Resolver<'a> {
             },
         };
         let value = match found {
-            Some(found) => Some(self.follow(found).await?),
+            Some(Found { step, value }) => Some(self.follow(step, value.expose()).await?),
             None => None,
         };
         self.known.insert(hop, value.clone());
@@ -310,6 +367,18 @@ impl<'a> Resolver<'a> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Others have their turn now and then.
+    async fn step(&mut self) -> Result<(), Error> {
+        self.taken += 1;
+        if self.taken > MAX_PARTS {
+            return Err(self.unresolved("more than 1,000,000 references and pieces stand behind this answer", None));
+        }
+        if self.taken.is_multiple_of(PARTS_AT_ONCE) {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 
     fn push(&mut self, text: &str, out: &mut Zeroizing<String>) -> Result<(), Error> {

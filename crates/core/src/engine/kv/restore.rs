@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{
     KvPath,
-    data::{Loaded, Write},
+    data::{Loaded, Remembered, Write},
     entry::{Head, VersionMeta},
     kept::{DataParameters, Kept, LayoutData},
     native::{MOUNT, Native, SetParameters},
@@ -59,18 +59,21 @@ impl Caller {
                 gathering.restore(Entry::Secret(name), wanted, (id, taken.created_ms), &mut restored).await?;
             }
             gathering.restore(Entry::Layout, taken.data.layout, (id, taken.created_ms), &mut restored).await?;
-            if !restore.partial && !restored.gone.is_empty() {
+            let is_refused = !restore.partial && !restored.gone.is_empty();
+            if is_refused || restore.dry_run || gathering.is_empty() {
                 gathering.settle().await?;
-                return Err(gone(&restored.gone));
-            }
-            if restore.dry_run || gathering.is_empty() {
-                gathering.settle().await?;
-                return Ok(Done::Unlogged(restored));
+                let compared = gathering.ended();
+                self.log_values(scope, compared).await?;
+                return if is_refused { Err(gone(&restored.gone)) } else { Ok(Done::Unlogged(restored)) };
             }
             let before = gathering.snapshot(&format!("before restoring snapshot {id}")).await?;
             restored.snapshot = before.map(|before| before.id);
+            let compared = std::mem::take(&mut gathering.compared);
             gathering.tell(record);
-            Ok(match gathering.commit().await? {
+            let committed = gathering.commit().await?;
+            // They may be twice as many as the changes, too many for the commit, and nobody waits for them.
+            self.log_values(scope, compared).await?;
+            Ok(match committed {
                 Some(logged) => Done::Logged(restored, logged),
                 None => Done::Unlogged(restored),
             })
@@ -140,7 +143,7 @@ impl Gathering<'_> {
     }
 
     async fn step(
-        &self,
+        &mut self,
         entry: Entry<'_>,
         path: KvPath<'_>,
         loaded: Option<&Loaded>,
@@ -160,17 +163,24 @@ impl Gathering<'_> {
         };
         let version = match version_of(loaded.map(|loaded| &loaded.head), number, taken_ms) {
             Ok(version) => version,
-            Err(why) => return Ok(Step::Gone(why)),
+            Err(why) => {
+                // What became of it is told to who might have read it.
+                self.may_read(entry)?;
+                return Ok(Step::Gone(why));
+            }
         };
         let Some(loaded) = loaded else { return Ok(Step::Gone("is not there")) };
         if number == loaded.head.current {
             return Ok(if is_live { Step::Keep } else { Step::Change(RestoreAction::Undelete, number) });
         }
+        let logical = self.may_read(entry)?;
         if !self.fits(entry, path, loaded).await? {
             return Ok(Step::Gone("has become an entry of another shape"));
         }
-        // Whether the values are the same is told by what happens, so it is a read.
-        self.caller.authorise(&format!("{MOUNT}data/{}", self.path(entry.name())), Operation::Read, &())?;
+        // Whether the values are the same is told by what happens, so each of them is read.
+        self.compared.extend(
+            [number].into_iter().chain(current.map(|current| current.number)).map(|number| (logical.clone(), number)),
+        );
         let (old, new) = (self.data(path, loaded, &version).await?, self.current(path, loaded, current).await?);
         Ok(match old {
             None => Step::Gone("is destroyed"),
@@ -234,8 +244,17 @@ impl Gathering<'_> {
             }
         }
         record.facts.push(("from", of.to_string()));
-        let write = Write { data: &data, cas: Some(loaded.head.current), shred: None, recipe: None };
+        // What was to be destroyed for good with its key stays so.
+        let shred = version.object.is_some().then_some(true);
+        let write = Write { data: &data, cas: Some(loaded.head.current), shred, recipe: Remembered::Kept };
         self.stage(path, Some(loaded), &Head::default(), write, record)
+    }
+
+    /// The logical path of an entry that the caller may read.
+    fn may_read(&self, entry: Entry<'_>) -> Result<String, Error> {
+        let logical = format!("{MOUNT}data/{}", self.path(entry.name()));
+        self.caller.authorise(&logical, Operation::Read, &())?;
+        Ok(logical)
     }
 
     fn may_bring_back(&self, text: &str, version: u64) -> Result<(), Error> {

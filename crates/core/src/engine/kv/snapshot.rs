@@ -9,15 +9,13 @@ use coffer_api::{
 
 use super::{
     KvPath,
+    before::check_reason,
     entry::{Head, VersionMeta},
     kept::{Kept, LayoutData, SnapshotData},
-    native::{MAX_EFFECTIVE, MOUNT},
-    together::{Extent, Gathering, check_reason},
+    native::{MAX_EFFECTIVE, MAX_VIEW_BYTES, MOUNT},
+    together::{Extent, Gathering},
 };
 use crate::{Caller, Error, caller::Done, mount::Mount, policy::Operation, time::rfc3339};
-
-/// Bytes of values that one view holds at most.
-const MAX_VIEW_BYTES: usize = 48 << 20;
 
 /// A snapshot as it is stored, and when it was taken.
 pub(super) struct Taken {

@@ -17,10 +17,11 @@ use coffer_storage::Expect;
 
 use super::{
     KvPath,
-    data::{Loaded, MAX_VALUE, Write, write_operation},
+    before::check,
+    data::{Loaded, MAX_VALUE, Remembered, Write, write_operation},
     entry::{self, Head, VersionMeta},
     kept::{DataParameters, Kept, LayoutData, SnapshotData, json},
-    native::{MAX_EFFECTIVE, MOUNT, SetParameters, foreign, native_json},
+    native::{MOUNT, SetParameters, foreign, native_json},
 };
 use crate::{
     Caller, Error,
@@ -32,20 +33,12 @@ use crate::{
     record::Record,
 };
 
-/// Secrets that are changed together at most.
-const MAX_NAMES: usize = 10_000;
-/// Bytes of new values that are written together at most.
-const MAX_NEW_BYTES: usize = 32 << 20;
 /// Bytes that are written together at most, with what the new values supersede.
 const MAX_BYTES: usize = 72 << 20;
-/// Characters of a snapshot's reason.
-const MAX_REASON: usize = 200;
 /// Snapshots that a scope keeps, unless its KV metadata say otherwise.
 const MAX_SNAPSHOTS: u64 = 50;
-/// Names that are looked at at a time.
-const PAGE: usize = 1000;
 /// Entries that are loaded before other requests have their turn.
-const LOADS_AT_ONCE: usize = 64;
+pub(super) const LOADS_AT_ONCE: usize = 64;
 /// How often a scope whose names change meanwhile is looked at again.
 const TRIES: u32 = 16;
 
@@ -56,10 +49,13 @@ pub(super) struct Gathering<'a> {
     scope: &'a Scope,
     /// The secrets of the scope, where all of them are locked.
     pub(super) names: Vec<Name>,
-    guard: PathGuard,
+    /// Until the changes are on their way, or refused.
+    guard: Option<PathGuard>,
     parts: Vec<Part>,
     bytes: usize,
     refused: Vec<(Record, Error)>,
+    /// What was read only to be compared: logical paths with versions.
+    pub(super) compared: Vec<(String, u64)>,
     /// Entries that were loaded.
     loads: AtomicUsize,
 }
@@ -86,22 +82,17 @@ impl Caller {
         self.recorded(record, async {
             check(patch)?;
             let extent = if patch.snapshot.is_some() { Extent::Whole } else { Extent::Named };
+            self.look_before(scope, patch, extent).await?;
             let named = patch.secrets.iter().map(|change| change.name.as_str());
             let mut gathering = Gathering::begin(self, scope, named, extent).await?;
-            let mut results = Vec::with_capacity(patch.secrets.len());
-            for change in &patch.secrets {
-                if let Some(version) = gathering.change(change).await? {
-                    results.push(PatchResult { name: change.name.clone(), version: Some(version), problem: None });
+            let reply = match gathering.all(patch).await {
+                Ok(reply) => reply,
+                // What was refused before goes first, and is in the log.
+                Err(error) => {
+                    gathering.settle().await?;
+                    return Err(error);
                 }
-            }
-            if let Some(layout) = &patch.layout {
-                gathering.layout(layout).await?;
-            }
-            let snapshot = match &patch.snapshot {
-                Some(reason) => gathering.snapshot(reason).await?.map(|snapshot| snapshot.id),
-                None => None,
             };
-            let reply = PatchReply { results, snapshot };
             Ok(match gathering.commit().await? {
                 Some(logged) => Done::Logged(reply, logged),
                 None => Done::Unlogged(reply),
@@ -109,34 +100,21 @@ impl Caller {
         })
         .await
     }
-
-    /// The names of a scope's own entries that native secrets can have.
-    pub(super) async fn own_names(&self, mount: &Mount, scope: &Scope) -> Result<Vec<Name>, Error> {
-        let (mut names, mut after): (Vec<Name>, String) = (Vec::new(), String::new());
-        loop {
-            let page = self.active.kv_names(mount, &scope.path(), &after, PAGE).await?;
-            names.extend(page.iter().filter_map(|name| name.parse().ok()));
-            if names.len() > MAX_EFFECTIVE {
-                return Err(Error::new(Code::TooLarge, format!("scope {scope} has more than {MAX_EFFECTIVE} names")));
-            }
-            match page.last() {
-                Some(last) if page.len() == PAGE => after.clone_from(last),
-                Some(_) | None => return Ok(names),
-            }
-        }
-    }
 }
 
 impl<'a> Gathering<'a> {
-    /// Locks what is named, and beside it the layout and the snapshots.
+    /// Locks what is named, and beside it the layout and the snapshots. A whole scope is for who may list it alone.
     pub(super) async fn begin<'n>(
         caller: &'a Caller,
         scope: &'a Scope,
         named: impl Iterator<Item = &'n str>,
         extent: Extent,
     ) -> Result<Self, Error> {
-        let mount = caller.native_mount()?;
         let directory = scope.path();
+        if extent == Extent::Whole {
+            caller.authorise(&format!("{MOUNT}metadata/{directory}/"), Operation::List, &())?;
+        }
+        let mount = caller.native_mount()?;
         let row = |name: &str| KvPath::parse(&format!("{directory}/{name}")).map(|path| path.row(&mount));
         let mut rows = named.map(row).collect::<Result<BTreeSet<String>, Error>>()?;
         for kept in Kept::ALL {
@@ -157,9 +135,9 @@ impl<'a> Gathering<'a> {
             // One that came between the look and the locks is not locked.
             let is_locked = |name: &Name| row(name.as_str()).is_ok_and(|row| rows.contains(&row));
             if names.iter().all(is_locked) {
-                let (parts, refused) = (Vec::new(), Vec::new());
-                let loads = AtomicUsize::new(0);
-                return Ok(Self { caller, mount, scope, names, guard, parts, bytes: 0, refused, loads });
+                let (parts, refused, compared) = (Vec::new(), Vec::new(), Vec::new());
+                let (guard, loads) = (Some(guard), AtomicUsize::new(0));
+                return Ok(Self { caller, mount, scope, names, guard, parts, bytes: 0, refused, compared, loads });
             }
         }
         Err(Error::new(Code::Conflict, format!("secrets come to scope {scope} all the time; try again")))
@@ -168,6 +146,24 @@ impl<'a> Gathering<'a> {
     /// The path of an entry of the scope, below the mount.
     pub(super) fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.scope.path())
+    }
+
+    /// Gathers a whole patch.
+    async fn all(&mut self, patch: &SecretsPatch) -> Result<PatchReply, Error> {
+        let mut results = Vec::with_capacity(patch.secrets.len());
+        for change in &patch.secrets {
+            if let Some(version) = self.change(change).await? {
+                results.push(PatchResult { name: change.name.clone(), version: Some(version), problem: None });
+            }
+        }
+        if let Some(layout) = &patch.layout {
+            self.layout(layout).await?;
+        }
+        let snapshot = match &patch.snapshot {
+            Some(reason) => self.snapshot(reason).await?.map(|snapshot| snapshot.id),
+            None => None,
+        };
+        Ok(PatchReply { results, snapshot })
     }
 
     /// Sets or deletes a secret. What is wrong with it alone is kept for [`Self::commit`].
@@ -203,7 +199,7 @@ impl<'a> Gathering<'a> {
             self.caller.refuse_foreign(&self.mount, path, loaded).await?;
         }
         let data = native_json(value)?;
-        let write = Write { data: &data, cas: options.cas, shred: options.shred, recipe: None };
+        let write = Write { data: &data, cas: options.cas, shred: options.shred, recipe: Remembered::Kept };
         self.stage(path, loaded, &Head::default(), write, record)
     }
 
@@ -230,7 +226,6 @@ impl<'a> Gathering<'a> {
 
     /// Notes which version of each secret is in force, before what was gathered is. The whole scope must be locked.
     pub(super) async fn snapshot(&mut self, reason: &str) -> Result<Option<SnapshotInfo>, Error> {
-        self.caller.authorise(&format!("{MOUNT}metadata/{}/", self.scope.path()), Operation::List, &())?;
         let now = self.caller.active.clock.now();
         let mut secrets = BTreeMap::new();
         for name in &self.names {
@@ -286,8 +281,13 @@ impl<'a> Gathering<'a> {
             return self.take(kept.name(), record, Err(error));
         }
         let cas = loaded.as_ref().map_or(0, |loaded| loaded.head.current);
-        let staged =
-            self.stage(path, loaded, fresh, Write { data, cas: Some(cas), shred: None, recipe: None }, &mut record);
+        let staged = self.stage(
+            path,
+            loaded,
+            fresh,
+            Write { data, cas: Some(cas), shred: None, recipe: Remembered::Kept },
+            &mut record,
+        );
         self.take(kept.name(), record, staged)
     }
 
@@ -346,14 +346,15 @@ impl<'a> Gathering<'a> {
     ) -> Result<Option<Version>, Error> {
         match staged {
             Ok((edit, version)) => {
+                if !self.refused.is_empty() {
+                    return Ok(Some(version));
+                }
                 self.bytes += edit.bytes();
                 if self.bytes > MAX_BYTES {
                     let message = "these values and those that they supersede are too many for one change; set fewer";
                     return Err(Error::new(Code::TooLarge, message));
                 }
-                if self.refused.is_empty() {
-                    self.parts.push((edit, record));
-                }
+                self.parts.push((edit, record));
                 Ok(Some(version))
             }
             Err(error) => {
@@ -382,27 +383,26 @@ impl<'a> Gathering<'a> {
         }
     }
 
+    /// Ends it without a change, its paths free again, and gives what was compared to be recorded.
+    pub(super) fn ended(self) -> Vec<(String, u64)> {
+        self.compared
+    }
+
     /// Whether nothing would change.
     pub(super) fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
-    /// Refuses where anything was wrong, with a record for each.
+    /// Refuses where anything was wrong, with a record for each; nobody waits for those.
     ///
     /// # Errors
     /// What was wrong first, a refusal of the policies before all else.
     pub(super) async fn settle(&mut self) -> Result<(), Error> {
-        let (records, mut errors): (Vec<Record>, Vec<Error>) = std::mem::take(&mut self.refused).into_iter().unzip();
-        if errors.is_empty() {
-            return Ok(());
+        let refused = std::mem::take(&mut self.refused);
+        if !refused.is_empty() {
+            self.guard = None;
         }
-        self.caller.active.log_reads(&records).await?;
-        let first = errors.iter().position(|error| error.code() == Code::Denied).unwrap_or(0);
-        let first = errors.swap_remove(first);
-        Err(match errors.len() {
-            0 => first,
-            more => Error::new(first.code(), format!("{}; and {more} more, so nothing was changed", first.public())),
-        })
+        self.caller.refuse_all(refused).await
     }
 
     /// Commits what was gathered; `None` where that is nothing.
@@ -412,48 +412,9 @@ impl<'a> Gathering<'a> {
     pub(super) async fn commit(mut self) -> Result<Option<Logged>, Error> {
         self.settle().await?;
         let Some((edit, _)) = self.parts.first_mut() else { return Ok(None) };
-        edit.hold(self.guard);
+        if let Some(guard) = self.guard {
+            edit.hold(guard);
+        }
         self.caller.active.commit_all(self.parts, Urgency::Ordinary).await.map(Some)
     }
-}
-
-/// # Errors
-/// Where the request makes no sense, or is too large.
-fn check(patch: &SecretsPatch) -> Result<(), Error> {
-    if patch.secrets.is_empty() && patch.layout.is_none() {
-        return Err(Error::invalid("body: there is nothing to change"));
-    }
-    if patch.secrets.len() > MAX_NAMES {
-        let message = format!("body: at most {MAX_NAMES} secrets are changed together, not {}", patch.secrets.len());
-        return Err(Error::new(Code::TooLarge, message));
-    }
-    let mut seen = BTreeSet::new();
-    let mut bytes = 0_usize;
-    for change in &patch.secrets {
-        let name = &change.name;
-        if !seen.insert(name) {
-            return Err(Error::invalid(format!("body: {name} is named twice")));
-        }
-        match (&change.value, change.delete) {
-            (Some(value), false) => bytes = bytes.saturating_add(value.expose().len()),
-            (None, true) if change.options.shred.is_none() => {}
-            (None, true) => return Err(Error::invalid(format!("body: {name} is deleted, so it cannot be shredded"))),
-            (Some(_), true) | (None, false) => {
-                return Err(Error::invalid(format!("body: {name} needs either a value or \"delete\": true")));
-            }
-        }
-    }
-    if bytes > MAX_NEW_BYTES {
-        return Err(Error::new(Code::TooLarge, "body: at most 32 MiB of values are written together"));
-    }
-    patch.snapshot.as_deref().map_or(Ok(()), check_reason)
-}
-
-/// # Errors
-/// Where a reason is too long or unprintable.
-pub(super) fn check_reason(reason: &str) -> Result<(), Error> {
-    if reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {
-        return Err(Error::invalid(format!("a snapshot's reason has at most {MAX_REASON} printable characters")));
-    }
-    Ok(())
 }
