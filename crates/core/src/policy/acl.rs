@@ -196,9 +196,8 @@ impl Acl {
         let exact = self.exact.capacity() * 8 / 7 * (size_of::<(Box<str>, usize)>() + 1)
             + self.exact.keys().map(|path| path.len()).sum::<usize>();
         let dropped = self.dropped.iter().map(|rule| size_of::<DroppedRule>() + rule.policy.len() + rule.path.len());
-        let lower = self.in_lower_case.as_deref().map_or(0, Self::weight);
         let indexes = self.prefixes.weight() + self.segments.weight();
-        size_of::<Self>() + slots + exact + indexes + dropped.sum::<usize>() + lower
+        size_of::<Self>() + slots + exact + indexes + dropped.sum::<usize>()
     }
 
     /// Whether the root policy decides.
