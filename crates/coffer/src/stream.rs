@@ -20,7 +20,7 @@ use rustix::{
 use crate::{
     behind::Behind,
     failure::Failure,
-    output::{Output, Progress, Unit},
+    output::{Output, Progress},
     token_file::{beside, parent},
 };
 
@@ -103,7 +103,7 @@ impl Source {
 
     /// Shows on a terminal how much of it is read.
     pub(crate) fn watch(&mut self, output: &Output, doing: &str) {
-        self.progress = Some(output.progress(doing, self.size, Unit::Bytes));
+        self.progress = Some(output.progress(doing, self.size));
     }
 
     /// As people know it.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use paint::{Paint, Tone};
 pub(crate) use pairs::Pairs;
 pub(crate) use printable::printable;
-pub(crate) use progress::{Progress, Unit};
+pub(crate) use progress::Progress;
 pub(crate) use table::Table;
 
 use crate::{cli::Globals, environment::Environment, failure::Failure};

@@ -11,20 +11,10 @@ use super::{Notes, Output};
 pub(crate) struct Progress {
     what: String,
     total: Option<u64>,
-    unit: Unit,
     done: u64,
     began: Instant,
     drawn: Option<Instant>,
     shown: Shown,
-}
-
-/// What is counted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Unit {
-    /// Shown as KiB, MiB and so on.
-    Bytes,
-    /// Shown as they are.
-    Items,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,13 +24,12 @@ enum Shown {
 }
 
 impl Output {
-    /// A bar for work of this name; `total` is how much there is, where that is known.
-    pub(crate) fn progress(&self, what: impl Into<String>, total: Option<u64>, unit: Unit) -> Progress {
+    /// A bar for work of this name; `total` is how many bytes there are, where that is known.
+    pub(crate) fn progress(&self, what: impl Into<String>, total: Option<u64>) -> Progress {
         let is_shown = self.notes == Notes::Shown && io::stderr().is_terminal();
         Progress {
             what: what.into(),
             total,
-            unit,
             done: 0,
             began: Instant::now(),
             drawn: None,
@@ -58,7 +47,7 @@ impl Progress {
         let pause = if self.drawn.is_some() { PAUSE } else { PATIENCE };
         if self.shown == Shown::Yes && last.elapsed() >= pause {
             self.drawn = Some(Instant::now());
-            let line = line(&self.what, self.done, self.total, self.unit, self.began.elapsed());
+            let line = line(&self.what, self.done, self.total, self.began.elapsed());
             // Where stderr is gone, nobody looks.
             let _ = write!(io::stderr().lock(), "\r{line}\x1b[K");
         }
@@ -73,19 +62,15 @@ impl Drop for Progress {
     }
 }
 
-fn line(what: &str, done: u64, total: Option<u64>, unit: Unit, took: Duration) -> String {
-    let amount = |count: u64| match unit {
-        Unit::Bytes => bytes(count),
-        Unit::Items => count.to_string(),
-    };
+fn line(what: &str, done: u64, total: Option<u64>, took: Duration) -> String {
     let each_second = (u128::from(done) * 1000).checked_div(took.as_millis()).unwrap_or(0);
-    let rate = amount(u64::try_from(each_second).unwrap_or(u64::MAX));
-    let Some(total) = total.filter(|total| *total > 0) else { return format!("{what}  {}  {rate}/s", amount(done)) };
+    let rate = bytes(u64::try_from(each_second).unwrap_or(u64::MAX));
+    let Some(total) = total.filter(|total| *total > 0) else { return format!("{what}  {}  {rate}/s", bytes(done)) };
     let share = u128::from(done.min(total)) * u128::from(WIDTH) / u128::from(total);
     let full = usize::try_from(share).unwrap_or(0);
     let bar = format!("{}{}", "#".repeat(full), ".".repeat(usize::from(WIDTH).saturating_sub(full)));
     let percent = u128::from(done.min(total)) * 100 / u128::from(total);
-    format!("{what}  [{bar}] {percent:>3} %  {} of {}  {rate}/s", amount(done), amount(total))
+    format!("{what}  [{bar}] {percent:>3} %  {} of {}  {rate}/s", bytes(done), bytes(total))
 }
 
 /// As `3.2 MiB`.
@@ -116,13 +101,13 @@ mod tests {
     fn line_says_how_far_it_is_and_how_fast() {
         let second = Duration::from_secs(2);
         assert_eq!(
-            line("encrypting", 3 << 20, Some(4 << 20), Unit::Bytes, second),
+            line("encrypting", 3 << 20, Some(4 << 20), second),
             "encrypting  [##################......]  75 %  3.0 MiB of 4.0 MiB  1.5 MiB/s"
         );
-        assert_eq!(line("reading", 10, None, Unit::Items, second), "reading  10  5/s");
-        assert_eq!(line("x", 9, Some(0), Unit::Items, Duration::ZERO), "x  9  0/s", "nothing is divided by nothing");
+        assert_eq!(line("reading", 10, None, second), "reading  10 B  5 B/s");
+        assert_eq!(line("x", 9, Some(0), Duration::ZERO), "x  9 B  0 B/s", "nothing is divided by nothing");
         // More than was announced is no more than all of it.
-        assert!(line("x", 9, Some(3), Unit::Items, second).contains("] 100 %  9 of 3"));
+        assert!(line("x", 9, Some(3), second).contains("] 100 %  9 B of 3 B"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! a signal, a broken pipe or a terminal.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, unreachable_pub, reason = "a test fails by panicking")]
 
+mod backup;
 mod case;
 mod complete;
 mod doctor;

@@ -121,6 +121,23 @@ impl Server {
         said.stdout
     }
 
+    /// What of its memory is in use, in KiB; the peak is counted from here on.
+    pub fn memory_now(&self) -> u64 {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+        self.memory("VmRSS:")
+    }
+
+    /// The most that was in use since, in KiB.
+    pub fn memory_peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Has the server read its files again.
     pub fn hang_up(&self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();

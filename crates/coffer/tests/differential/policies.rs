@@ -71,7 +71,7 @@ struct Request {
 /// Where the servers differ.
 struct Disagreement {
     /// The request; absent where what is told of capabilities differs, or a policy is taken by one server only.
-    request: Option<Request>,
+    request: Option<Box<Request>>,
     bao: String,
     coffer: String,
 }
@@ -134,7 +134,7 @@ impl Both {
             let b = ask_wrapped(&mut self.coffer, coffer, method, path, body.as_ref(), *wrap);
             if (a.status == 403) != (b.status == 403) {
                 let coffer = format!("{b}\n  after:\n{before}");
-                return Err(Disagreement { request: Some(request.clone()), bao: a.to_string(), coffer });
+                return Err(Disagreement { request: Some(Box::new(request.clone())), bao: a.to_string(), coffer });
             }
             allowed += usize::from(a.status != 403);
             writeln!(before, "  {} | {} {method} {path} {}", a.status, b.status, request.text()).unwrap();
@@ -166,7 +166,7 @@ impl Both {
 
     /// Leaves out what is not needed for the disagreement.
     fn shrink(&mut self, mut set: Set, found: &Disagreement) -> (Set, String) {
-        let requests: Vec<Request> = found.request.iter().cloned().collect();
+        let requests: Vec<Request> = found.request.as_deref().cloned().into_iter().collect();
         let mut shown = found.to_string();
         let mut position = 0;
         // Where capabilities differ without the request that was asked about, the whole set is the answer.

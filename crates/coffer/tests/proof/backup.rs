@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
 };
@@ -26,6 +26,8 @@ struct Held {
     secrets: BTreeMap<String, String>,
     ciphertext: String,
     token: String,
+    /// Every version of every secret but the load's, its metadata, policies, mounts and keys, by their paths.
+    everything: BTreeMap<String, Value>,
 }
 
 fn populate(server: &Server, token: &str) -> Held {
@@ -40,6 +42,23 @@ fn populate(server: &Server, token: &str) -> Held {
             secrets.insert(path.clone(), value);
         }
     }
+    // Deleted, destroyed, shredded, made by a recipe, described: each is a state of its own.
+    for n in [3, 14, 28] {
+        let path = format!("/api/v1/secrets/acme:prod:s{}/KEY_{n}", n % 4);
+        client.send("DELETE", &path, None).unwrap().expect(204);
+        secrets.remove(&path);
+    }
+    for n in [5, 8, 35, 56] {
+        let path = format!("/api/v1/secrets/acme:prod:s{}/KEY_{n}/destroy", n % 4);
+        client.post(&path, &json!({"versions": [1]})).unwrap().expect(204);
+    }
+    client
+        .post("/api/v1/secrets/acme:prod:s1/KEY_1/rotate", &json!({"generate": {"kind": "hex"}}))
+        .unwrap()
+        .expect(200);
+    secrets.remove("/api/v1/secrets/acme:prod:s1/KEY_1");
+    let described = json!({"owner": "ada", "description": "of the drill"});
+    client.send("PATCH", "/api/v1/secrets/acme:prod:s2/KEY_2/metadata", Some(&described)).unwrap().expect(204);
     client.post("/v1/sys/mounts/kv1", &json!({"type": "kv", "options": {"version": "1"}})).unwrap().expect(204);
     client.post("/v1/kv1/plain", &json!({"old": "dialect"})).unwrap().expect(204);
     client.post("/api/v1/keys", &json!({"name": "k"})).unwrap().expect(200);
@@ -53,7 +72,53 @@ fn populate(server: &Server, token: &str) -> Held {
     let sealed =
         user_client.post("/v1/transit/encrypt/k", &json!({"plaintext": "aGVsbG8="})).unwrap().expect(200).json();
     let ciphertext = sealed["data"]["ciphertext"].as_str().unwrap().to_owned();
-    Held { secrets, ciphertext, token: user }
+    let everything = everything(server, &user);
+    assert!(everything.len() > 240, "{}", everything.len());
+    Held { secrets, ciphertext, token: user, everything }
+}
+
+/// Walks all that can be read.
+fn everything(server: &Server, token: &str) -> BTreeMap<String, Value> {
+    let mut client = server.client().with_token(token);
+    let mut found = BTreeMap::new();
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        for name in listed(&client.get(&format!("/v1/secret/metadata/{folder}?list=true")).unwrap().expect(200).json())
+        {
+            let path = format!("{folder}{name}");
+            match path.as_str() {
+                "acme/load/" => {}
+                folder if folder.ends_with('/') => folders.push(path),
+                secret => {
+                    let metadata = client.get(&format!("/v1/secret/metadata/{secret}")).unwrap().expect(200).json();
+                    for version in metadata["data"]["versions"].as_object().unwrap().keys() {
+                        let path = format!("/v1/secret/data/{secret}?version={version}");
+                        let reply = client.get(&path).unwrap();
+                        found.insert(path, json!([reply.status, reply.json()["data"]]));
+                    }
+                    found.insert(path, metadata["data"].clone());
+                }
+            }
+        }
+    }
+    for n in 0..60 {
+        let path = format!("/api/v1/secrets/acme:prod:s{}/KEY_{n}/metadata", n % 4);
+        let metadata = client.get(&path).unwrap().expect(200).json();
+        found.insert(path, metadata);
+    }
+    for policy in listed(&client.get("/v1/sys/policies/acl?list=true").unwrap().expect(200).json()) {
+        let path = format!("/v1/sys/policies/acl/{policy}");
+        let reply = client.get(&path).unwrap();
+        found.insert(path, json!([reply.status, reply.json()["data"]]));
+    }
+    for path in ["/v1/sys/mounts", "/v1/sys/auth", "/v1/transit/keys/k"] {
+        found.insert(path.to_owned(), client.get(path).unwrap().expect(200).json()["data"].clone());
+    }
+    found
+}
+
+fn listed(reply: &Value) -> Vec<String> {
+    reply["data"]["keys"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
 }
 
 fn compare(server: &Server, held: &Held) {
@@ -65,22 +130,75 @@ fn compare(server: &Server, held: &Held) {
     let opened =
         client.post("/v1/transit/decrypt/k", &json!({"ciphertext": held.ciphertext})).unwrap().expect(200).json();
     assert_eq!(opened["data"]["plaintext"], "aGVsbG8=");
+    let found = everything(server, &held.token);
+    for (path, expected) in &held.everything {
+        assert_eq!(found.get(path), Some(expected), "{path}");
+    }
+    let more: Vec<&String> = found.keys().filter(|path| !held.everything.contains_key(*path)).collect();
+    assert!(more.is_empty(), "{more:?}");
 }
 
 /// Writes until it is told to stop.
-fn load(server: &Server, token: &str) -> (Arc<AtomicBool>, thread::JoinHandle<u64>) {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (told, mut client) = (Arc::clone(&stop), server.client().with_token(token));
-    let writing = thread::spawn(move || {
-        let mut written = 0;
-        while !told.load(Ordering::Relaxed) {
-            let path = format!("/api/v1/secrets/acme:load/KEY_{}", written % 20);
-            client.send("PUT", &path, Some(&json!({"value": written.to_string()}))).unwrap().expect(200);
-            written += 1;
+struct Load {
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    writing: thread::JoinHandle<()>,
+}
+
+/// How many secrets it writes again and again.
+const LOAD: u64 = 20;
+
+impl Load {
+    fn start(server: &Server, token: &str) -> Self {
+        let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (told, count, mut client) = (Arc::clone(&stop), Arc::clone(&written), server.client().with_token(token));
+        let writing = thread::spawn(move || {
+            for n in 0.. {
+                if told.load(Ordering::Relaxed) {
+                    break;
+                }
+                let path = format!("/api/v1/secrets/acme:load/KEY_{}", n % LOAD);
+                client.send("PUT", &path, Some(&json!({"value": n.to_string()}))).unwrap().expect(200);
+                count.store(n + 1, Ordering::SeqCst);
+            }
+        });
+        Self { stop, written, writing }
+    }
+
+    fn written(&self) -> u64 {
+        self.written.load(Ordering::SeqCst)
+    }
+
+    fn end(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.writing.join().unwrap();
+        self.written.load(Ordering::SeqCst)
+    }
+}
+
+/// Of the load there is what was written up to some moment between the two, and nothing of what came after it.
+fn compare_load(server: &Server, token: &str, (before, after): (u64, u64)) {
+    let mut client = server.client().with_token(token);
+    let mut counts = Vec::new();
+    for n in 0..LOAD {
+        let reply = client.get(&format!("/v1/secret/metadata/acme/load/KEY_{n}")).unwrap();
+        if reply.status == 404 {
+            counts.push(0);
+            continue;
         }
-        written
-    });
-    (stop, writing)
+        let metadata = reply.expect(200).json();
+        for version in metadata["data"]["versions"].as_object().unwrap().keys() {
+            let path = format!("/api/v1/secrets/acme:load/KEY_{n}/versions/{version}");
+            let value = client.get(&path).unwrap().expect(200).json()["value"].clone();
+            let expected = n + LOAD * (version.parse::<u64>().unwrap() - 1);
+            assert_eq!(value, expected.to_string(), "{path}");
+        }
+        counts.push(metadata["data"]["current_version"].as_u64().unwrap());
+    }
+    let all: u64 = counts.iter().sum();
+    let expected: Vec<u64> = (0..LOAD).map(|n| (all + LOAD - 1 - n) / LOAD).collect();
+    assert_eq!(counts, expected, "not a beginning of what was written");
+    assert!((before..=after).contains(&all), "{before} {all} {after}");
 }
 
 fn said(output: &Output) -> String {
@@ -108,6 +226,8 @@ struct Drill {
     identity: String,
     vkey: String,
     checkpoint: PathBuf,
+    /// What the load had written before the backup was asked for, and after it was there.
+    load: (u64, u64),
 }
 
 impl Drill {
@@ -118,19 +238,20 @@ impl Drill {
         fs::create_dir(&out).unwrap();
         let checkpoint = node.home().join("checkpoint");
         let vkey = audit_log::vkey(&server, token);
-        let (stop, writing) = load(&server, token);
+        let load = Load::start(&server, token);
         // What is known before the backup is asked for, it is not older than.
         let kept = server.client().with_token(token).get("/api/v1/audit/checkpoint").unwrap().expect(200).json();
         fs::write(&checkpoint, kept["checkpoint"].as_str().unwrap()).unwrap();
+        let before = load.written();
         let arguments = ["backup", "create", "--out", out.to_str().unwrap(), "--recipient", &recipient];
         let made = node.cli(Some(&server), Some(token), &arguments);
-        stop.store(true, Ordering::Relaxed);
-        assert!(writing.join().unwrap() > 0);
+        let load = (before, load.end());
+        assert!(load.1 > load.0, "nothing was written meanwhile");
         assert!(said(&made).contains("a restore needs"), "{}", said(&made));
         let backup = done(made);
         server.stop();
         let identity = identity.to_str().unwrap().to_owned();
-        Self { node, held, backup, identity, vkey, checkpoint }
+        Self { node, held, backup, identity, vkey, checkpoint, load }
     }
 
     fn cli(&self, arguments: &[&str]) -> Output {
@@ -138,8 +259,11 @@ impl Drill {
     }
 
     fn restore(&self, to: &Node) -> Output {
-        let (data, storage) = (to.data().to_str().unwrap().to_owned(), to.storage());
-        let since = self.checkpoint.to_str().unwrap();
+        self.restore_to(to.data(), &to.storage())
+    }
+
+    fn restore_to(&self, data: &Path, storage: &str) -> Output {
+        let (data, since) = (data.to_str().unwrap(), self.checkpoint.to_str().unwrap());
         self.cli(&[
             "backup",
             "restore",
@@ -147,9 +271,9 @@ impl Drill {
             "--identity",
             &self.identity,
             "--data",
-            &data,
+            data,
             "--store",
-            &storage,
+            storage,
             "--since",
             since,
             "--vkey",
@@ -160,6 +284,7 @@ impl Drill {
     /// Everything is there, and log and store agree, over both logs.
     fn check(&self, to: &Node, server: Server) {
         compare(&server, &self.held);
+        compare_load(&server, &self.held.token, self.load);
         let own = audit_log::vkey(&server, &self.held.token);
         assert_ne!(own, self.vkey);
         server.stop();
@@ -205,8 +330,14 @@ fn drill_of_a_server_with_a_key_file_brings_everything_back() {
         done(drill.restore(&to));
         fs::copy(drill.node.data().join("seal.key"), to.data().join("seal.key")).unwrap();
         drill.check(&to, to.start());
-        // A second time nothing is touched.
+        // A second time nothing is touched, also where the store alone was used.
         assert_eq!(drill.restore(&to).status.code(), Some(5));
+        let new = to.home().join("another-folder");
+        let refused = drill.restore_to(&new, &to.storage());
+        assert_eq!(refused.status.code(), Some(5));
+        assert!(said(&refused).contains("is not empty"), "{}", said(&refused));
+        assert!(!new.exists());
+        compare(&to.start(), &drill.held);
     }
 }
 

@@ -21,7 +21,7 @@ use coffer_scan::{
 use crate::{
     failure::{Exit, Failure, chain},
     input,
-    output::{Progress, Unit},
+    output::Progress,
     session::Session,
     stream::{Readers, Target},
 };
@@ -136,7 +136,7 @@ impl Arguments {
     }
 
     fn scanned(&self, session: &Session, rules: &Rules) -> Result<Scanned, Failure> {
-        let progress = session.output.progress("scanning", None, Unit::Bytes);
+        let progress = session.output.progress("scanning", None);
         if self.staged {
             return git::staged(rules, progress);
         }

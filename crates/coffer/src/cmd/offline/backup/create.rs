@@ -16,7 +16,6 @@ use super::{Shown, age_failure, failure, needed};
 use crate::{
     cmd::backup::Create,
     failure::{Exit, Failure},
-    output::Unit,
     session::Session,
     stream::{Readers, Target},
 };
@@ -52,7 +51,7 @@ pub(crate) async fn run(session: &Session, arguments: &Create) -> Result<(), Fai
         added.map_err(|error| unwritten(&error))?;
     }
     let mut unpacker = Unpacker::new(Checked::new(output));
-    let mut progress = session.output.progress("backing up", None, Unit::Bytes);
+    let mut progress = session.output.progress("backing up", None);
     while let Some(piece) = stream.next().await.map_err(|error| Failure::from(error).hint(NOTHING_KEPT))? {
         progress.add(u64::try_from(piece.len()).unwrap_or(0));
         unpacker.feed(&piece).map_err(|error| came_wrong(&error, &arguments.out))?;

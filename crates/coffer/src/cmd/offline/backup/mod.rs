@@ -18,7 +18,6 @@ use crate::{
     cmd::backup,
     failure::{Exit, Failure, chain},
     input,
-    output::Unit,
     session::Session,
 };
 
@@ -99,7 +98,7 @@ fn identities(source: &Source, opener: &backup::Opener) -> Result<Option<Vec<Ide
 /// Shows on a terminal how much of it is read, where each part is read so many times.
 fn watched(session: &Session, source: Source, doing: &str, times: u64) -> Source {
     let total = source.manifest().ok().map(|manifest| manifest.parts.iter().map(|part| part.len).sum::<u64>() * times);
-    let progress = Mutex::new(session.output.progress(doing, total, Unit::Bytes));
+    let progress = Mutex::new(session.output.progress(doing, total));
     source.watched(Arc::new(move |more| {
         if let Ok(mut progress) = progress.lock() {
             progress.add(more);
