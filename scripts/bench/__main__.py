@@ -41,6 +41,7 @@ from plan import CONNECTIONS, FULL, QUICK, Plan
 from postgres import Postgres
 from servers import ROOT, Bare, Coffer
 
+UNWIPED = "coffer-unwiped"
 DOCUMENT = ROOT / "docs" / "BENCHMARKS.md"
 
 
@@ -52,6 +53,7 @@ class Results:
     machine: str = ""
     synced: str = "coffer"
     written: str = "coffer, `written`"
+    unwiped: str = "coffer, freed memory not wiped"
     postgres: str = "coffer on PostgreSQL"
     peer: str = "openbao"
     slim: str = "openbao, no default policy"
@@ -90,6 +92,8 @@ class Programs:
     """What is built before anything runs."""
 
     coffer: pathlib.Path
+    # The same but for the allocator, which wipes nothing.
+    unwiped: pathlib.Path
     bare: pathlib.Path
     replay: pathlib.Path
     signatures: pathlib.Path
@@ -142,21 +146,29 @@ def _check_tools():
 
 
 def _build():
+    product = ["--package", "coffer"]
+    _cargo_build([*product, "--features", "bench-unwiped"])
+    release = _target() / "release"
+    shutil.copy2(release / "coffer", release / UNWIPED)
     # The product by itself, as `make run` builds it: built together, the others' features would change it.
     for arguments in (
-        ["--package", "coffer"],
+        product,
         [
             "--package", "coffer-server", "--example", "bare", "--package", "coffer-storage", "--example", "replay",
             "--package", "coffer-crypto", "--example", "signatures", "--example", "file",
         ],
     ):
-        subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", *arguments], check=True, cwd=ROOT)
+        _cargo_build(arguments)
+
+
+def _cargo_build(arguments):
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", *arguments], check=True, cwd=ROOT)
 
 
 def _programs():
     release = _target() / "release"
     examples = (release / "examples" / name for name in ("bare", "replay", "signatures", "file"))
-    return Programs(release / "coffer", *examples)
+    return Programs(release / "coffer", release / UNWIPED, *examples)
 
 
 def _target():
@@ -202,15 +214,16 @@ def _side_by_side(plan, programs, directory, results, postgres):
     say(f"loading {plan.secrets:,} secrets into each server")
     coffer = Coffer(programs.coffer, directory / "coffer", results.synced)
     written = Coffer(programs.coffer, directory / "written", results.written, read_durability="written")
+    unwiped = Coffer(programs.unwiped, directory / "unwiped", results.unwiped)
     url = postgres.url("coffer")
     on_postgres = Coffer(programs.coffer, directory / "postgres", results.postgres, storage=url, database=postgres)
     peer = OpenBao(directory / "openbao")
-    for server in (coffer, written, on_postgres, peer):
+    for server in (coffer, written, unwiped, on_postgres, peer):
         server.prepare(plan.secrets)
     bare = Bare(programs.bare, directory / "bare.log", servers.body_bytes(coffer))
     results.commands.append(("Coffer", "coffer server --data DIR --listen 127.0.0.1:$PORT --audit-read-durability synced"))
     results.commands.append(("OpenBao", "bao server -config=FILE"))
-    subjects = [coffer, written, on_postgres, peer, peer.without_default_policy()]
+    subjects = [coffer, written, unwiped, on_postgres, peer, peer.without_default_policy()]
     for connections in reversed(CONNECTIONS):
         say(f"reads, {connections} connections")
 
@@ -221,7 +234,8 @@ def _side_by_side(plan, programs, directory, results, postgres):
             Load(READ, connections, 1, plan.secrets).run(each)
         results.reads[connections] = rounds.measure(plan, bare, connections, read)
     results.memory.append(("coffer, `written`, after the reads", machine.rss_mb(written.pid)))
-    written.stop()
+    for server in (written, unwiped):
+        server.stop()
     replay = writes.Replay(programs.replay, directory)
     for kind in (UPDATE, CREATE):
         results.writes[kind] = {}

@@ -4,7 +4,7 @@ server at 64 connections; a note without a share follows from the design and was
 NOTES = {
     "read": (
         "of a read's CPU the kernel has 47 % (sockets, scheduler, the log's writes); by thread the log has 15 % and the "
-        "publishing of its tiles 10 %; wiping memory on free has 3 %"
+        "publishing of its tiles 10 %"
     ),
     "write": (
         "of a write's CPU the kernel has 48 %; by thread the store's writer (SQLite's pages and its WAL) has 34 %, its "

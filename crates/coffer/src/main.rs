@@ -32,15 +32,20 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
-use zeroizing_alloc::ZeroAlloc;
 
 use cli::Cli;
 use environment::Environment;
 
 /// Freed memory is wiped: what libraries leave behind of values and tokens goes with their buffers. Beneath lies mimalloc:
 /// glibc's allocator keeps what a burst of large requests took, an arena a thread, and costs a read more CPU.
+#[cfg(not(feature = "bench-unwiped"))]
 #[global_allocator]
-static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<MiMalloc> = zeroizing_alloc::ZeroAlloc(MiMalloc);
+
+/// What wiping costs is measured against this.
+#[cfg(feature = "bench-unwiped")]
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     complete::answer();

@@ -404,7 +404,7 @@ mod tests {
         let key = "k".repeat(200);
         record.changes = vec![ChangeDigest { key, digest: Some([1; 32]), expires: None }; 1000];
         let entries = record.encode("n", 0);
-        assert_eq!(entries.len(), 15);
+        assert_eq!(entries.len(), 16);
         assert!(entries.iter().all(|entry| entry.with_revision(u64::MAX).len() <= 65_535));
     }
 

@@ -302,7 +302,9 @@ impl<'r> TextScan<'r> {
     /// Line and column of a byte in the buffer.
     fn position(&self, at: usize) -> (u64, u64) {
         let before = self.buffer.get(..at).unwrap_or_default();
-        let line = self.place.first_line + self.lines + count(memchr_iter(b'\n', before).count());
+        // What a diff says its first line is may be anything.
+        let here = self.lines + count(memchr_iter(b'\n', before).count());
+        let line = self.place.first_line.saturating_add(here);
         let column = match memrchr(b'\n', before) {
             Some(newline) => characters(before.get(newline + 1..).unwrap_or_default()),
             None => self.characters + characters(before),

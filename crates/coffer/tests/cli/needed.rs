@@ -7,6 +7,8 @@ use crate::server::Server;
 const FURNITURE: &[&[&str]] = &[
     &["secrets", "set", "KEY=one", "--scope", "acme:prod"],
     &["secrets", "set", "KEY=two", "--scope", "acme:prod"],
+    &["secrets", "set", "BACK=one", "--scope", "acme:prod"],
+    &["secrets", "set", "BACK=two", "--scope", "acme:prod"],
     &["secrets", "set", "OTHER=x", "--scope", "acme"],
     &["secrets", "set", "KEY=of-dev", "--scope", "acme:dev", "--expires-at", "2020-01-01T00:00:00Z"],
     &["secrets", "set", "REFERRING=${KEY}", "--scope", "acme:ref"],
@@ -29,7 +31,7 @@ const COMMANDS: &[&[&str]] = &[
     &["secrets", "list", "--scope", "acme", "--recursive"],
     &["secrets", "versions", "KEY", "--scope", "acme:prod"],
     &["secrets", "history", "KEY", "--scope", "acme:prod"],
-    &["secrets", "rollback", "KEY", "--version", "1", "--scope", "acme:prod"],
+    &["secrets", "rollback", "BACK", "--version", "1", "--scope", "acme:prod"],
     &["run", "--scope", "acme:prod", "--", "true"],
     &["secrets", "set", "KEY=x", "--owner", "me", "--scope", "acme:prod"],
     &["secrets", "set", "--from-file", "in.env", "--scope", "acme:prod"],

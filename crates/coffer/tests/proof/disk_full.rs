@@ -157,7 +157,8 @@ fn revoke_suspend_and_seal_with_a_full_log(read_durability: &str) {
     make_key(&mut client);
     let revoked = token_of(&mut client);
     put(&mut client, "kept", "v1").expect(200);
-    disk.leave(0);
+    // Too little for the log's next segment, but not nothing: reads are not refused before the log has to.
+    disk.leave(1 << 16);
 
     // Records of reads fill what the log has made ahead, those of refused ones as well.
     let long = format!("/v1/secret/data/{}x", "x/".repeat(900));

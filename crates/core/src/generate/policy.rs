@@ -126,13 +126,19 @@ impl Rule {
     }
 }
 
-/// `rule "charset" { … }`, or in JSON `"rule": {"charset": {…}}` with lists of objects allowed for either.
+/// `rule "charset" { … }`, or in JSON `"rule": {"charset": {…}}` with lists of objects allowed for either, but not for some rules alone.
 fn read_rules(document: &Document, item: &Item, rules: &mut Vec<Rule>) -> Result<(), String> {
     let unable = |why: String| format!("unable to parse rules: {why}");
     match (document.syntax, item.labels.as_slice(), &item.value.value) {
         (Syntax::Native, [kind], Value::Object(body)) => rules.push(read_rule(&kind.name, body).map_err(unable)?),
         (Syntax::Native, [], _) | (Syntax::Json, _, _) => {
-            for kinds in objects(&item.value)? {
+            let kinds = objects(&item.value)?;
+            let mut is_list = kinds.iter().copied().flatten().map(|kind| matches!(kind.value.value, Value::List(_)));
+            let first = is_list.next();
+            if document.syntax == Syntax::Json && is_list.any(|other| Some(other) != first) {
+                return Err("unable to decode: some rules are lists and others are not".to_owned());
+            }
+            for kinds in kinds {
                 for kind in kinds {
                     for body in objects(&kind.value)? {
                         rules.push(read_rule(&kind.key.name, body).map_err(unable)?);
@@ -230,7 +236,8 @@ mod tests {
     fn policy_in_json_is_read_like_one_in_hcl() {
         for text in [
             r#"{"length": 5, "rule": {"charset": {"charset": "a", "min-chars": 1}}}"#,
-            r#"{"length": 5.9, "rule": [{"charset": {"charset": "a"}}, {"charset": [{"charset": "a"}]}]}"#,
+            r#"{"length": 5.9, "rule": [{"charset": {"charset": "a"}}, {"charset": {"charset": "a"}}]}"#,
+            r#"{"length": 5, "rule": [{"charset": [{"charset": "a"}]}, {"charset": [{"charset": "a"}]}]}"#,
             "Length = 5\nother = true\nrule \"charset\" { Charset = \"a\" min-chars = -1 other = 1 }",
         ] {
             assert_eq!(policy(text).password().unwrap().unwrap().as_str(), "aaaaa", "{text}");
@@ -241,6 +248,7 @@ mod tests {
     fn policy_that_makes_no_sense_is_refused() {
         for (text, why) in [
             ("junk {", "unable to decode: "),
+            (r#"{"length": 5, "rule": [{"charset": {}}, {"charset": [{"charset": "a"}]}]}"#, "unable to decode: "),
             ("rule \"charset\" { charset = \"a\" }", "length must be > 0"),
             ("length = -1\nrule \"charset\" { charset = \"a\" }", "length must be > 0"),
             ("length = \"5\"", "'length' expected type 'int'"),

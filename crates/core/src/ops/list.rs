@@ -62,6 +62,13 @@ impl Caller {
 }
 
 impl GrantedPart<'_> {
+    /// A part of what is granted as a whole: the policies are not asked about it.
+    pub(crate) fn narrowed(self, part: ListPart<'_>) -> GrantedPart<'_> {
+        let Self { limit, capped, most, .. } = self;
+        let limit = part.limit.filter(|wanted| *wanted > 0).map_or(limit, |wanted| wanted.min(limit));
+        GrantedPart { after: part.after, limit, capped, most }
+    }
+
     /// The same where the part that was asked for is for the policies alone, and all is answered that they show.
     pub(crate) fn whole(self) -> Self {
         Self { after: "", limit: self.capped.unwrap_or(self.most + 1), ..self }

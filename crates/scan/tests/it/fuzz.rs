@@ -93,3 +93,8 @@ proptest! {
         fuzz::configuration(text.as_bytes());
     }
 }
+
+#[test]
+fn diff_of_the_last_line_that_there_can_be_is_read() {
+    fuzz::diff(filled("+++ b/a\n@@ -1 +18446744073709551615,2 @@\n a\n+ghp_{w36}\n").as_bytes());
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, Request, request::Parts},
+    http::{HeaderMap, HeaderName, Method, Request, request::Parts},
     response::Response,
 };
 use coffer_api::{Code, operator::NodeState};
@@ -122,7 +122,7 @@ fn listing(query: &str) -> Result<Verb, Error> {
 }
 
 fn method_not_allowed(parts: &Parts) -> Error {
-    if parts.method == axum::http::Method::OPTIONS {
+    if parts.method == Method::OPTIONS {
         return Error::invalid("cannot handle internal-only request operation");
     }
     Error::new(Code::MethodNotAllowed, NO_MESSAGE)
@@ -136,8 +136,13 @@ fn is_for_anybody(verb: Verb, path: &str, headers: &HeaderMap) -> bool {
 /// A request that is refused before its path means anything: who is known gets the reason, anybody else the usual
 /// refusal.
 async fn refuse_unrouted(app: &App, origin: Origin, parts: &Parts, refused: Error) -> Result<Response, Error> {
+    let cx = app.context(origin, parts);
+    if parts.method == Method::OPTIONS {
+        // Whoever asks: browsers send no token along with it.
+        return Err(app.core().refuse_anonymous(cx, refused).await);
+    }
     let token = token_of(&parts.headers);
-    let caller = app.core().caller(app.context(origin, parts), token.as_ref().map(|t| t.expose().as_str())).await?;
+    let caller = app.core().caller(cx, token.as_ref().map(|t| t.expose().as_str())).await?;
     let error = caller.refuse_unparsed(refused).await;
     caller.finish().await;
     Err(error)

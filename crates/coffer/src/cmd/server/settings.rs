@@ -21,7 +21,7 @@ struct Given {
 /// one such value alone, that twice.
 type Setting = (&'static str, &'static str, &'static str);
 
-const SETTINGS: [Setting; 24] = [
+const SETTINGS: [Setting; 25] = [
     ("listen", "127.0.0.1:1001", "127.0.0.1:1002"),
     ("advertise", "https://a.example:1", "https://b.example:2"),
     ("data", "/a/data", "/b/data"),
@@ -35,6 +35,7 @@ const SETTINGS: [Setting; 24] = [
     ("audit.dir", "/a/audit", "/b/audit"),
     ("audit.read_durability", "written", "written"),
     ("audit.scrub_every_seconds", "61", "62"),
+    ("limits.backup_growth_bytes", "2000001", "3000001"),
     ("limits.cache_bytes", "1000001", "2000001"),
     ("limits.token_cache_bytes", "1000002", "2000002"),
     ("limits.max_connections", "1003", "2003"),
@@ -98,6 +99,7 @@ fn read(config: &Config) -> BTreeMap<String, String> {
         ("audit.dir", text(&config.audit_dir)),
         ("audit.read_durability", config.read_durability.to_string()),
         ("audit.scrub_every_seconds", config.scrub_every.map_or(0, |every| every.as_secs()).to_string()),
+        ("limits.backup_growth_bytes", limits.backup_growth_bytes.to_string()),
         ("limits.cache_bytes", limits.cache_bytes.to_string()),
         ("limits.token_cache_bytes", limits.token_cache_bytes.to_string()),
         ("limits.max_connections", limits.max_connections.to_string()),
