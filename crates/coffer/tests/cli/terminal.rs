@@ -17,7 +17,7 @@ struct Terminal {
 impl Terminal {
     fn run(server: &Server, command: &str) -> Self {
         let mut child = Command::new("script")
-            .args(["-qec", &format!("{} {command}", env!("CARGO_BIN_EXE_coffer")), "/dev/null"])
+            .args(["-qec", &format!("exec {} {command}", env!("CARGO_BIN_EXE_coffer")), "/dev/null"])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("SHELL", "/bin/sh")
@@ -37,9 +37,14 @@ impl Terminal {
     }
 
     /// Waits for a question, for what is typed before it would be shown, and types the answer.
-    fn answer(mut self, question: &str, answer: &str) -> Self {
+    fn answer(self, question: &str, answer: &str) -> Self {
+        self.press(question, &format!("{answer}\n"))
+    }
+
+    /// The same with keys alone, and no new line behind them.
+    fn press(mut self, question: &str, keys: &str) -> Self {
         self = self.see(question);
-        self.child.stdin.as_mut().unwrap().write_all(format!("{answer}\n").as_bytes()).unwrap();
+        self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
         self
     }
 
@@ -202,7 +207,7 @@ fn key_that_interrupts_ends_a_question() {
     let server = Server::dev();
     Terminal::run(&server, "secrets set -q A=one").end();
     editor(&server, "two\n");
-    let (code, shown) = Terminal::run(&server, "secrets edit A").answer(SAVE, "\u{3}").end();
+    let (code, shown) = Terminal::run(&server, "secrets edit A").press(SAVE, "\u{3}").end();
     assert_eq!(code, 1, "{shown}");
     assert!(shown.ends_with("error: the command was told to end, and nothing was saved\n"), "{shown}");
     assert_eq!(Terminal::run(&server, "secrets get A").end().1, "one\n");

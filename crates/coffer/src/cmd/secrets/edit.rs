@@ -157,10 +157,11 @@ impl Edited<'_> {
 async fn question(text: String) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     tokio::select! {
+        biased;
+        _ = signals.next() => Err(told_to_end()),
         answer = tokio::task::spawn_blocking(move || input::confirm(&text)) => {
             answer.unwrap_or_else(|_| Err(Failure::local("the question could not be asked")))
         }
-        _ = signals.next() => Err(told_to_end()),
     }
 }
 
