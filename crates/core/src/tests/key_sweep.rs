@@ -172,15 +172,21 @@ async fn stored(root: &Caller, row: &str) -> Option<Vec<u8>> {
     found.map(|found| found.value.to_vec())
 }
 
+/// A core over a data directory, its first administrator, and a transit engine.
+async fn on_disk(dir: &Path, time: &ManualTimeSource) -> (Arc<Core>, Caller, Arc<Mount>) {
+    let core = Core::start_by(config(dir), Arc::new(time.clone())).await.unwrap().0;
+    let initial = std::fs::read_to_string(dir.join("initial-token")).unwrap();
+    let root = caller(&core, initial.trim()).await;
+    root.mount_enable("transit/", MountKind::Transit, MountEnable::default(), &()).await.unwrap();
+    let mount = engine(&root).await;
+    (core, root, mount)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn destroyed_versions_object_key_is_in_no_file_of_the_data_directory() {
     let dir = tempfile::tempdir().unwrap();
     let time = ManualTimeSource::new(NOON);
-    let core = Core::start_by(config(dir.path()), Arc::new(time.clone())).await.unwrap().0;
-    let initial = std::fs::read_to_string(dir.path().join("initial-token")).unwrap();
-    let root = caller(&core, initial.trim()).await;
-    root.mount_enable("transit/", MountKind::Transit, MountEnable::default(), &()).await.unwrap();
-    let mount = engine(&root).await;
+    let (core, root, mount) = on_disk(dir.path(), &time).await;
     let create = KeyCreate::native(KeyAlgorithm::Ed25519);
     let made = root.key_create(&mount, "k", create, &()).await.unwrap();
     root.key_rotate(&mount, "k", Begin::Active, &()).await.unwrap();
@@ -230,11 +236,7 @@ async fn destroyed_versions_object_key_is_in_no_file_of_the_data_directory() {
 async fn destruction_is_attested_only_once_nobody_reads_the_store_as_it_was_before() {
     let dir = tempfile::tempdir().unwrap();
     let time = ManualTimeSource::new(NOON);
-    let core = Core::start_by(config(dir.path()), Arc::new(time.clone())).await.unwrap().0;
-    let initial = std::fs::read_to_string(dir.path().join("initial-token")).unwrap();
-    let root = caller(&core, initial.trim()).await;
-    root.mount_enable("transit/", MountKind::Transit, MountEnable::default(), &()).await.unwrap();
-    let mount = engine(&root).await;
+    let (core, root, mount) = on_disk(dir.path(), &time).await;
     root.key_create(&mount, "k", KeyCreate::native(KeyAlgorithm::Ed25519), &()).await.unwrap();
     root.key_deactivate(&mount, "k", &[1], &()).await.unwrap();
     root.key_destroy(&mount, "k", &[1], None, &()).await.unwrap();
