@@ -27,7 +27,10 @@ NOTES = {
         "rows are read through the index, in the order of their keys, and lie in that of their writing; a restore reads all "
         "parts twice, and SQLite writes each row to its log and then to the database"
     ),
-    "slow read": "a read waits for a sync of the log that begins after its record; one that just misses a sync waits for two",
+    "slow read": (
+        "a read waits for a sync of the log that begins after its record, and one that just misses a sync waits for two; on two cores "
+        "64 requests also take about as long as a slowed sync, in which as many cannot be waiting"
+    ),
     "slow write": (
         "a write waits for the store's sync and then for the log's, in series, so that of connections / one sync time "
         "at most 0.5 is left"
